@@ -1,0 +1,2 @@
+//! MAC drivers on DMA descriptor rings.
+#![no_std]

@@ -1,0 +1,1 @@
+//! ringtap on Linux.

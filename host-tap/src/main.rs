@@ -1,0 +1,2 @@
+//! The program `ringtap`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Which octets beyond the contiguous ones have arrived.

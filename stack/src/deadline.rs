@@ -1,0 +1,1 @@
+//! Deadlines: one indexed heap for all timers.

@@ -1,0 +1,178 @@
+//! What a call can answer instead of doing what it was asked: one small enum per operation.
+//!
+//! Packets never produce these; they produce a counted [`DropReason`](crate::stats::DropReason).
+
+use core::fmt;
+
+macro_rules! errors {
+    ($($(#[$outer:meta])* pub enum $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal),* $(,)? })*) => {$(
+        $(#[$outer])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+        #[non_exhaustive]
+        pub enum $name { $($(#[$doc])* $variant),* }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Self::$variant => $text),* })
+            }
+        }
+
+        impl core::error::Error for $name {}
+    )*};
+}
+
+errors! {
+    /// A handle whose socket is gone: closed, or its slot in use by another.
+    pub enum Stale {
+        /// The only case.
+        Handle = "the handle's socket is closed",
+    }
+
+    /// A table that has no room left.
+    pub enum Full {
+        /// The only case.
+        Table = "no room left in the table",
+    }
+
+    /// Why an address cannot be added to an interface.
+    pub enum AddressError {
+        /// Unspecified, loopback, group, broadcast, or the network's own address.
+        Invalid = "not an address that a host can have",
+        /// The stack has it already.
+        Duplicate = "the address is configured already",
+        /// No room for another address.
+        Full = "no room for another address",
+        /// No such interface.
+        NoInterface = "no such interface",
+    }
+
+    /// Why a route cannot be added.
+    pub enum RouteError {
+        /// The gateway is of another family than the prefix, or no unicast address.
+        BadGateway = "the gateway cannot serve this prefix",
+        /// No room for another route.
+        Full = "no room for another route",
+        /// No such interface.
+        NoInterface = "no such interface",
+        /// There is such a route already.
+        Duplicate = "the route exists already",
+        /// No such route to remove.
+        NotFound = "no such route",
+    }
+
+    /// Why a socket cannot be bound, or a listener opened.
+    pub enum BindError {
+        /// Another socket has this address and port, or one that overlaps it.
+        InUse = "the address is in use",
+        /// The local address is not one of ours.
+        NotOurAddress = "not an address of this stack",
+        /// All ephemeral ports are taken.
+        NoPort = "no ephemeral port left",
+        /// No room for another socket.
+        Full = "no room for another socket",
+        /// No buffer of a fitting size.
+        NoBuffer = "no buffer left",
+        /// A value that cannot be, such as an empty backlog.
+        Invalid = "invalid argument",
+    }
+
+    /// Why a connection cannot be opened.
+    pub enum ConnectError {
+        /// The remote address is a group, broadcast or unspecified address, or its port is 0.
+        InvalidRemote = "not an address one can connect to",
+        /// The local address is not one of ours, or of the other family.
+        NotOurAddress = "not an address of this stack",
+        /// There is no route to the remote address.
+        NoRoute = "no route to the host",
+        /// This connection exists already, or is still in TIME-WAIT.
+        InUse = "the address is in use",
+        /// All ephemeral ports are taken.
+        NoPort = "no ephemeral port left",
+        /// No room for another connection.
+        Full = "no room for another connection",
+        /// No buffers of a fitting size.
+        NoBuffer = "no buffer left",
+        /// A buffer size that a connection cannot work with.
+        Invalid = "invalid option",
+    }
+
+    /// Why a connection ended, other than by both sides closing.
+    pub enum TcpError {
+        /// Nothing to read, or no room to write, at this moment: try again on the next event.
+        WouldBlock = "operation would block",
+        /// The peer refused the connection.
+        Refused = "connection refused",
+        /// The peer reset the connection.
+        Reset = "connection reset by peer",
+        /// The peer did not answer within the time-out.
+        TimedOut = "connection timed out",
+        /// The connection was aborted at this end.
+        Aborted = "connection aborted",
+        /// This direction was shut down here, or the connection is closed.
+        Closed = "the connection is closed",
+        /// The connection's local address was taken away, or its interface removed.
+        AddressGone = "the local address is gone",
+        /// The handle's socket is gone.
+        Stale = "the handle's socket is closed",
+    }
+
+    /// Why no connection is accepted.
+    pub enum AcceptError {
+        /// Nobody is waiting: try again on the next event.
+        WouldBlock = "operation would block",
+        /// The handle's listener is gone.
+        Stale = "the handle's socket is closed",
+    }
+
+    /// Why a datagram is not sent.
+    pub enum SendError {
+        /// The socket's transmit queue, or the pool, is full: try again on the next event.
+        WouldBlock = "operation would block",
+        /// Longer than the path allows.
+        TooLong = "the datagram is too long",
+        /// There is no route to the destination.
+        NoRoute = "no route to the host",
+        /// The destination is unspecified, its port 0, or it is missing on an unconnected socket.
+        InvalidRemote = "not an address one can send to",
+        /// The source address is not one of ours.
+        NotOurAddress = "not an address of this stack",
+        /// Broadcast without permission.
+        BroadcastNotAllowed = "broadcast is not allowed on this socket",
+        /// An earlier datagram was answered by port unreachable (connected sockets).
+        Refused = "connection refused",
+        /// An earlier datagram was answered by host or network unreachable (connected sockets).
+        Unreachable = "destination unreachable",
+        /// Bytes that are no valid packet (raw sockets).
+        Malformed = "not a valid packet",
+        /// The handle's socket is gone.
+        Stale = "the handle's socket is closed",
+    }
+
+    /// Why no datagram is received.
+    pub enum RecvError {
+        /// Nothing has come: try again on the next event.
+        WouldBlock = "operation would block",
+        /// An earlier datagram was answered by port unreachable (connected sockets).
+        Refused = "connection refused",
+        /// An earlier datagram was answered by host or network unreachable (connected sockets).
+        Unreachable = "destination unreachable",
+        /// The handle's socket is gone.
+        Stale = "the handle's socket is closed",
+    }
+}
+
+impl embedded_io::Error for TcpError {
+    fn kind(&self) -> embedded_io::ErrorKind {
+        use embedded_io::ErrorKind as K;
+        match self {
+            Self::WouldBlock => K::Other,
+            Self::Refused => K::ConnectionRefused,
+            Self::Reset => K::ConnectionReset,
+            Self::TimedOut => K::TimedOut,
+            Self::Aborted => K::ConnectionAborted,
+            Self::Closed | Self::Stale => K::NotConnected,
+            Self::AddressGone => K::AddrNotAvailable,
+        }
+    }
+}

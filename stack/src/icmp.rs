@@ -1,0 +1,1 @@
+//! ICMPv4: echo, errors in both directions.

@@ -1,0 +1,32 @@
+//! **ringtap**: a TCP/IP stack for programs that own their network card.
+//!
+//! The same core ends IP, ICMP, UDP and TCP on a Linux tap and on the DMA ring of a microcontroller's MAC. It is
+//! `no_std`, needs no allocator, and reads neither clock nor entropy: time is an argument, randomness a [`rng::Secret`]
+//! given at construction.
+#![no_std]
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+pub mod device;
+pub mod error;
+pub mod event;
+pub mod frame;
+pub mod rng;
+pub mod seq;
+pub mod stats;
+pub mod time;
+
+pub(crate) mod assembler;
+pub(crate) mod deadline;
+pub(crate) mod log;
+pub(crate) mod ring;
+pub(crate) mod wire;
+
+pub mod icmp;
+pub mod ip;
+pub mod link;
+pub mod sockets;
+pub mod tcp;

@@ -1,0 +1,1 @@
+//! Byte rings: a socket's send and receive buffer.
