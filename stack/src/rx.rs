@@ -25,21 +25,13 @@ pub(crate) mod protocol {
     pub const UDP: u8 = 17;
 }
 
-/// To whom a packet was addressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cast {
-    Unicast,
-    Broadcast,
-    Group,
-}
-
 /// What the layers below know of a packet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival {
     pub iface: IfaceId,
     /// The frame went to a link-layer group.
     pub link_group: bool,
-    pub cast: Cast,
+    pub to: Destination,
     pub checksum: RxChecksum,
 }
 
@@ -93,27 +85,24 @@ impl<'a> Stack<'a> {
         let header = ipv4::parse(&frame)?;
         // Link-layer padding is no part of the packet.
         frame.truncate(header.total_len);
-        let cast = self.cast(id, &header, link_group)?;
-        let arrival = Arrival { iface: id, link_group, cast, checksum };
+        let to = self.admit(id, &header, link_group)?;
+        let arrival = Arrival { iface: id, link_group, to, checksum };
         if header.is_fragment() {
             return self.handle_fragment(&header, &frame, arrival);
         }
         self.deliver(&header, frame, arrival)
     }
 
-    /// To whom a packet is, as seen by this host; an error when it must not be here.
-    fn cast(&self, id: IfaceId, header: &Ipv4Header, link_group: bool) -> Result<Cast, DropReason> {
+    /// Whom a packet is for, as seen by this host; an error when it must not be here.
+    fn admit(&self, id: IfaceId, header: &Ipv4Header, link_group: bool) -> Result<Destination, DropReason> {
         let Some(iface) = self.iface(id) else { return Err(DropReason::NotOurAddress) };
         match v4::admit(header, &iface.addresses, link_group) {
-            Ok(Destination::Ours) => Ok(Cast::Unicast),
-            Ok(Destination::Broadcast) => Ok(Cast::Broadcast),
-            Ok(Destination::Group) => Ok(Cast::Group),
             // The weak host model (RFC 1122 §3.3.4.2): an address of ours is ours by whichever interface it comes.
             Err(DropReason::NotOurAddress) if self.is_own(header.dst.into()) => match self.is_own(header.src.into()) {
                 true => Err(DropReason::MartianSource),
-                false => Ok(Cast::Unicast),
+                false => Ok(Destination::Ours),
             },
-            Err(reason) => Err(reason),
+            admitted => admitted,
         }
     }
 
@@ -141,7 +130,7 @@ impl<'a> Stack<'a> {
         let reserve = if pool.is(iface.pool) { self.config.reserve_rx } else { 0 };
         let header_len = usize::from(header.header_len);
         let (head, payload) = frame.split_at_checked(header_len).ok_or(DropReason::Ipv4Malformed)?;
-        let unicast = arrival.cast == Cast::Unicast;
+        let unicast = arrival.to == Destination::Ours;
         let (whole, evicted) =
             self.reassembly.handle(self.now, arrival.iface, &header, head, payload, pool, reserve, unicast);
         if evicted {
@@ -173,7 +162,7 @@ impl<'a> Stack<'a> {
     fn handle_own(&mut self, frame: Frame<'a>) -> Drop {
         let header = ipv4::parse(&frame)?;
         let iface = self.iface_of(header.dst.into()).unwrap_or(IfaceId(0));
-        let arrival = Arrival { iface, link_group: false, cast: Cast::Unicast, checksum: RxChecksum::Verified };
+        let arrival = Arrival { iface, link_group: false, to: Destination::Ours, checksum: RxChecksum::Verified };
         self.deliver(&header, frame, arrival)
     }
 

@@ -166,7 +166,7 @@ impl<'a> Stack<'a> {
             if iface.cutting.is_some() {
                 return Output::NoFrame(frame);
             }
-            iface.cutting = Some(Cutting { frame, mac, sent: 0 });
+            iface.cutting = Some(Cutting { frame, mac, pieces: 0 });
             return Output::Done;
         }
         if let Some(dst) = mac
@@ -182,19 +182,17 @@ impl<'a> Stack<'a> {
     fn poll_cutting(&mut self, id: IfaceId) -> Turn<'a> {
         let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return Turn::Done };
         let Some(cutting) = iface.cutting.as_mut() else { return Turn::Done };
-        let Some(mut frame) = iface.pool.take(iface.caps.headroom + crate::stack::LINK_HEADROOM) else {
-            return Turn::Stall;
-        };
+        let Some(mut frame) = iface.pool.take(iface.headroom()) else { return Turn::Stall };
         let mtu = iface.caps.ip_mtu.min(frame.tailroom());
-        let next = fragment::cut(&cutting.frame, cutting.sent, mtu, &mut frame);
         let mac = cutting.mac;
-        match next {
-            Some(sent) if sent.more => cutting.sent = sent.end,
-            _ => iface.cutting = None,
-        }
-        if next.is_none() {
-            self.stats.drop(DropReason::EgressFull);
-            return Turn::Done;
+        match cut_next(cutting, mtu, &mut frame) {
+            Some(true) => {}
+            Some(false) => iface.cutting = None,
+            None => {
+                iface.cutting = None;
+                self.stats.drop(DropReason::TooLong);
+                return Turn::Done;
+            }
         }
         if let Some(dst) = mac {
             push_ethernet(&mut frame, dst, iface.mac);
@@ -298,6 +296,17 @@ impl<'a> Stack<'a> {
         };
         self.queue_reply(id, Reply::Link(frame))
     }
+}
+
+/// Writes the next piece of a packet to `out`; whether there are more, `None` when it cannot be cut (DF).
+fn cut_next(cutting: &mut Cutting<'_>, mtu: usize, out: &mut Frame<'_>) -> Option<bool> {
+    let header_len = usize::from(cutting.frame.first()? & 15) * 4;
+    let (header, payload) = cutting.frame.split_at_checked(header_len)?;
+    let piece = fragment::cut(header, payload.len(), mtu)?.nth(cutting.pieces)?;
+    fragment::write_header(out.append(header_len)?, header, &piece);
+    out.extend(payload.get(piece.start..piece.start + piece.len)?)?;
+    cutting.pieces += 1;
+    Some(piece.more)
 }
 
 fn arp_frame<'a>(iface: &Iface<'a>, packet: &ArpPacketRepr, dst: Mac) -> Option<Frame<'a>> {

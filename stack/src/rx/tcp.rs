@@ -3,8 +3,9 @@
 //! Implements the dispatch of RFC 9293 §3.10.7: connections by 4-tuple first, then listeners by address and port, then
 //! the reset of §3.10.7.1.
 
-use super::{Arrival, Cast, protocol};
+use super::{Arrival, protocol};
 use crate::event::Readiness;
+use crate::ip::v4::Destination;
 use crate::sockets::demux::{Target, Tuple};
 use crate::stack::{IfaceId, Reply, Stack};
 use crate::stats::DropReason;
@@ -21,7 +22,7 @@ type Drop = Result<(), DropReason>;
 impl<'a> Stack<'a> {
     pub(super) fn handle_tcp(&mut self, ip: &Ipv4Header, packet: &[u8], arrival: Arrival) -> Drop {
         // RFC 9293 §3.9.2.3 (MUST-57): nothing sent to a group is answered.
-        if arrival.cast != Cast::Unicast {
+        if arrival.to != Destination::Ours {
             return Err(DropReason::TcpBadAddress);
         }
         let bytes = packet.get(usize::from(ip.header_len)..).ok_or(DropReason::TcpMalformed)?;

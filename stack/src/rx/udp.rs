@@ -3,9 +3,10 @@
 //! Implements RFC 768, RFC 1122 §4.1 and RFC 1112 §7.2. The first receiver gets the frame itself, further ones a copy
 //! against their own quota.
 
-use super::{Arrival, Cast};
+use super::Arrival;
 use crate::event::Readiness;
 use crate::frame::Frame;
+use crate::ip::v4::Destination;
 use crate::sockets::queue::Queued;
 use crate::stack::Stack;
 use crate::stats::DropReason;
@@ -26,7 +27,7 @@ impl<'a> Stack<'a> {
         frame.truncate(ip.header_len + header.len);
         let payload = (ip.header_len + udp::HEADER) as u16;
         let datagram = Queued { frame, payload, iface: arrival.iface.0 };
-        if arrival.cast == Cast::Unicast {
+        if arrival.to == Destination::Ours {
             return self.udp_unicast(ip, header.dst_port, from, datagram, arrival);
         }
         self.udp_group(ip.dst.into(), header.dst_port, from, datagram)

@@ -38,3 +38,18 @@ impl<'a> RawLayer<'a> {
         Self { sockets, bindings: Bindings::new(demux, secret, Kind::RawProtocol) }
     }
 }
+
+impl RawLayer<'_> {
+    /// The next socket after `after` (in the order of the table) that receives `protocol`.
+    pub fn next_member(&self, after: Option<u32>, protocol: u16) -> Option<u32> {
+        let mut next: Option<u32> = None;
+        self.bindings.any(protocol, |index| {
+            let fits = self.sockets.at(index).is_some_and(|s| s.protocol == protocol);
+            if fits && after.is_none_or(|a| index > a) && next.is_none_or(|n| index < n) {
+                next = Some(index);
+            }
+            false
+        });
+        next
+    }
+}

@@ -63,8 +63,8 @@ pub(crate) struct Cutting<'a> {
     pub frame: Frame<'a>,
     /// The next hop's link-layer address; `None` where there is none (IP medium).
     pub mac: Option<Mac>,
-    /// Payload octets that have left.
-    pub sent: usize,
+    /// Pieces that have left.
+    pub pieces: usize,
 }
 
 pub(crate) struct Iface<'a> {
