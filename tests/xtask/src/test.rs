@@ -99,7 +99,7 @@ fn format(run: &Run, report: &mut Report) {
 fn clippy(run: &Run, report: &mut Report) {
     report.section("clippy");
     let mut lint = |name: &str, package: &str, features: &[&str]| {
-        let args = [&["clippy", "-p", package, "--all-targets"], features, &["--", "-D", "warnings"]].concat();
+        let args = [&["clippy", "-p", package, "--all-targets", "--no-deps"], features, &["--", "-D", "warnings"]].concat();
         report.command(&format!("{package}: {name}"), &mut cargo(args));
     };
     for (name, features) in STACK_LINT {
@@ -127,7 +127,7 @@ fn deny(_: &Run, report: &mut Report) {
     report.section("dependencies (cargo deny)");
     report.sampled("bans, licenses, sources; `advisories` needs its database from the network");
     for manifest in ["Cargo.toml", "firmware-examples/Cargo.toml"] {
-        let args = ["deny", "--manifest-path", manifest, "check", "--config", "deny.toml"];
+        let args = ["deny", "--manifest-path", manifest, "--config", "deny.toml", "check"];
         report.command(manifest, cargo(args).args(["--hide-inclusion-graph", "bans", "licenses", "sources"]));
     }
 }
