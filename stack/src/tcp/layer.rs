@@ -1,6 +1,7 @@
 //! All of TCP's tables: connections, listeners, TIME-WAIT, and how a segment finds its place in them.
 
-use super::conn::{Buffers, Conn, Sent};
+use super::conn::{Buffers, Conn};
+use super::sent::Sent;
 use super::isn::IsnGenerator;
 use super::listen::Listener;
 use super::options::{ListenOptions, TcpOptions};
@@ -13,7 +14,7 @@ use crate::sockets::arena::Arena;
 use crate::sockets::binding::{Bindings, Kind};
 use crate::sockets::demux::{Demux, Target, Tuple};
 use crate::sockets::ports::Ports;
-use crate::sockets::ready::NodeId;
+use crate::ready::NodeId;
 use crate::sockets::table::{Handle, Slab};
 use core::net::IpAddr;
 
@@ -76,6 +77,7 @@ pub(crate) struct TcpLayer<'a> {
     pub key: Key,
     pub bytes: Arena<'a, u8>,
     pub records: Arena<'a, Sent>,
+    pub ranges: Arena<'a, (u32, u32)>,
     /// Storage of listeners' SYN queues and accept queues.
     pub syns: Arena<'a, super::listen::SynSlot>,
 }
@@ -89,6 +91,7 @@ pub(crate) struct TcpParts<'a> {
     pub bindings: Demux<'a>,
     pub bytes: Arena<'a, u8>,
     pub records: Arena<'a, Sent>,
+    pub ranges: Arena<'a, (u32, u32)>,
     pub syns: Arena<'a, super::listen::SynSlot>,
 }
 
@@ -106,6 +109,7 @@ impl<'a> TcpParts<'a> {
             key: secret.key(Purpose::Demux),
             bytes: self.bytes,
             records: self.records,
+            ranges: self.ranges,
             syns: self.syns,
         }
     }
