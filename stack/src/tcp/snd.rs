@@ -15,6 +15,7 @@ use crate::seq::Seq;
 /// The peer's MSS is taken for at least this: smaller ones only serve to make us send many tiny packets. As Linux.
 pub(crate) const MSS_FLOOR: u16 = 48;
 
+
 /// How losses are being repaired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -40,6 +41,10 @@ pub(crate) struct Snd {
     pub wl2: Seq,
     /// RFC 6582: SND.NXT when the recovery began.
     pub recover: Seq,
+    /// Octets sent by limited transmit (RFC 3042) since the last new acknowledgment.
+    pub limited: u32,
+    /// Behind the last segment that was not full: Nagle holds the next such one until it is acknowledged.
+    pub small: Seq,
     /// Octets of text in a full segment, options already subtracted.
     pub mss: u16,
     /// What the peer announced, without subtracting options.
@@ -66,6 +71,8 @@ impl Snd {
             wl1: Seq::default(),
             wl2: Seq::default(),
             recover: iss,
+            limited: 0,
+            small: iss,
             mss,
             peer_mss: 536,
             shift: 0,
@@ -78,7 +85,7 @@ impl Snd {
 
     /// Everything starts at `iss`.
     pub fn set_iss(&mut self, iss: Seq) {
-        (self.iss, self.una, self.nxt, self.resend, self.recover) = (iss, iss, iss, iss, iss);
+        (self.iss, self.una, self.nxt, self.resend, self.recover, self.small) = (iss, iss, iss, iss, iss, iss);
     }
 
     /// Octets sent and not acknowledged.
