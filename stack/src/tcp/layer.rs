@@ -2,9 +2,8 @@
 
 use super::conn::{Buffers, Conn};
 use super::sent::Sent;
-use super::isn::IsnGenerator;
 use super::listen::Listener;
-use super::options::{ListenOptions, TcpOptions};
+use super::options::TcpOptions;
 use super::timewait::TimeWaitTable;
 use crate::event::Wakers;
 use crate::ip::route::IfaceId;
@@ -27,6 +26,35 @@ pub struct TcpHandle(pub(crate) Handle);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ListenerHandle(pub(crate) Handle);
+
+/// Settings of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListenOptions {
+    /// Connections that may wait to be accepted, and handshakes that may be under way, at most. When the queue is full,
+    /// the last ACK of a further handshake is passed over, so that the peer tries again; no connection is reset.
+    pub backlog: usize,
+    /// Settings of the connections.
+    pub tcp: TcpOptions,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self { backlog: 16, tcp: TcpOptions::default() }
+    }
+}
+
+/// Settings of a connection to be opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectOptions {
+    /// The local address; `None` or unspecified: the one that suits the route.
+    pub local: Option<IpAddr>,
+    /// The local port; 0: an ephemeral one.
+    pub local_port: u16,
+    /// Settings of the connection.
+    pub tcp: TcpOptions,
+}
 
 /// Who will free a connection's entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +100,8 @@ pub(crate) struct TcpLayer<'a> {
     pub time_wait_node: Option<NodeId>,
     pub demux: Demux<'a>,
     pub bindings: Bindings<'a>,
-    pub isn: IsnGenerator,
+    /// What initial sequence numbers and timestamp offsets are made with.
+    pub isn_key: Key,
     pub ports: Ports,
     pub key: Key,
     pub bytes: Arena<'a, u8>,
@@ -104,7 +133,7 @@ impl<'a> TcpParts<'a> {
             time_wait_node: None,
             demux: self.demux,
             bindings: Bindings::new(self.bindings, secret, Kind::TcpListener),
-            isn: IsnGenerator::new(secret),
+            isn_key: secret.key(Purpose::Isn),
             ports: Ports::new(secret),
             key: secret.key(Purpose::Demux),
             bytes: self.bytes,
