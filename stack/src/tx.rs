@@ -206,7 +206,7 @@ impl<'a> Stack<'a> {
     fn poll_announcement(&mut self, id: IfaceId) -> Turn<'a> {
         let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return Turn::Done };
         let place = iface.announce.trailing_zeros() as usize;
-        let address = iface.addresses.get(place).map(|a| a.addr);
+        let address = iface.addresses.get(place).map(|a| a.addr());
         let (Some(IpAddr::V4(ip)), true) = (address, iface.is_ethernet()) else {
             iface.announce &= !(1 << place);
             return Turn::Done;

@@ -11,7 +11,6 @@ use crate::sockets::queue::Queued;
 use crate::sockets::udp::Trouble;
 use crate::stack::{IfaceId, Reply, Stack};
 use crate::stats::DropReason;
-use crate::tcp::conn::Verdict;
 use crate::tcp::info::IcmpError as Reported;
 use crate::wire::ipv4::{self, Ipv4Header};
 use core::net::{IpAddr, SocketAddr};
@@ -155,12 +154,11 @@ impl<'a> Stack<'a> {
                 if !entry.conn.is_in_flight(seq) {
                     return Err(DropReason::IcmpBadSequence);
                 }
-                let current = usize::from(entry.conn.mss()) + 40;
+                let current = usize::from(entry.conn.path_mss()) + 40;
                 let Some(mtu) = icmp::path_mtu(current, mtu, quote.total_len) else { return Ok(()) };
-                entry.conn.on_mtu(mtu.saturating_sub(40) as u16);
-                Verdict::default()
+                entry.conn.on_mtu(mtu.saturating_sub(40) as u16)
             }
-            error => entry.conn.on_icmp_error(self.now, soft(error), seq),
+            error => entry.conn.on_icmp_error(soft(error), seq),
         };
         let drop = verdict.drop;
         self.after_call(index, verdict);

@@ -388,7 +388,7 @@ impl<'a> TcpSocket<'_, 'a> {
     /// # Errors
     /// How the connection ended, if it has.
     pub fn shutdown_write(&mut self) -> Result<(), TcpError> {
-        self.act(Conn::shutdown_write)?
+        self.act(Conn::shutdown_write)
     }
 
     /// Gives the connection up: what was accepted for sending is delivered, within the option `linger`, and the handle
@@ -441,7 +441,7 @@ impl<'a> TcpSocket<'_, 'a> {
 
     /// Octets queued that the peer has not acknowledged.
     pub fn unacknowledged(&self) -> usize {
-        self.conn().map_or(0, Conn::queued)
+        self.conn().map_or(0, Conn::unsent)
     }
 
     /// How the connection ended, if not by both sides closing.
