@@ -3,6 +3,7 @@
 //! Order of one interface's egress: what the device refused, the rest of a packet being cut up, ARP announcements and
 //! replies, then one turn for each ready socket in order. A turn is one packet: fair by construction.
 
+#[cfg(any(feature = "udp", feature = "raw", feature = "icmp"))]
 mod datagram;
 mod neighbor;
 #[cfg(feature = "tcp")]
@@ -99,8 +100,11 @@ impl<'a> Stack<'a> {
             Key::Tcp(index) => self.tcp_turn(id, node, index),
             #[cfg(feature = "tcp")]
             Key::Listener(index) => self.listener_turn(id, node, index),
+            #[cfg(feature = "udp")]
             Key::Udp(index) => self.udp_turn(id, node, index),
+            #[cfg(feature = "raw")]
             Key::Raw(index) => self.raw_turn(id, node, index),
+            #[cfg(feature = "icmp")]
             Key::Icmp(index) => self.echo_turn(id, node, index),
             _ => Turn::Done,
         })

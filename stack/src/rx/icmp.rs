@@ -8,9 +8,11 @@ use crate::frame::Frame;
 use crate::icmp::{self, IcmpError, Message, Quote, Report};
 use crate::ip::v4::Destination;
 use crate::sockets::queue::Queued;
+#[cfg(feature = "udp")]
 use crate::sockets::udp::Trouble;
 use crate::stack::{IfaceId, Reply, Stack};
 use crate::stats::DropReason;
+#[cfg(feature = "tcp")]
 use crate::tcp::info::IcmpError as Reported;
 use crate::wire::ipv4::{self, Ipv4Header};
 use core::net::{IpAddr, SocketAddr};

@@ -176,6 +176,32 @@ impl<'a> Stack<'a> {
         Ok(TcpSocket { stack: self, index: handle.0.index })
     }
 
+    /// Connections of TCP in all states, TIME-WAIT included.
+    pub fn tcp_count(&self) -> usize {
+        self.tcp.conns.len() + self.tcp.time_waits.len()
+    }
+
+    /// The largest TCP text in one segment on an interface, options aside (RFC 9293 §3.7.1): the MTU less both fixed
+    /// headers.
+    pub(crate) fn mss(&self, id: IfaceId, remote: IpAddr) -> u16 {
+        let headers = if remote.is_ipv4() { 40 } else { 60 };
+        let mtu = self.iface(id).map_or(0, Iface::ip_mtu);
+        mtu.saturating_sub(headers) as u16
+    }
+
+    /// Connections from `ip` end: it is not ours any more.
+    pub(super) fn address_gone(&mut self, ip: IpAddr) {
+        let mut next = self.tcp.conns.next_index(0);
+        while let Some(index) = next {
+            next = self.tcp.conns.next_index(index + 1);
+            let Some(entry) = self.tcp.conns.at_mut(index) else { continue };
+            if entry.linked && entry.conn.tuple().local_addr == ip {
+                let verdict = entry.conn.on_address_gone();
+                self.settle(index, verdict);
+            }
+        }
+    }
+
     /// Puts a new connection into the tables; on failure its buffers are back in stock.
     pub(crate) fn add_connection(&mut self, conn: Conn<'a>, iface: IfaceId, owner: Owner) -> Result<u32, Full> {
         let hash = self.tcp.hash(&conn.tuple());
