@@ -21,6 +21,7 @@ pub mod time;
 
 pub(crate) mod assembler;
 pub(crate) mod deadline;
+pub(crate) mod grow;
 pub(crate) mod log;
 pub(crate) mod ring;
 pub(crate) mod wire;
