@@ -3,7 +3,7 @@
 //! Implements RFC 792 with RFC 1122 §3.2.2 (what is answered and what is not), RFC 1191 (MTU), RFC 6633 (source quench
 //! is ignored). How many errors go out, `ip/limit.rs` decides.
 
-#[cfg(test)]
+#[cfg(all(test, feature = "alloc"))]
 mod tests;
 
 use crate::frame::Frame;

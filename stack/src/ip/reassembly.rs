@@ -342,5 +342,5 @@ impl<'a> ReassemblySlot<'a> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "alloc"))]
 mod tests;

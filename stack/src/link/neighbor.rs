@@ -14,7 +14,7 @@
 
 pub(crate) mod parked;
 pub(crate) mod table;
-#[cfg(test)]
+#[cfg(all(test, feature = "alloc"))]
 mod tests;
 
 use crate::device::Mac;

@@ -3,6 +3,7 @@ use super::*;
 use crate::device::TxMeta;
 use crate::frame::{BoxedPool, Pool};
 use crate::rng::Secret;
+use crate::sockets::demux::{Demux, Slot};
 use crate::stats::{DropReason, Stats};
 use managed::ManagedSlice;
 extern crate std;
@@ -21,7 +22,8 @@ fn ms(n: u64) -> Instant {
 }
 
 fn table<'a>(limit: usize, park: usize) -> (Neighbors<'a>, Stats) {
-    (Neighbors::new(ManagedSlice::Owned(Vec::new()), limit, park, &Secret::new([5; 16])), Stats::new())
+    let index = Demux::new(ManagedSlice::Owned(Vec::new()));
+    (Neighbors::new(ManagedSlice::Owned(Vec::new()), index, limit, park, &Secret::new([5; 16])), Stats::new())
 }
 
 fn park(t: &mut Neighbors<'static>, index: u32, pool: Pool<'static>, tag: u8, stats: &mut Stats) {
@@ -354,4 +356,57 @@ fn removing_an_interface_forgets_its_neighbours_and_frees_their_frames() {
     // The learned one, never used, gives way; those in use do not.
     assert_eq!(t.lookup(ms(0), 0, ip(98), Demand::Socket, &mut stats), Lookup::Unresolved(1, true));
     assert_eq!(t.lookup(ms(0), 0, ip(99), Demand::Socket, &mut stats), Lookup::Full);
+}
+
+/// Borrowed and owned tables answer alike, and as a search of all entries would.
+#[test]
+fn borrowed_and_owned_tables_are_the_same() {
+    let (mut owned, mut stats) = table(8, 4);
+    let mut slots: Vec<_> = (0..8).map(|_| NeighborSlot::new()).collect();
+    let mut places = [const { Slot::new() }; 16];
+    let index = Demux::new(ManagedSlice::Borrowed(&mut places));
+    let secret = Secret::new([5; 16]);
+    let mut borrowed = Neighbors::new(ManagedSlice::Borrowed(&mut slots), index, usize::MAX, 4, &secret);
+    let mut seed = 1u32;
+    for n in 0..20_000 {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let (now, addr, iface) = (ms(n * 50), ip(seed >> 16 & 15), (seed >> 20 & 1) as u8);
+        match seed >> 24 & 7 {
+            0 | 1 => {
+                let a = owned.lookup(now, iface, addr, Demand::Socket, &mut stats);
+                assert_eq!(a, borrowed.lookup(now, iface, addr, Demand::Socket, &mut stats));
+                assert!(a == Lookup::Full || owned.iter(now).any(|e| e.iface == usize::from(iface) && e.addr == addr));
+            }
+            2 => {
+                let a = owned.lookup(now, iface, addr, Demand::Reply, &mut stats);
+                assert_eq!(a, borrowed.lookup(now, iface, addr, Demand::Reply, &mut stats));
+            }
+            3 | 4 => {
+                let a = owned.learn(now, iface, addr, MAC, &mut stats);
+                assert_eq!(a, borrowed.learn(now, iface, addr, MAC, &mut stats));
+            }
+            5 => {
+                let there = owned.iter(now).any(|e| e.iface == usize::from(iface) && e.addr == addr);
+                let a = owned.on_heard(now, iface, addr, MAC, true);
+                assert_eq!(a == Heard::Unknown, !there);
+                assert_eq!(a, borrowed.on_heard(now, iface, addr, MAC, true));
+            }
+            6 if n % 64 == 0 => {
+                owned.remove_iface(iface, &mut stats, |_| {});
+                borrowed.remove_iface(iface, &mut stats, |_| {});
+            }
+            _ => {
+                for i in 0..8 {
+                    assert_eq!(owned.deadline(i), borrowed.deadline(i));
+                    let a = owned.on_deadline(now, i, &mut stats);
+                    assert_eq!(a, borrowed.on_deadline(now, i, &mut stats));
+                }
+            }
+        }
+        assert!(owned.iter(now).eq(borrowed.iter(now)));
+        let mut names: Vec<_> = owned.iter(now).map(|e| (e.iface, e.addr)).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), owned.iter(now).count(), "nobody is there twice");
+    }
 }
