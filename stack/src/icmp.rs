@@ -3,8 +3,11 @@
 //! Implements RFC 792 with RFC 1122 §3.2.2 (what is answered and what is not), RFC 1191 (MTU), RFC 6633 (source quench
 //! is ignored). How many errors go out, `ip/limit.rs` decides.
 
+pub(crate) mod echo;
 #[cfg(all(test, feature = "alloc"))]
 mod tests;
+
+pub use echo::IcmpHandle;
 
 use crate::frame::Frame;
 use crate::ip::addr::is_martian_source_v4;

@@ -4,7 +4,6 @@
 //! return names its [`DropReason`].
 
 mod icmp;
-#[cfg(feature = "tcp")]
 mod tcp;
 mod udp;
 
@@ -127,21 +126,35 @@ impl<'a> Stack<'a> {
     fn handle_fragment(&mut self, header: &Ipv4Header, frame: &Frame<'a>, arrival: Arrival) -> Drop {
         let Some(iface) = self.iface(arrival.iface) else { return Ok(()) };
         let pool = self.config.large_pool.unwrap_or(iface.pool);
-        let reserve = if pool.is(iface.pool) { self.config.reserve_rx } else { 0 };
-        let header_len = usize::from(header.header_len);
-        let (head, payload) = frame.split_at_checked(header_len).ok_or(DropReason::Ipv4Malformed)?;
-        let unicast = arrival.to == Destination::Ours;
-        let (whole, evicted) =
-            self.reassembly.handle(self.now, arrival.iface, &header, head, payload, pool, reserve, unicast);
-        if evicted {
-            self.stats.drop(DropReason::FragmentEvicted);
-        }
+        let whole = self.reassembly.handle(self.now, header, frame, pool, &mut self.stats);
         self.schedule_reassembly();
         let Some(frame) = whole? else { return Ok(()) };
-        self.stats.reassembled = self.stats.reassembled.wrapping_add(1);
-        let header = ipv4::parse_verified(&frame)?;
-        self.deliver(header, frame, Arrival { checksum: RxChecksum::None, ..arrival })
+        let header = ipv4::parse(&frame)?;
+        self.deliver(&header, frame, Arrival { checksum: RxChecksum::None, ..arrival })
     }
+
+    #[cfg(feature = "reassembly")]
+    pub(crate) fn reassembly_deadline(&mut self) {
+        while let Some(expired) = self.reassembly.on_deadline(self.now, &mut self.stats) {
+            self.reassembly_expired(&expired.quote);
+        }
+        self.schedule_reassembly();
+    }
+
+    #[cfg(feature = "reassembly")]
+    fn schedule_reassembly(&mut self) {
+        if self.reassembly_node.is_none() {
+            self.reassembly_node = self.sched.alloc(crate::ready::Key::Reassembly).ok();
+        }
+        let Some(node) = self.reassembly_node else { return };
+        match self.reassembly.deadline() {
+            Some(at) => self.sched.set_deadline(node, at),
+            None => self.sched.cancel_deadline(node),
+        }
+    }
+
+    #[cfg(not(feature = "reassembly"))]
+    pub(crate) fn reassembly_deadline(&mut self) {}
 
     #[cfg(not(feature = "reassembly"))]
     fn handle_fragment(&mut self, _: &Ipv4Header, _: &Frame<'a>, _: Arrival) -> Drop {

@@ -6,7 +6,6 @@ pub(crate) mod demux;
 pub(crate) mod ports;
 pub(crate) mod queue;
 pub(crate) mod raw;
-pub(crate) mod ready;
 pub(crate) mod table;
 pub(crate) mod udp;
 

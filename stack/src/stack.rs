@@ -11,14 +11,20 @@
 
 mod admin;
 mod iface;
+mod raw;
 mod storage;
+mod tcp;
+mod udp;
 mod wake;
 
-pub use admin::{InterfaceView, NeighborView};
+pub use admin::InterfaceView;
 pub use iface::{IfaceId, IfaceSet, MAX_ADDRESSES};
 #[cfg(feature = "alloc")]
 pub use storage::Limits;
 pub use storage::{StaticStorage, Storage};
+pub use raw::Echoed;
+pub use tcp::TcpSocket;
+pub use udp::{MAX_UDP_PAYLOAD, Reserved, UdpSocket};
 pub use wake::{Event, SocketId};
 
 pub(crate) use iface::{Cutting, Iface, Reply};
@@ -31,13 +37,13 @@ use crate::ip::limit::Limiter;
 #[cfg(feature = "reassembly")]
 use crate::ip::reassembly::Reassembly;
 use crate::ip::route::Routes;
-use crate::ip::v4::Identification;
-use crate::link::neighbor::Neighbors;
+use crate::ip::v4::Identifications;
+use crate::link::neighbor::table::Neighbors;
 use crate::rng::{Purpose, Rng};
 use crate::sockets::arena::Arena;
 use crate::sockets::queue::Place;
 use crate::sockets::raw::RawLayer;
-use crate::sockets::ready::{Key, Scheduler};
+use crate::ready::{Key, Scheduler};
 use crate::sockets::udp::UdpLayer;
 use crate::stats::Stats;
 use crate::tcp::layer::TcpLayer;
@@ -53,6 +59,9 @@ const DEADLINES_PER_POLL: usize = 1024;
 
 /// Packets between our own addresses that wait to be handled.
 const LOOPED: usize = 8;
+
+/// Packets that wait for all neighbours together: few, whatever the pool.
+const PARKED: usize = 16;
 
 /// What a poll says about the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +90,7 @@ pub struct Stack<'a> {
     pub(crate) now: Instant,
     pub(crate) stats: Stats,
     pub(crate) rng: Rng,
-    pub(crate) ids: Identification,
+    pub(crate) ids: Identifications,
     pub(crate) limiter: Limiter,
     pub(crate) ifaces: ManagedSlice<'a, Option<Iface<'a>>>,
     pub(crate) routes: Routes<'a>,
@@ -94,6 +103,8 @@ pub struct Stack<'a> {
     pub(crate) echo: EchoLayer<'a>,
     #[cfg(feature = "reassembly")]
     pub(crate) reassembly: Reassembly<'a>,
+    #[cfg(feature = "reassembly")]
+    pub(crate) reassembly_node: Option<crate::ready::NodeId>,
     /// Packets to ourselves.
     pub(crate) looped: Deque<Frame<'a>, LOOPED>,
 }
@@ -107,19 +118,27 @@ impl<'a> Stack<'a> {
             now: Instant::ZERO,
             stats: Stats::new(),
             rng: Rng::new(secret, Purpose::Jitter),
-            ids: Identification::new(secret),
+            ids: Identifications::new(secret),
             limiter: Limiter::new(secret, config.reply_rate),
             ifaces: storage.ifaces,
-            routes: Routes::new(storage.routes),
-            neighbors: storage.neighbors.build(secret),
+            routes: Routes::new(storage.routes, storage.route_limit),
+            neighbors: Neighbors::new(
+                storage.neighbors,
+                storage.neighbor_index,
+                storage.neighbor_limit,
+                PARKED,
+                secret,
+            ),
             sched: storage.sched,
             queues: storage.queues,
             tcp: storage.tcp.build(secret),
-            udp: storage.udp.build(secret),
-            raw: storage.raw.build(secret),
-            echo: storage.echo.build(secret),
+            udp: UdpLayer::new(storage.udp, storage.udp_bindings, secret),
+            raw: RawLayer::new(storage.raw, storage.raw_bindings, secret),
+            echo: EchoLayer::new(storage.echo, storage.echo_bindings, secret),
             #[cfg(feature = "reassembly")]
-            reassembly: storage.reassembly,
+            reassembly: Reassembly::new(storage.reassembly, config.reserve_rx),
+            #[cfg(feature = "reassembly")]
+            reassembly_node: None,
             looped: Deque::new(),
             config,
         }
@@ -232,7 +251,7 @@ impl<'a> Stack<'a> {
                 Key::TimeWait => self.time_wait_deadline(),
                 Key::Neighbor(index) => self.neighbor_deadline(index),
                 Key::Reassembly => self.reassembly_deadline(),
-                Key::Udp(_) | Key::Raw(_) | Key::Icmp(_) | Key::Iface(_) => {}
+                Key::Udp(_) | Key::Raw(_) | Key::Icmp(_) => {}
             }
         }
         true

@@ -15,7 +15,7 @@ use crate::link::arp::{self, ArpPacketRepr};
 use crate::link::ethernet::{self, EthernetHeader};
 use crate::link::neighbor::Demand;
 use crate::link::neighbor::table::Lookup;
-use crate::sockets::ready::Key;
+use crate::ready::Key;
 use crate::stack::{Cutting, IfaceId, Iface, Reply, Stack};
 use crate::stats::DropReason;
 use crate::wire::ipv4;

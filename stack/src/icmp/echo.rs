@@ -5,7 +5,7 @@ use crate::rng::Secret;
 use crate::sockets::binding::{Bindings, Kind};
 use crate::sockets::demux::Demux;
 use crate::sockets::queue::Queue;
-use crate::sockets::ready::NodeId;
+use crate::ready::NodeId;
 use crate::sockets::table::{Handle, Slab};
 
 /// Names an echo socket.

@@ -20,7 +20,7 @@ mod tests;
 use crate::device::Mac;
 use crate::time::{Duration, Instant};
 use core::net::{IpAddr, Ipv4Addr};
-use parked::WaitList;
+use crate::ready::WaitList;
 
 /// RetransTimer (RFC 4861 §10), which is also RFC 1122 §2.3.2.1's limit.
 pub(crate) const RETRANS: Duration = Duration::from_secs(1);

@@ -182,6 +182,16 @@ impl<'a> Stack<'a> {
         }
     }
 
+    /// Tells a sender that a datagram of which `quote` is the beginning was not put together in time, unless it was sent
+    /// to a group.
+    #[cfg(feature = "reassembly")]
+    pub(super) fn reassembly_expired(&mut self, quote: &[u8]) {
+        let Some((src, dst)) = ipv4::addresses(quote) else { return };
+        if self.is_own(dst.into()) {
+            self.send_report(Report::ReassemblyTimeout, src.into(), dst.into(), quote);
+        }
+    }
+
     /// Sends an ICMP error about `packet` to `to`, from `from`, within the rate.
     pub(crate) fn send_report(&mut self, what: Report, to: IpAddr, from: IpAddr, packet: &[u8]) {
         let IpAddr::V4(src) = from else { return };

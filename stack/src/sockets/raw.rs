@@ -3,7 +3,7 @@
 use super::binding::{Bindings, Kind};
 use super::demux::Demux;
 use super::queue::Queue;
-use super::ready::NodeId;
+use crate::ready::NodeId;
 use super::table::{Handle, Slab};
 use crate::event::Wakers;
 use crate::rng::Secret;

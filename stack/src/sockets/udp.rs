@@ -4,7 +4,7 @@ use super::binding::{Bindings, Kind};
 use super::demux::Demux;
 use super::ports::Ports;
 use super::queue::{Queue, Queued};
-use super::ready::NodeId;
+use crate::ready::NodeId;
 use super::table::{Handle, Slab};
 use crate::error::{RecvError, SendError};
 use crate::event::Wakers;

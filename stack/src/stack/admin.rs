@@ -5,7 +5,7 @@ use crate::device::{Device, Mac};
 use crate::error::{AddressError, Full, RouteError};
 use crate::ip::addr::{self, Cidr};
 use crate::ip::route::Route;
-use crate::link::neighbor::Status;
+use crate::link::neighbor::NeighborInfo;
 use core::net::IpAddr;
 
 /// What can be read of an interface.
@@ -19,19 +19,6 @@ pub struct InterfaceView<'s> {
     pub mtu: usize,
     /// Its addresses.
     pub addresses: &'s [Cidr],
-}
-
-/// What can be read of a neighbour.
-#[derive(Clone, Copy, Debug)]
-pub struct NeighborView {
-    /// The interface it is on.
-    pub iface: IfaceId,
-    /// Its address.
-    pub addr: IpAddr,
-    /// Its link-layer address, once known.
-    pub mac: Option<Mac>,
-    /// How sure we are of it (RFC 4861 §7.3.2's states).
-    pub status: Status,
 }
 
 impl<'a> Stack<'a> {
@@ -84,7 +71,7 @@ impl<'a> Stack<'a> {
             let _ = self.remove_address(id, cidr.addr());
         }
         self.routes.remove_iface(id.0);
-        self.neighbors.remove_iface(id.0, &mut self.sched);
+        self.forget_neighbors(id);
         if let Some(place) = self.ifaces.get_mut(id.index()) {
             *place = None;
         }
@@ -181,8 +168,13 @@ impl<'a> Stack<'a> {
     }
 
     /// The neighbours known or asked for.
-    pub fn neighbors(&self) -> impl Iterator<Item = NeighborView> + '_ {
-        self.neighbors.iter().map(|(iface, addr, mac, status)| NeighborView { iface: IfaceId(iface), addr, mac, status })
+    pub fn neighbors(&self) -> impl Iterator<Item = NeighborInfo> + '_ {
+        self.neighbors.iter(self.now)
+    }
+
+    /// Connections of TCP in all states, TIME-WAIT included.
+    pub fn tcp_count(&self) -> usize {
+        self.tcp.conns.len() + self.tcp.time_waits.len()
     }
 
     pub(crate) fn iface(&self, id: IfaceId) -> Option<&Iface<'a>> {
@@ -240,6 +232,16 @@ impl<'a> Stack<'a> {
         let headers = if remote.is_ipv4() { 40 } else { 60 };
         let mtu = self.iface(id).map_or(0, Iface::ip_mtu);
         mtu.saturating_sub(headers) as u16
+    }
+
+    fn forget_neighbors(&mut self, id: IfaceId) {
+        let sched = &mut self.sched;
+        self.neighbors.remove_iface(id.0, &mut self.stats, |slot| {
+            if let Some(node) = slot.node {
+                sched.unpark(node, &mut slot.waiters, id.index());
+                sched.cancel_deadline(node);
+            }
+        });
     }
 
     fn address_gone(&mut self, ip: IpAddr) {

@@ -7,7 +7,7 @@ use crate::icmp::echo::{Echo, IcmpHandle};
 use crate::ip::v4::Fields;
 use crate::sockets::queue::{Queue, Queued};
 use crate::sockets::raw::{ANY_PROTOCOL, Raw, RawHandle};
-use crate::sockets::ready::{Key, NodeId};
+use crate::ready::{Key, NodeId};
 use crate::wire::{icmp, ipv4};
 use core::net::IpAddr;
 use core::task::Waker;

@@ -8,7 +8,7 @@ use crate::error::{AcceptError, BindError, ConnectError, Full, Stale, TcpError};
 use crate::event::{Readiness, Wakers};
 use crate::ip::addr;
 use crate::sockets::demux::{Target, Tuple};
-use crate::sockets::ready::Key;
+use crate::ready::Key;
 use crate::tcp::conn::{Conn, Fate, Verdict};
 use crate::tcp::info::TcpInfo;
 use crate::tcp::layer::{Entry, ListenEntry, ListenerHandle, Owner, TcpHandle};

@@ -9,7 +9,7 @@ use crate::ip::v4::{self, Fields};
 use crate::sockets::demux::Tuple;
 use crate::sockets::ports::Ports;
 use crate::sockets::queue::{Queue, Queued};
-use crate::sockets::ready::Key;
+use crate::ready::Key;
 use crate::sockets::udp::{Received, Udp, UdpHandle, UdpOptions};
 use crate::wire::{ipv4, udp};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};

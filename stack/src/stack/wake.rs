@@ -4,7 +4,7 @@ use super::Stack;
 use crate::event::Readiness;
 use crate::icmp::echo::IcmpHandle;
 use crate::sockets::raw::RawHandle;
-use crate::sockets::ready::Key;
+use crate::ready::Key;
 use crate::sockets::udp::UdpHandle;
 use crate::tcp::layer::{ListenerHandle, TcpHandle};
 use core::task::Waker;

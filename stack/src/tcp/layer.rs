@@ -1,9 +1,9 @@
 //! All of TCP's tables: connections, listeners, TIME-WAIT, and how a segment finds its place in them.
 
-use super::conn::{Buffers, Conn, Sent};
-use super::isn::IsnGenerator;
+use super::conn::{Buffers, Conn};
+use super::sent::Sent;
 use super::listen::Listener;
-use super::options::{ListenOptions, TcpOptions};
+use super::options::TcpOptions;
 use super::timewait::TimeWaitTable;
 use crate::event::Wakers;
 use crate::ip::route::IfaceId;
@@ -13,7 +13,7 @@ use crate::sockets::arena::Arena;
 use crate::sockets::binding::{Bindings, Kind};
 use crate::sockets::demux::{Demux, Target, Tuple};
 use crate::sockets::ports::Ports;
-use crate::sockets::ready::NodeId;
+use crate::ready::NodeId;
 use crate::sockets::table::{Handle, Slab};
 use core::net::IpAddr;
 
@@ -26,6 +26,35 @@ pub struct TcpHandle(pub(crate) Handle);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ListenerHandle(pub(crate) Handle);
+
+/// Settings of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListenOptions {
+    /// Connections that may wait to be accepted, and handshakes that may be under way, at most. When the queue is full,
+    /// the last ACK of a further handshake is passed over, so that the peer tries again; no connection is reset.
+    pub backlog: usize,
+    /// Settings of the connections.
+    pub tcp: TcpOptions,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self { backlog: 16, tcp: TcpOptions::default() }
+    }
+}
+
+/// Settings of a connection to be opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectOptions {
+    /// The local address; `None` or unspecified: the one that suits the route.
+    pub local: Option<IpAddr>,
+    /// The local port; 0: an ephemeral one.
+    pub local_port: u16,
+    /// Settings of the connection.
+    pub tcp: TcpOptions,
+}
 
 /// Who will free a connection's entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,11 +100,13 @@ pub(crate) struct TcpLayer<'a> {
     pub time_wait_node: Option<NodeId>,
     pub demux: Demux<'a>,
     pub bindings: Bindings<'a>,
-    pub isn: IsnGenerator,
+    /// What initial sequence numbers and timestamp offsets are made with.
+    pub isn_key: Key,
     pub ports: Ports,
     pub key: Key,
     pub bytes: Arena<'a, u8>,
     pub records: Arena<'a, Sent>,
+    pub ranges: Arena<'a, (u32, u32)>,
     /// Storage of listeners' SYN queues and accept queues.
     pub syns: Arena<'a, super::listen::SynSlot>,
 }
@@ -89,6 +120,7 @@ pub(crate) struct TcpParts<'a> {
     pub bindings: Demux<'a>,
     pub bytes: Arena<'a, u8>,
     pub records: Arena<'a, Sent>,
+    pub ranges: Arena<'a, (u32, u32)>,
     pub syns: Arena<'a, super::listen::SynSlot>,
 }
 
@@ -101,11 +133,12 @@ impl<'a> TcpParts<'a> {
             time_wait_node: None,
             demux: self.demux,
             bindings: Bindings::new(self.bindings, secret, Kind::TcpListener),
-            isn: IsnGenerator::new(secret),
+            isn_key: secret.key(Purpose::Isn),
             ports: Ports::new(secret),
             key: secret.key(Purpose::Demux),
             bytes: self.bytes,
             records: self.records,
+            ranges: self.ranges,
             syns: self.syns,
         }
     }

@@ -4,7 +4,7 @@ use super::{Output, Turn};
 use crate::event::Readiness;
 use crate::link::neighbor::Demand;
 use crate::sockets::queue::Queue;
-use crate::sockets::ready::NodeId;
+use crate::ready::NodeId;
 use crate::stack::{IfaceId, Stack};
 
 /// What a queue's turn did besides.

@@ -5,7 +5,7 @@ use crate::frame::Frame;
 use crate::link::arp;
 use crate::link::neighbor::{Action, Heard};
 use crate::sockets::demux::Tuple;
-use crate::sockets::ready::{Key, NodeId};
+use crate::ready::{Key, NodeId};
 use crate::stack::{IfaceId, Reply, Stack};
 use core::net::IpAddr;
 
@@ -44,8 +44,10 @@ impl<'a> Stack<'a> {
 
     /// Keeps a connection's node until the neighbour answers.
     pub(super) fn park_node(&mut self, index: u32, node: NodeId) {
-        if let Some(slot) = self.neighbors.slot_mut(index) {
-            self.sched.park(node, &mut slot.waiters);
+        if let Some(slot) = self.neighbors.slot_mut(index)
+            && let Some(owner) = slot.node
+        {
+            self.sched.park(node, owner, &mut slot.waiters);
         }
     }
 
@@ -61,9 +63,11 @@ impl<'a> Stack<'a> {
     }
 
     fn wake_waiters(&mut self, index: u32) {
-        if let Some(slot) = self.neighbors.slot_mut(index) {
+        if let Some(slot) = self.neighbors.slot_mut(index)
+            && let Some(owner) = slot.node
+        {
             let iface = usize::from(slot.key().0);
-            self.sched.unpark(&mut slot.waiters, iface);
+            self.sched.unpark(owner, &mut slot.waiters, iface);
         }
     }
 

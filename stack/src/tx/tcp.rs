@@ -8,7 +8,7 @@ use crate::frame::Frame;
 use crate::ip::v4::{self, Emit};
 use crate::rx::protocol;
 use crate::sockets::demux::Tuple;
-use crate::sockets::ready::NodeId;
+use crate::ready::NodeId;
 use crate::stack::{IfaceId, Stack};
 use crate::tcp::conn::Plan;
 use crate::time::Duration;

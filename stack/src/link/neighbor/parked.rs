@@ -65,17 +65,3 @@ impl<'a> Lot<'a> {
         self.packets.len()
     }
 }
-
-/// Stands in for `sockets::ready::WaitList` until that is here.
-#[derive(Default)]
-pub(crate) struct WaitList;
-
-impl WaitList {
-    pub const fn new() -> Self {
-        Self
-    }
-
-    pub fn is_empty(&self) -> bool {
-        true
-    }
-}
