@@ -171,6 +171,8 @@ fn a_failed_neighbour_that_nobody_wants_has_no_timer() {
     }
     assert_eq!(t.deadline(i), None);
     assert_eq!(t.lookup(ms(4000), 0, ip(1), Demand::Socket, &mut stats), Lookup::Unresolved(i, true));
+    let again = [5000, 6000, 7000].map(|at| t.on_deadline(ms(at), i, &mut stats));
+    assert_eq!(again, [broadcast(1), broadcast(1), Action::Failed]);
 }
 
 /// H018's states, for ARP.
@@ -247,6 +249,11 @@ fn a_neighbour_that_asks_for_us_while_we_ask_for_it_is_known() {
     park(&mut t, i, pool(1), 1, &mut stats);
     assert_eq!(t.learn(ms(1), 0, ip(1), MAC, &mut stats), Heard::Resolved(i));
     assert_eq!(parked(&mut t, i), [1]);
+    // That we hear it says nothing of whether it hears us; nor does an answer that nobody asked for.
+    let stale = |t: &Neighbors<'_>| t.iter(ms(1)).all(|n| n.state == NeighborState::Stale);
+    assert!(stale(&t));
+    t.on_heard(ms(1), 0, ip(1), MAC, true);
+    assert!(stale(&t));
 }
 
 #[test]
@@ -315,7 +322,7 @@ fn replies_to_the_unresolvable_leave_room() {
                 note(addr, now);
             }
         }
-        let addr = ip(1000 + n % 64);
+        let addr = ip(1000 + (n.wrapping_mul(0x9e37_79b9) >> 26));
         match t.lookup(now, 0, addr, Demand::Reply, &mut stats) {
             Lookup::Unresolved(i, request) => {
                 if request {
@@ -333,7 +340,58 @@ fn replies_to_the_unresolvable_leave_room() {
             assert!(matches!(t.lookup(now, 0, newcomer, Demand::Reply, &mut stats), Lookup::Known(MAC, _)));
         }
     }
-    assert!(requests.len() > 16, "they take turns: {}", requests.len());
+    // Four at a time, a second each, make 80 turns in these 20 seconds; three requests each would make 27.
+    assert!(requests.len() >= 40, "{} took turns", requests.len());
+}
+
+/// H006: in use means within the last half minute, however many come.
+#[test]
+fn what_a_socket_used_lately_stays_and_of_the_rest_the_longest_unused_goes() {
+    let (mut t, mut stats) = table(4, 4);
+    for n in 0..4 {
+        t.learn(ms(n), 0, ip(n as u32), MAC, &mut stats);
+    }
+    t.lookup(ms(10), 0, ip(0), Demand::Socket, &mut stats);
+    t.lookup(ms(11), 0, ip(1), Demand::Reply, &mut stats);
+    let has = |t: &Neighbors<'_>, n| t.iter(ms(0)).any(|e| e.addr == ip(n));
+    // Heard of only: the oldest first.
+    t.learn(ms(20), 0, ip(100), MAC, &mut stats);
+    assert!(!has(&t, 2) && has(&t, 3));
+    t.learn(ms(21), 0, ip(101), MAC, &mut stats);
+    assert!(!has(&t, 3) && has(&t, 100));
+    for n in 0..100 {
+        t.lookup(ms(29_000), 0, ip(200 + n), Demand::Reply, &mut stats);
+        t.learn(ms(29_000), 0, ip(300 + n), MAC, &mut stats);
+    }
+    assert!(has(&t, 0) && !has(&t, 1));
+    for n in 0..4 {
+        t.lookup(ms(30_010), 0, ip(400 + n), Demand::Socket, &mut stats);
+    }
+    assert!((0..4).all(|n| has(&t, 400 + n)) && !has(&t, 0));
+}
+
+/// H006: forgetting a neighbour does not have it asked for twice within a second.
+#[test]
+fn a_neighbour_asked_for_within_the_last_second_is_not_forgotten() {
+    let (mut t, mut stats) = table(1, 4);
+    assert_eq!(t.lookup(ms(0), 0, ip(1), Demand::Reply, &mut stats), Lookup::Unresolved(0, true));
+    t.on_heard(ms(1), 0, ip(1), MAC, true);
+    assert_eq!(t.lookup(ms(999), 0, ip(2), Demand::Reply, &mut stats), Lookup::Full);
+    assert_eq!(t.lookup(ms(1000), 0, ip(2), Demand::Reply, &mut stats), Lookup::Unresolved(0, true));
+}
+
+#[test]
+fn an_index_is_good_for_its_own_neighbour_only() {
+    let (mut t, mut stats) = table(2, 4);
+    t.learn(ms(0), 0, ip(1), MAC, &mut stats);
+    t.confirm(ms(0), 0, 0, ip(2));
+    t.confirm(ms(0), 0, 1, ip(1));
+    assert_eq!(t.known(ms(0), 0, 0, ip(1)), None);
+    t.confirm(ms(0), 0, 0, ip(1));
+    assert_eq!(t.known(ms(0), 0, 0, ip(1)), Some(MAC));
+    for (index, iface, addr) in [(0, 0, ip(2)), (0, 1, ip(1)), (1, 0, ip(1)), (9, 0, ip(1))] {
+        assert_eq!(t.known(ms(0), index, iface, addr), None);
+    }
 }
 
 /// H143, H149: an interface leaves nothing behind.
