@@ -4,7 +4,9 @@
 //! return names its [`DropReason`].
 
 mod icmp;
+#[cfg(feature = "tcp")]
 mod tcp;
+#[cfg(feature = "udp")]
 mod udp;
 
 use crate::device::{RxChecksum, RxMeta};

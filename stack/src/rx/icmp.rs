@@ -8,9 +8,12 @@ use crate::frame::Frame;
 use crate::icmp::{self, IcmpError, Message, Quote, Report};
 use crate::ip::v4::Destination;
 use crate::sockets::queue::Queued;
+#[cfg(feature = "udp")]
 use crate::sockets::udp::Trouble;
 use crate::stack::{IfaceId, Reply, Stack};
 use crate::stats::DropReason;
+#[cfg(feature = "tcp")]
+use crate::tcp::info::IcmpError as Reported;
 use crate::wire::ipv4::{self, Ipv4Header};
 use core::net::{IpAddr, SocketAddr};
 
@@ -153,11 +156,11 @@ impl<'a> Stack<'a> {
                 if !entry.conn.is_in_flight(seq) {
                     return Err(DropReason::IcmpBadSequence);
                 }
-                let current = usize::from(entry.conn.mss()) + 40;
+                let current = usize::from(entry.conn.path_mss()) + 40;
                 let Some(mtu) = icmp::path_mtu(current, mtu, quote.total_len) else { return Ok(()) };
-                entry.conn.on_mtu((mtu - 40) as u16)
+                entry.conn.on_mtu(mtu.saturating_sub(40) as u16)
             }
-            error => entry.conn.on_icmp_error(error, seq),
+            error => entry.conn.on_icmp_error(soft(error), seq),
         };
         let drop = verdict.drop;
         self.after_call(index, verdict);
@@ -243,5 +246,17 @@ impl<'a> Stack<'a> {
             }
         }
         last.is_some()
+    }
+}
+
+/// What TCP makes of an error.
+#[cfg(feature = "tcp")]
+fn soft(error: IcmpError) -> Reported {
+    match error {
+        IcmpError::PortUnreachable => Reported::PortUnreachable,
+        IcmpError::ProtocolUnreachable => Reported::ProtocolUnreachable,
+        IcmpError::HopsExceeded | IcmpError::ReassemblyTimeout => Reported::TimeExceeded,
+        IcmpError::ParameterProblem => Reported::ParameterProblem,
+        IcmpError::HostUnreachable | IcmpError::Prohibited | IcmpError::TooBig { .. } => Reported::Unreachable,
     }
 }

@@ -7,15 +7,14 @@ use super::{IfaceId, Stack};
 use crate::error::{AcceptError, BindError, ConnectError, Full, Stale, TcpError};
 use crate::event::{Readiness, Wakers};
 use crate::ip::addr;
-use crate::sockets::demux::{Target, Tuple};
 use crate::ready::Key;
-use crate::tcp::conn::{Conn, Fate, Verdict};
+use crate::sockets::demux::{Target, Tuple};
+use crate::sockets::ports;
+use crate::tcp::conn::{Conn, Verdict};
 use crate::tcp::info::TcpInfo;
-use crate::tcp::layer::{Entry, ListenEntry, ListenerHandle, Owner, TcpHandle};
+use crate::tcp::layer::{ConnectOptions, Entry, ListenEntry, ListenOptions, ListenerHandle, Owner, TcpHandle};
 use crate::tcp::listen::Listener;
-use crate::tcp::options::{ConnectOptions, ListenOptions};
 use crate::tcp::state::State;
-use crate::tcp::timewait::Rest;
 use core::net::{IpAddr, SocketAddr};
 use core::task::Waker;
 
@@ -158,16 +157,14 @@ impl<'a> Stack<'a> {
 
     /// A free local port for a connection to `tuple`'s remote end (RFC 6056).
     fn ephemeral(&mut self, tuple: &Tuple) -> Option<u16> {
-        let mut ports = core::mem::replace(&mut self.tcp.ports, crate::sockets::ports::Ports::placeholder());
-        let chosen = ports.choose(tuple, |port| {
+        let start = self.tcp.ports.start();
+        ports::first_free(start, |port| {
             let candidate = Tuple { local_port: port, ..*tuple };
             let hash = self.tcp.hash(&candidate);
             self.tcp.find(hash, &candidate).is_some()
                 || self.tcp.overlaps(Some(candidate.local_addr), port)
                 || is_self(&candidate)
-        });
-        self.tcp.ports = ports;
-        chosen
+        })
     }
 
     /// A connection's view.
@@ -179,18 +176,45 @@ impl<'a> Stack<'a> {
         Ok(TcpSocket { stack: self, index: handle.0.index })
     }
 
+    /// Connections of TCP in all states, TIME-WAIT included.
+    pub fn tcp_count(&self) -> usize {
+        self.tcp.conns.len() + self.tcp.time_waits.len()
+    }
+
+    /// The largest TCP text in one segment on an interface, options aside (RFC 9293 §3.7.1): the MTU less both fixed
+    /// headers.
+    pub(crate) fn mss(&self, id: IfaceId, remote: IpAddr) -> u16 {
+        let headers = if remote.is_ipv4() { 40 } else { 60 };
+        let mtu = self.iface(id).map_or(0, Iface::ip_mtu);
+        mtu.saturating_sub(headers) as u16
+    }
+
+    /// Connections from `ip` end: it is not ours any more.
+    pub(super) fn address_gone(&mut self, ip: IpAddr) {
+        let mut next = self.tcp.conns.next_index(0);
+        while let Some(index) = next {
+            next = self.tcp.conns.next_index(index + 1);
+            let Some(entry) = self.tcp.conns.at_mut(index) else { continue };
+            if entry.linked && entry.conn.tuple().local_addr == ip {
+                let verdict = entry.conn.on_address_gone();
+                self.settle(index, verdict);
+            }
+        }
+    }
+
     /// Puts a new connection into the tables; on failure its buffers are back in stock.
     pub(crate) fn add_connection(&mut self, conn: Conn<'a>, iface: IfaceId, owner: Owner) -> Result<u32, Full> {
         let hash = self.tcp.hash(&conn.tuple());
         let Ok(node) = self.sched.alloc(Key::Tcp(0)) else {
-            self.tcp.give_back(conn.into_buffers());
+            self.tcp.give_back(conn);
             return Err(Full::Table);
         };
-        let entry = Entry { conn, node, hash, iface, owner, linked: true, wakers: Wakers::new() };
+        let wakers = Wakers::new();
+        let entry = Entry { conn, node, hash, iface, neighbor: None, owner, linked: true, wakers };
         let handle = match self.tcp.conns.insert(entry) {
             Ok(handle) => handle,
             Err(entry) => {
-                self.tcp.give_back(entry.conn.into_buffers());
+                self.tcp.give_back(entry.conn);
                 self.sched.free(node);
                 return Err(Full::Table);
             }
@@ -204,12 +228,12 @@ impl<'a> Stack<'a> {
     }
 
     /// The connection's protocol is over but for TIME-WAIT; its unread text stays with it.
-    pub(crate) fn to_time_wait(&mut self, index: u32, rest: Rest) {
+    pub(crate) fn to_time_wait(&mut self, index: u32) {
         let expires = self.now + self.config.time_wait;
         self.unlink(index);
         let Some(entry) = self.tcp.conns.at(index) else { return };
-        let (hash, tuple) = (entry.hash, entry.conn.tuple());
-        let (place, evicted) = self.tcp.time_waits.insert(tuple, hash, rest, expires);
+        let hash = entry.hash;
+        let (place, evicted) = self.tcp.time_waits.insert(&entry.conn.time_wait(), hash, expires);
         if let Some((old_hash, old)) = evicted {
             self.stats.drop(crate::stats::DropReason::TimeWaitEvicted);
             self.tcp.demux.remove(old_hash, Target::TimeWait(old).pack());
@@ -256,7 +280,7 @@ impl<'a> Stack<'a> {
         self.unlink(index);
         let Some(entry) = self.tcp.conns.remove_at(index) else { return };
         self.sched.free(entry.node);
-        self.tcp.give_back(entry.conn.into_buffers());
+        self.tcp.give_back(entry.conn);
     }
 
     fn listener_remove(&mut self, index: u32) {
@@ -274,12 +298,11 @@ impl<'a> Stack<'a> {
     }
 
     /// After every call of the user's: what the connection owes now gets its turn.
-    fn after_call(&mut self, index: u32, verdict: Verdict) {
+    pub(crate) fn after_call(&mut self, index: u32, verdict: Verdict) {
         let Some(entry) = self.tcp.conns.at(index) else { return };
-        if entry.conn.owes(self.now) {
-            let (node, iface) = (entry.node, entry.iface);
-            self.sched.wake(node, iface.index());
-        }
+        // Calls take no time: a clock that one starts begins with the connection's next turn.
+        let (node, iface) = (entry.node, entry.iface);
+        self.sched.wake(node, iface.index());
         self.settle(index, verdict);
     }
 
@@ -347,7 +370,7 @@ impl<'a> TcpSocket<'_, 'a> {
     fn act<R>(&mut self, f: impl FnOnce(&mut Conn<'a>) -> R) -> Result<R, TcpError> {
         let entry = self.stack.tcp.conns.at_mut(self.index).ok_or(TcpError::Stale)?;
         let result = f(&mut entry.conn);
-        self.stack.after_call(self.index, Verdict::NONE);
+        self.stack.after_call(self.index, Verdict::default());
         Ok(result)
     }
 
@@ -391,7 +414,7 @@ impl<'a> TcpSocket<'_, 'a> {
     /// # Errors
     /// How the connection ended, if it has.
     pub fn shutdown_write(&mut self) -> Result<(), TcpError> {
-        self.act(Conn::shutdown_write)?
+        self.act(Conn::shutdown_write)
     }
 
     /// Gives the connection up: what was accepted for sending is delivered, within the option `linger`, and the handle
@@ -403,7 +426,7 @@ impl<'a> TcpSocket<'_, 'a> {
         if !entry.linked {
             return self.stack.free_connection(self.index);
         }
-        let verdict = entry.conn.close(self.stack.now);
+        let verdict = entry.conn.close();
         self.stack.after_call(self.index, verdict);
     }
 
@@ -444,7 +467,7 @@ impl<'a> TcpSocket<'_, 'a> {
 
     /// Octets queued that the peer has not acknowledged.
     pub fn unacknowledged(&self) -> usize {
-        self.conn().map_or(0, Conn::queued)
+        self.conn().map_or(0, Conn::unsent)
     }
 
     /// How the connection ended, if not by both sides closing.
@@ -465,13 +488,5 @@ impl<'a> TcpSocket<'_, 'a> {
         if let Some(entry) = self.stack.tcp.conns.at_mut(self.index) {
             entry.wakers.register(interest, waker);
         }
-    }
-}
-
-/// Fates that end a connection's life in the protocol.
-impl Verdict {
-    /// Whether the connection leaves the tables by this.
-    pub(crate) fn is_end(&self) -> bool {
-        !matches!(self.fate, Fate::Open)
     }
 }

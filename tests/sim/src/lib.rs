@@ -10,12 +10,15 @@
 //! in a pcapng file.
 
 pub mod app;
+pub mod bench;
 pub mod host;
 pub mod link;
 pub mod nic;
+pub mod packet;
 pub mod rng;
 pub mod sim;
 
+pub use bench::Bench;
 pub use app::{App, Bulk, Pattern};
 pub use host::Host;
 pub use link::{Gilbert, Impairments};
