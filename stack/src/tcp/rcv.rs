@@ -184,7 +184,7 @@ mod tests {
     fn the_right_edge_never_goes_back_while_octets_of_any_number_arrive() {
         for shift in [0, 1, 5, 14] {
             let capacity = 60_000u32 << shift;
-            let mut r = rcv(shift, u16::MAX);
+            let mut r = rcv(shift, 60_000);
             let (mut free, mut granted) = (capacity, r.adv);
             for n in [1u32, 1460, 7, 1, 3, 9999, 1] {
                 r.advance(n);

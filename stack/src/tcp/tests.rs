@@ -1,1 +1,11 @@
-//! Tests of connections.
+//! Tests of connections: scripts of single segments, and two connections over a link that loses, repeats and reorders.
+
+mod close;
+mod harness;
+mod link;
+mod loss;
+mod open;
+mod resets;
+mod segments;
+mod transfer;
+mod windows;
