@@ -469,7 +469,7 @@ impl<'a> Conn<'a> {
     /// Nothing is in flight, yet something waits: for the window (RFC 9293 §3.8.6.1), for SWS avoidance's override
     /// (§3.8.6.2.1), or for a way out of this host.
     fn on_persist_timer(&mut self) {
-        if self.state.is_synchronized() && self.new_text(usize::from(self.snd.mss)).is_none() {
+        if self.state.is_synchronized() && self.new_text(u32::from(self.snd.mss)).is_none() {
             self.snd.probe = true;
         }
         self.rtt.back_off();
@@ -529,7 +529,7 @@ impl<'a> Conn<'a> {
         if self.state == State::Closed {
             return;
         }
-        if self.rcv.unacked > 0 && self.timers.ack.is_off() && !self.rcv.owes_ack() {
+        if self.rcv.unacked > 0 && self.timers.ack.is_off() && !self.rcv.owes_ack(self.rx.capacity() as u32) {
             self.timers.ack = Timer::after(now, Duration::from_micros(u64::from(self.settings.delayed_ack)));
         }
         if !self.timers.retransmit.is_off() && !(self.snd.is_idle() && !self.has_unsent()) {

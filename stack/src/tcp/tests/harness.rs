@@ -237,13 +237,13 @@ impl Host {
 
     /// One turn: everything that is owed.
     pub fn out(&mut self) -> Vec<Out> {
-        self.out_by(usize::from(MSS))
+        self.out_by(1)
     }
 
-    pub fn out_by(&mut self, limit: usize) -> Vec<Out> {
+    pub fn out_by(&mut self, segments: u32) -> Vec<Out> {
         self.prepare();
         let mut sent = Vec::new();
-        while let Some(plan) = self.conn.plan(self.now, limit) {
+        while let Some(plan) = self.conn.plan(self.now, segments) {
             assert!(self.conn.owes(self.now));
             sent.push(self.emit(&plan));
             let verdict = self.conn.commit(self.now, &plan);
