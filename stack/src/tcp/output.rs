@@ -79,9 +79,19 @@ impl Plan {
 const ACK: Flags = Flags::ACK;
 
 impl Conn<'_> {
-    /// Whether there is a plan.
+    /// Whether there is a plan: the same questions, without making it.
     pub fn owes(&self, now: Instant) -> bool {
-        self.plan(now, 1).is_some()
+        if self.over || !self.state.is_synchronized() {
+            return self.plan(now, 1).is_some();
+        }
+        if self.owes_any_ack() || (self.keep_due && self.snd.is_idle()) {
+            return true;
+        }
+        if self.snd.resend != self.snd.nxt || self.snd.fast_retransmit {
+            return self.plan(now, 1).is_some();
+        }
+        let waiting = self.tx.len() > self.snd.outstanding() as usize || self.owes_fin();
+        waiting && self.plan_text(1).is_some()
     }
 
     /// The next segment; where the device segments (GSO), one of up to so many full ones ([`mss`](Self::mss)), else 1.
@@ -112,6 +122,7 @@ impl Conn<'_> {
     }
 
     /// RFC 6582 §3.2 (the first unacknowledged segment), or what a time-out took for lost, as cwnd allows.
+    #[inline]
     fn plan_retransmission(&self) -> Option<Plan> {
         let snd = &self.snd;
         if snd.resend == snd.nxt && !snd.fast_retransmit {
@@ -236,6 +247,7 @@ impl Conn<'_> {
         self.owes_ack().then(|| self.bare(Why::Ack))
     }
 
+    #[inline]
     fn owes_ack(&self) -> bool {
         self.rcv.owes_ack(self.rx.capacity() as u32)
             || (self.state.may_receive()
