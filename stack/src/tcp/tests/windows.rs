@@ -252,3 +252,17 @@ fn acknowledgments_are_delayed_for_one_segment_and_not_for_two() {
     }
     host.acks(U, R + 6 * 1460);
 }
+
+#[test]
+fn text_that_never_finds_a_way_out_of_this_host_is_given_up_too() {
+    let mut host = Host::established();
+    host.write(b"stuck");
+    host.prepare();
+    let start = host.now;
+    while host.fate == Fate::Open {
+        host.wait();
+        host.prepare();
+    }
+    assert_eq!(host.conn.error(), Some(crate::error::TcpError::TimedOut));
+    assert!(host.now.since(start) <= Duration::from_secs(131));
+}
