@@ -240,7 +240,7 @@ fn drive<C: Coherency>(
 }
 
 fn config() -> ProptestConfig {
-    ProptestConfig { cases: if cfg!(miri) { 3 } else { 400 }, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig { cases: if cfg!(miri) { 2 } else { 400 }, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 /// Enough operations to go round both rings ten times and more.
