@@ -1,0 +1,17 @@
+//! The program `ringtap`: the stack on a Linux tap, tun or UNIX socket, from the command line.
+#![deny(unsafe_code)]
+
+mod cli;
+mod doctor;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run(std::env::args_os()) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("ringtap: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
