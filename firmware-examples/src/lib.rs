@@ -1,9 +1,8 @@
-//! What the boards have in common for the examples: a clock, and a way to say that all is well.
+//! What the programs have in common: a clock, and a way to say that all is well.
 #![no_std]
 #![deny(unsafe_code)]
 
 pub mod clock;
-pub mod loopback;
 
 pub use semihosting::{print, println};
 
