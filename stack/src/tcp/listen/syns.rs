@@ -47,29 +47,29 @@ pub(crate) struct SynSlot {
     pub(super) irs: Seq,
     pub(super) ts_recent: u32,
     /// When the latest SYN|ACK left: low bits of the microseconds.
-    sent_at: u32,
+    pub(super) sent_at: u32,
     /// A cell of the ring of connections to be accepted.
     pub(super) accepted: u32,
     /// The MSS option; 0: none came.
     pub(super) mss: u16,
     pub(super) window: u16,
-    next: u16,
-    prev: u16,
-    born: u16,
+    pub(super) next: u16,
+    pub(super) prev: u16,
+    pub(super) born: u16,
     /// The peer's shift, or `NO_SCALE`.
     pub(super) scale: u8,
     pub(super) has_timestamps: bool,
     /// Its ISS is a cookie: the handshake can be finished without the entry.
     pub(super) is_cookie: bool,
     /// A good ACK came and found the accept queue full.
-    is_acked: bool,
+    pub(super) is_acked: bool,
     /// A SYN|ACK was sent more than once.
     pub(super) is_repeated: bool,
     /// What is owed answers the peer, and is not the timer's.
-    is_answer: bool,
+    pub(super) is_answer: bool,
     /// SYN|ACKs that the timer has sent.
-    sent: u8,
-    list: u8,
+    pub(super) sent: u8,
+    pub(super) list: u8,
 }
 
 impl SynSlot {
