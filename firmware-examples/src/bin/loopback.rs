@@ -98,7 +98,13 @@ impl Program {
         while self.client.is_some() || self.server.is_some() || self.stack.tcp_count() > 0 {
             let polled = self.stack.poll(self.now, self.iface, &mut self.device, 16);
             self.polls += 1;
-            assert!(self.polls < 10_000, "no end in sight");
+            assert!(
+                self.polls < 10_000,
+                "no end in sight: {polled:?}, {} out, {} back, {} connections",
+                self.sent,
+                self.received,
+                self.stack.tcp_count()
+            );
             let progress = self.serve() | self.request();
             if progress || polled.more || !polled.pending.is_empty() {
                 continue;
