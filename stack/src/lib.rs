@@ -10,6 +10,7 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+pub mod config;
 pub mod device;
 pub mod error;
 pub mod event;
@@ -21,7 +22,9 @@ pub mod time;
 
 pub(crate) mod assembler;
 pub(crate) mod deadline;
+pub(crate) mod grow;
 pub(crate) mod log;
+pub(crate) mod ready;
 pub(crate) mod ring;
 pub(crate) mod wire;
 
@@ -29,4 +32,8 @@ pub mod icmp;
 pub mod ip;
 pub mod link;
 pub mod sockets;
+pub mod stack;
 pub mod tcp;
+
+mod rx;
+mod tx;

@@ -1,7 +1,39 @@
 //! TCP: RFC 9293.
+//!
+//! Three types for three lives: a listener answers SYNs, a [`conn::Conn`] is a connection, a table holds TIME-WAIT.
+//! A connection does no input or output of its own:
+//!
+//! ```text
+//!  segment ─▶ handle_segment ┐                    ┌─▶ plan ─▶ header, copy_text ─▶ commit
+//!  time    ─▶ on_deadline    ├─▶ numbers, flags ──┤
+//!  user    ─▶ read, write …  ┘                    └─▶ Verdict (events, drop reason, end of life), deadline
+//! ```
 
+pub(crate) mod ack;
+pub(crate) mod cc;
 pub(crate) mod conn;
+pub(crate) mod info;
+pub(crate) mod input;
+pub(crate) mod isn;
+pub(crate) mod layer;
 pub(crate) mod listen;
+pub(crate) mod open;
 pub(crate) mod options;
+pub(crate) mod output;
+pub(crate) mod rcv;
+pub(crate) mod rtt;
+pub(crate) mod sent;
+pub(crate) mod snd;
 pub(crate) mod state;
+pub(crate) mod timers;
 pub(crate) mod timewait;
+pub(crate) mod user;
+
+pub use info::{SoftError, TcpInfo};
+pub use layer::{ConnectOptions, ListenOptions, ListenerHandle, TcpHandle};
+pub use options::{Congestion, KeepAlive, TcpOptions};
+pub use sent::Sent;
+pub use state::State;
+
+#[cfg(test)]
+mod tests;

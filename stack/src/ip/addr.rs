@@ -190,6 +190,16 @@ pub(crate) fn is_broadcast(addr: IpAddr, addresses: &[Cidr]) -> bool {
     }
 }
 
+/// The one of our `addresses` to send from by way of `next_hop`: of those whose network it is in, the one with the
+/// longest prefix (RFC 1122 §3.3.4.3), else the first of its family.
+pub(crate) fn source_towards(next_hop: IpAddr, addresses: &[Cidr]) -> Option<IpAddr> {
+    let on_link = addresses.iter().filter(|c| c.contains(next_hop)).reduce(|best, c| {
+        // `max_by_key` would give the last of equals.
+        if c.prefix_len > best.prefix_len { c } else { best }
+    });
+    on_link.or_else(|| addresses.iter().find(|c| c.addr.is_ipv4() == next_hop.is_ipv4())).map(|c| c.addr)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,6 +326,22 @@ mod tests {
             ("::", false),
         ] {
             assert_eq!(is_broadcast(ip(a), &ours), expected, "{a}");
+        }
+    }
+
+    /// H140.
+    #[test]
+    fn the_source_lies_in_the_next_hops_network() {
+        let ours = [cidr("192.0.2.1/24"), cidr("10.0.0.1/8"), cidr("10.1.0.1/16"), cidr("10.1.0.2/16")];
+        let table = [
+            ("192.0.2.254", Some("192.0.2.1")),
+            ("10.1.2.3", Some("10.1.0.1")),
+            ("10.2.2.3", Some("10.0.0.1")),
+            ("198.51.100.1", Some("192.0.2.1")),
+            ("fe80::1", None),
+        ];
+        for (hop, source) in table {
+            assert_eq!(source_towards(ip(hop), &ours), source.map(ip), "{hop}");
         }
     }
 }

@@ -1,1 +1,635 @@
-//! TCP: conn.
+//! One TCP connection: its numbers, its buffers, how it begins and how it ends.
+//!
+//! Implements RFC 9293 without input or output: see the drawing in `tcp.rs`. The steps of §3.10.7 are in `input.rs`,
+//! `open.rs` and `ack.rs`, sending is in `output.rs`, the calls of §3.9.1 in `user.rs`.
+//!
+//! # Contract
+//!
+//! - A connection that [`owes`](Conn::owes) something is given a turn: [`prepare`](Conn::prepare), then
+//!   [`plan`](Conn::plan) and [`commit`](Conn::commit) until there is no plan, no room, or the quantum is used up.
+//!   `plan` changes nothing; `commit` is called only once the frame exists.
+//! - Before its first turn, a connection that [`needs_iss`](Conn::needs_iss) is given one.
+//! - After every call that takes `&mut self`, `deadline` and `owes` may have changed. User calls take no time: clocks
+//!   that they start begin with the next turn, so a call that may start one (`write`, `shutdown_write`, `close`) is
+//!   followed by a turn even if nothing is owed.
+//! - Every [`Verdict`] is looked at. Its [`Fate`] is told once; a connection whose fate was told stays readable.
+
+use core::ops::ControlFlow;
+
+use managed::ManagedSlice;
+
+use super::cc::Controller;
+use super::info::{IcmpError, SoftError};
+use super::listen::{Handshake, ts_clock};
+use super::options::{Settings, TcpOptions, micros};
+use super::rcv::{Rcv, syn_window, window_shift};
+use super::rtt::Rtt;
+use super::sent::{Sent, SentLog};
+use super::snd::{MSS_FLOOR, Phase, Snd};
+use super::state::{Event, State};
+use super::timers::{Timer, Timers};
+use crate::assembler::Assembler;
+use crate::error::TcpError;
+use crate::event::Readiness;
+use crate::ring::Ring;
+use crate::seq::Seq;
+use crate::sockets::demux::Tuple;
+use crate::stats::DropReason;
+use crate::time::{Duration, Instant};
+use crate::wire::segment::Flags;
+
+/// R1 of RFC 9293 §3.8.3: retransmissions after which the user is told; at least 3.
+const R1: u8 = 3;
+/// How long a reset may wait to leave before the connection is forgotten without it.
+const RESET_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the last acknowledgment of a connection may wait to leave: as long as TIME-WAIT itself.
+const TIME_WAIT_PATIENCE: Duration = Duration::from_secs(60);
+/// Challenge ACKs per connection and second (RFC 5961 §7; the budget is not shared, so that it tells nobody anything).
+const CHALLENGES: u8 = 10;
+/// Answers to keep-alive probes per connection and second: two ends that disagree must not answer each other for ever.
+const PROBE_ANSWERS: u8 = 10;
+
+/// What a connection stores its text in.
+pub(crate) struct Buffers<'a> {
+    pub rx: Ring<'a>,
+    pub tx: Ring<'a>,
+    /// Records of what is in flight; owned ones grow.
+    pub sent: ManagedSlice<'a, Sent>,
+}
+
+/// What is left of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It goes on.
+    #[default]
+    Open,
+    /// It rests in TIME-WAIT: [`Conn::time_wait`] has what the table needs.
+    TimeWait,
+    /// It is over; its four-tuple is free.
+    Closed,
+}
+
+/// A segment to answer with that no connection stands behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reply {
+    pub seq: Seq,
+    pub ack: Seq,
+    pub flags: Flags,
+}
+
+/// What came of a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub(crate) struct Verdict {
+    /// Why the segment was not processed (further).
+    pub drop: Option<DropReason>,
+    /// What the user is to be told.
+    pub events: Readiness,
+    /// A reset to be sent, within the stack's rate.
+    pub reset: Option<Reply>,
+    pub fate: Fate,
+}
+
+/// The numbers that TIME-WAIT goes on with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimeWaitParams {
+    pub tuple: Tuple,
+    pub snd_nxt: Seq,
+    pub rcv_nxt: Seq,
+    /// The window as the header of an acknowledgment carries it.
+    pub window: u16,
+    /// Octets of the window.
+    pub rcv_wnd: u32,
+    /// TS.Recent and the offset of our TSval.
+    pub timestamps: Option<(u32, u32)>,
+}
+
+/// The timestamps option (RFC 7323 §3 to §5).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stamps {
+    pub on: bool,
+    /// TS.Recent.
+    pub recent: u32,
+    /// When `recent` was taken, in units of 2^20 microseconds.
+    pub recent_at: u32,
+    /// What is added to our clock.
+    pub offset: u32,
+}
+
+/// How often something was done in the current second (2^20 microseconds).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Budget {
+    second: u32,
+    challenges: u8,
+    probe_answers: u8,
+}
+
+/// About how many seconds are on the clock, by a shift.
+pub(super) fn coarse(now: Instant) -> u32 {
+    (now.as_micros() >> 20) as u32
+}
+
+/// One connection.
+pub(crate) struct Conn<'a> {
+    pub(super) tuple: Tuple,
+    pub(super) snd: Snd,
+    pub(super) rcv: Rcv,
+    pub(super) rx: Ring<'a>,
+    pub(super) tx: Ring<'a>,
+    pub(super) holes: Assembler,
+    pub(super) sent: SentLog<'a>,
+    pub(super) timers: Timers,
+    pub(super) rtt: Rtt,
+    pub(super) cc: Controller,
+    pub(super) settings: Settings,
+    pub(super) stamps: Stamps,
+    pub(super) budget: Budget,
+    /// Since when the peer owes us an acknowledgment: R2 counts from here.
+    pub(super) progress_at: Instant,
+    pub(super) last_heard: Instant,
+    pub(super) last_sent: Instant,
+    pub(super) retransmits: u32,
+    pub(super) state: State,
+    pub(super) fate: Fate,
+    pub(super) events: Readiness,
+    pub(super) error: Option<TcpError>,
+    pub(super) soft: Option<SoftError>,
+    pub(super) retries: u8,
+    pub(super) keep_probes: u8,
+    pub(super) has_iss: bool,
+    pub(super) offer_scale: bool,
+    pub(super) offer_stamps: bool,
+    /// The SYN had to be sent again.
+    pub(super) lost_syn: bool,
+    pub(super) fin_queued: bool,
+    pub(super) fin_sent: bool,
+    pub(super) reset_owed: bool,
+    /// What is queued is still delivered, but then comes a reset instead of a FIN.
+    pub(super) reset_at_end: bool,
+    pub(super) keep_due: bool,
+    /// The user is gone.
+    pub(super) orphan: bool,
+    /// The fate was told.
+    pub(super) over: bool,
+    /// The send buffer was full: room in it is news.
+    pub(super) wants_write: bool,
+}
+
+impl<'a> Conn<'a> {
+    /// An active open: SYN-SENT, the SYN not sent yet.
+    ///
+    /// `mtu_mss`: octets of text that fit the interface's MTU without options.
+    pub fn connect(tuple: Tuple, options: &TcpOptions, buffers: Buffers<'a>, mtu_mss: u16) -> Self {
+        let settings = Settings::new(options, mtu_mss);
+        let Buffers { rx, tx, sent } = buffers;
+        Self {
+            tuple,
+            snd: Snd::new(Seq::default(), settings.mss),
+            rcv: Rcv::new(settings.mss),
+            rx,
+            tx,
+            holes: Assembler::new(),
+            sent: SentLog::new(sent),
+            timers: Timers::OFF,
+            rtt: Rtt::new(micros(options.rto_initial), &settings),
+            cc: Controller::new(options.congestion, u32::from(settings.mss)),
+            settings,
+            stamps: Stamps { on: false, recent: 0, recent_at: 0, offset: 0 },
+            budget: Budget::default(),
+            progress_at: Instant::ZERO,
+            last_heard: Instant::ZERO,
+            last_sent: Instant::ZERO,
+            retransmits: 0,
+            state: State::SynSent,
+            fate: Fate::Open,
+            events: Readiness::NONE,
+            error: None,
+            soft: None,
+            retries: 0,
+            keep_probes: 0,
+            has_iss: false,
+            offer_scale: options.window_scale,
+            offer_stamps: options.timestamps,
+            lost_syn: false,
+            fin_queued: false,
+            fin_sent: false,
+            reset_owed: false,
+            reset_at_end: false,
+            keep_due: false,
+            orphan: false,
+            over: false,
+            wants_write: false,
+        }
+    }
+
+    /// A passive open whose handshake the listener led: SYN-RECEIVED, the SYN|ACK sent.
+    ///
+    /// The segment that acknowledged it is to be given to [`handle_segment`](Self::handle_segment) next.
+    pub fn accepted(
+        tuple: Tuple,
+        options: &TcpOptions,
+        buffers: Buffers<'a>,
+        mtu_mss: u16,
+        handshake: &Handshake,
+        now: Instant,
+    ) -> Self {
+        let mut conn = Self::connect(tuple, options, buffers, mtu_mss);
+        conn.start(handshake.iss, handshake.timestamps.map_or(0, |t| t.offset), now);
+        conn.state = State::SynReceived;
+        conn.snd.nxt = handshake.iss + 1;
+        conn.snd.resend = conn.snd.nxt;
+        if let Some(stamps) = handshake.timestamps {
+            conn.stamps.on = true;
+            conn.stamps.recent = stamps.recent;
+            conn.stamps.recent_at = coarse(now);
+        }
+        conn.rcv.on_syn(handshake.irs, handshake.rcv_wnd);
+        if let (Some(theirs), Some(ours)) = (handshake.peer_scale, handshake.our_scale) {
+            conn.snd.shift = theirs.min(14);
+            conn.rcv.shift = ours.min(14);
+        }
+        conn.set_peer_mss(handshake.peer_mss);
+        conn.snd.set_window(handshake.irs, handshake.iss, u32::from(handshake.snd_wnd));
+        conn.lost_syn = handshake.retransmitted;
+        if !handshake.retransmitted {
+            conn.sent.push(conn.snd.nxt, handshake.sent_at);
+        }
+        conn.arm(now);
+        conn
+    }
+
+    /// Whether [`start`](Self::start) is still to be called.
+    pub fn needs_iss(&self) -> bool {
+        !self.has_iss && self.state != State::Closed
+    }
+
+    /// Gives the connection its initial sequence number and what its timestamps add to the clock (see `isn.rs`).
+    pub fn start(&mut self, iss: Seq, timestamp_offset: u32, now: Instant) {
+        self.snd.set_iss(iss);
+        self.has_iss = true;
+        self.stamps.offset = timestamp_offset;
+        self.progress_at = now;
+        self.last_heard = now;
+        self.last_sent = now;
+    }
+
+    /// Begins a turn: starts the clocks for what the user did since the last one.
+    pub fn prepare(&mut self, now: Instant) {
+        if self.timers.life.is_off() && !self.over {
+            if self.reset_owed {
+                self.timers.life = Timer::after(now, RESET_PATIENCE);
+            } else if self.orphan {
+                self.start_linger(now);
+            }
+        }
+        let rto = self.rtt.rto(&self.settings);
+        if self.snd.is_idle() && now.since(self.last_sent) > rto {
+            self.cc.on_idle(u32::from(self.snd.mss));
+        }
+        self.arm(now);
+    }
+
+    /// Timers that are due.
+    pub fn on_deadline(&mut self, now: Instant) -> Verdict {
+        if self.timers.ack.is_due(now) {
+            self.timers.ack = Timer::OFF;
+            self.rcv.ack_now = true;
+        }
+        if self.timers.retransmit.is_due(now) {
+            self.timers.retransmit = Timer::OFF;
+            self.on_retransmit_timer(now);
+        }
+        if self.timers.keep.is_due(now) {
+            self.timers.keep = Timer::OFF;
+            self.on_keep_timer(now);
+        }
+        if self.timers.life.is_due(now) {
+            self.timers.life = Timer::OFF;
+            self.on_end_of_life(now);
+        }
+        self.finish(now, ControlFlow::Continue(()))
+    }
+
+    /// When [`on_deadline`](Self::on_deadline) is to be called; `None`: not by itself.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// An ICMP error that quotes the segment with this sequence number (RFC 5927 §4, §5; RFC 1122 §4.2.3.9).
+    pub fn on_icmp_error(&mut self, now: Instant, kind: IcmpError, quoted_seq: Seq) -> Verdict {
+        //= https://www.rfc-editor.org/rfc/rfc5927#section-4.1
+        //# TCP SHOULD check that the TCP sequence number contained in the payload of the ICMP error message is within
+        //# the range SND.UNA =< SEG.SEQ < SND.NXT.
+        if self.state == State::Closed || !quoted_seq.is_in(self.snd.una, self.snd.outstanding()) {
+            return Verdict { drop: Some(DropReason::IcmpBadSequence), ..Verdict::default() };
+        }
+        let hard = matches!(kind, IcmpError::PortUnreachable | IcmpError::ProtocolUnreachable);
+        if hard && self.state == State::SynSent {
+            self.close_with(Some(TcpError::Refused));
+        } else {
+            // RFC 5927 §5.2: in synchronized states even "hard" errors are soft.
+            self.soft = Some(SoftError::Unreachable);
+            self.events |= Readiness::ERROR;
+        }
+        self.finish(now, ControlFlow::Continue(()))
+    }
+
+    /// The path's MTU leaves `mss` octets for text without options; what is in flight and larger is sent again.
+    pub fn on_mtu(&mut self, mss: u16) {
+        let old = self.snd.mss;
+        self.settings.mss = mss.max(MSS_FLOOR);
+        self.update_mss();
+        self.cc.on_mss(u32::from(self.snd.mss));
+        if self.snd.mss < old && self.snd.syn_is_acked() && self.snd.outstanding() > u32::from(self.snd.mss) {
+            self.snd.mark_lost();
+        }
+    }
+
+    /// The local address was taken away: the connection ends without a word, since it has no address to say it from.
+    pub fn on_address_gone(&mut self) -> Verdict {
+        if !self.over {
+            self.reset_owed = false;
+            self.close_with(Some(TcpError::AddressGone));
+        }
+        self.take_verdict()
+    }
+
+    /// The numbers for the TIME-WAIT table.
+    pub fn time_wait(&self) -> TimeWaitParams {
+        TimeWaitParams {
+            tuple: self.tuple,
+            snd_nxt: self.snd.nxt,
+            rcv_nxt: self.rcv.nxt,
+            window: self.rcv.field(self.rcv.adv),
+            rcv_wnd: self.rcv.wnd(),
+            timestamps: self.stamps.on.then_some((self.stamps.recent, self.stamps.offset)),
+        }
+    }
+
+    /// The buffers, to be used again.
+    pub fn into_buffers(self) -> (ManagedSlice<'a, u8>, ManagedSlice<'a, u8>, ManagedSlice<'a, Sent>) {
+        (self.rx.into_storage(), self.tx.into_storage(), self.sent.into_storage())
+    }
+
+    /// Moves along the diagram. An arrow that does not exist is none of the callers' doing.
+    pub(super) fn enter(&mut self, event: Event) {
+        debug_assert!(self.state.on(event).is_some(), "{:?} in {:?}", event, self.state);
+        if let Some(next) = self.state.on(event) {
+            self.state = next;
+        }
+    }
+
+    /// Ends the connection at once.
+    pub(super) fn close_with(&mut self, error: Option<TcpError>) {
+        self.end(error);
+        self.fate = Fate::Closed;
+    }
+
+    /// Ends the connection; the peer is to be told by a reset, which the connection stays for.
+    pub(super) fn abort_with(&mut self, error: Option<TcpError>) {
+        self.end(error);
+        self.reset_owed = true;
+    }
+
+    fn end(&mut self, error: Option<TcpError>) {
+        if self.state != State::Closed {
+            self.enter(Event::End);
+        }
+        self.error = self.error.or(error);
+        self.timers = Timers::OFF;
+        self.events |= Readiness::CLOSED | Readiness::READ | Readiness::WRITE;
+    }
+
+    /// The connection was not answered in time.
+    fn give_up(&mut self, now: Instant) {
+        if self.state == State::SynSent {
+            self.close_with(Some(TcpError::TimedOut));
+        } else {
+            self.abort_with(Some(TcpError::TimedOut));
+            self.timers.life = Timer::after(now, RESET_PATIENCE);
+        }
+    }
+
+    fn start_linger(&mut self, now: Instant) {
+        self.timers.life = match self.state {
+            State::Closed => Timer::OFF,
+            State::FinWait2 => Timer::after(now, self.settings.fin_wait2()),
+            State::TimeWait => Timer::after(now, TIME_WAIT_PATIENCE),
+            _ => Timer::after(now, self.settings.linger()),
+        };
+    }
+
+    /// The state was entered by a segment: clocks that belong to it.
+    pub(super) fn on_entered(&mut self, now: Instant) {
+        match self.state {
+            State::TimeWait => self.timers.life = Timer::after(now, TIME_WAIT_PATIENCE),
+            State::FinWait2 if self.orphan => self.start_linger(now),
+            _ => {}
+        }
+    }
+
+    /// RFC 9293 §3.8.3: how long nothing may be acknowledged.
+    fn patience(&self) -> Duration {
+        match self.state {
+            State::SynSent | State::SynReceived => self.settings.connect_timeout(),
+            _ => self.settings.user_timeout(),
+        }
+    }
+
+    fn on_retransmit_timer(&mut self, now: Instant) {
+        if now.since(self.progress_at) >= self.patience() {
+            self.give_up(now);
+        } else if self.snd.is_idle() {
+            self.on_persist_timer();
+        } else {
+            self.on_rto();
+        }
+    }
+
+    /// Nothing is in flight, yet something waits: for the window (RFC 9293 §3.8.6.1), for SWS avoidance's override
+    /// (§3.8.6.2.1), or for a way out of this host.
+    fn on_persist_timer(&mut self) {
+        if self.state.is_synchronized() && self.new_text(usize::from(self.snd.mss)).is_none() {
+            self.snd.probe = true;
+        }
+        self.rtt.back_off();
+    }
+
+    /// RFC 6298 §5.4 to §5.7, RFC 6582 §3.2 step 4.
+    fn on_rto(&mut self) {
+        self.retries = self.retries.saturating_add(1);
+        if self.retries == R1 {
+            self.soft = Some(SoftError::NoProgress);
+            self.events |= Readiness::ERROR;
+        }
+        if !self.snd.syn_is_acked() {
+            self.lost_syn = true;
+        } else if self.snd.wnd > 0 {
+            let first = !self.rtt.is_backed_off();
+            self.cc.on_rto(self.snd.outstanding(), u32::from(self.snd.mss), first);
+        }
+        self.snd.phase = Phase::Loss;
+        self.snd.recover = self.snd.nxt;
+        self.snd.dup_acks = 0;
+        self.snd.mark_lost();
+        self.rtt.back_off();
+    }
+
+    /// RFC 9293 §3.8.4.
+    fn on_keep_timer(&mut self, now: Instant) {
+        let idle = self.settings.keep_idle();
+        if now.since(self.last_heard) < idle {
+            self.timers.keep = Timer::after(self.last_heard, idle);
+        } else if !self.snd.is_idle() {
+            // What is in flight asks the same question.
+            self.timers.keep = Timer::after(now, idle);
+        } else if self.keep_probes >= self.settings.keep_count {
+            self.give_up(now);
+        } else {
+            self.keep_probes += 1;
+            self.keep_due = true;
+            self.timers.keep = Timer::after(now, self.settings.keep_interval());
+        }
+    }
+
+    fn on_end_of_life(&mut self, now: Instant) {
+        match self.state {
+            State::Closed => {
+                self.reset_owed = false;
+                self.fate = Fate::Closed;
+            }
+            State::FinWait2 | State::TimeWait => self.close_with(None),
+            State::SynSent => self.close_with(Some(TcpError::TimedOut)),
+            _ => self.give_up(now),
+        }
+    }
+
+    /// Starts the timers that must run and do not, and stops the one that has nothing left to wait for.
+    pub(super) fn arm(&mut self, now: Instant) {
+        if self.state == State::Closed {
+            return;
+        }
+        if self.rcv.unacked > 0 && self.timers.ack.is_off() && !self.rcv.owes_ack() {
+            self.timers.ack = Timer::after(now, Duration::from_micros(u64::from(self.settings.delayed_ack)));
+        }
+        if !self.timers.retransmit.is_off() && !(self.snd.is_idle() && !self.has_unsent()) {
+            return;
+        }
+        if !self.snd.is_idle() {
+            self.restart_retransmit(now);
+        } else if self.has_unsent() {
+            self.progress_at = if self.state == State::SynSent { self.progress_at } else { now };
+            self.start_persist(now);
+        } else {
+            self.timers.retransmit = Timer::OFF;
+        }
+    }
+
+    /// Something of ours was never sent.
+    fn has_unsent(&self) -> bool {
+        match self.state {
+            State::SynSent | State::SynReceived => !self.snd.syn_is_acked(),
+            state => state.may_send() && (self.tx.len() > self.snd.outstanding() as usize || self.owes_fin()),
+        }
+    }
+
+    pub(super) fn owes_fin(&self) -> bool {
+        self.fin_queued && !self.fin_sent && !self.reset_at_end
+    }
+
+    fn start_persist(&mut self, now: Instant) {
+        //= https://www.rfc-editor.org/rfc/rfc9293#section-3.8.6.2.1
+        //# the override timeout should be in the range 0.1 - 1.0 seconds
+        const OVERRIDE: Duration = Duration::from_millis(200);
+        if self.snd.window_room() > 0 && self.state.is_synchronized() && !self.rtt.is_backed_off() {
+            self.timers.retransmit = Timer::after(now, OVERRIDE);
+        } else {
+            self.restart_retransmit(now);
+        }
+    }
+
+    pub(super) fn restart_retransmit(&mut self, now: Instant) {
+        let give_up = Timer::after(self.progress_at, self.patience());
+        self.timers.retransmit = Timer::after(now, self.rtt.rto(&self.settings)).earlier(give_up);
+    }
+
+    /// The MSS option of the peer's SYN.
+    pub(super) fn set_peer_mss(&mut self, option: Option<u16>) {
+        //= https://www.rfc-editor.org/rfc/rfc9293#section-3.7.1
+        //# If an MSS Option is not received at connection setup, TCP implementations MUST assume a default send MSS
+        //# of 536 (576 - 40) for IPv4 or 1220 (1280 - 60) for IPv6 (MUST-15).
+        let default = if self.tuple.remote_addr.is_ipv4() { 536 } else { 1220 };
+        self.snd.peer_mss = option.unwrap_or(default).max(MSS_FLOOR);
+        self.update_mss();
+    }
+
+    fn update_mss(&mut self) {
+        let options = if self.stamps.on { 12 } else { 0 };
+        self.snd.mss = self.snd.peer_mss.min(self.settings.mss) - options;
+    }
+
+    /// What our SYN offers, or offered, as window and scale.
+    pub(super) fn syn_offer(&self) -> (u16, u8) {
+        (syn_window(self.rx.capacity()), window_shift(self.rx.capacity()))
+    }
+
+    /// Our TSval now.
+    pub(super) fn stamp(&self, now: Instant) -> u32 {
+        ts_clock(now).wrapping_add(self.stamps.offset)
+    }
+
+    /// Owes a challenge ACK, unless this second's are used up (RFC 5961 §7).
+    pub(super) fn challenge(&mut self, now: Instant) {
+        self.refill(now);
+        if self.budget.challenges < CHALLENGES {
+            self.budget.challenges += 1;
+            self.rcv.challenge = true;
+        }
+    }
+
+    /// Owes the answer to a keep-alive probe.
+    pub(super) fn answer_probe(&mut self, now: Instant) {
+        self.refill(now);
+        if self.budget.probe_answers < PROBE_ANSWERS {
+            self.budget.probe_answers += 1;
+            self.rcv.ack_now = true;
+        }
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let second = coarse(now);
+        if self.budget.second != second {
+            self.budget = Budget { second, ..Budget::default() };
+        }
+    }
+
+    /// The end of every call: timers, and what the call came to.
+    pub(super) fn finish(&mut self, now: Instant, outcome: ControlFlow<Verdict>) -> Verdict {
+        self.arm(now);
+        let news = self.take_verdict();
+        match outcome {
+            ControlFlow::Break(verdict) => Verdict { events: news.events, fate: news.fate, ..verdict },
+            ControlFlow::Continue(()) => news,
+        }
+    }
+
+    pub(super) fn take_verdict(&mut self) -> Verdict {
+        let mut verdict = Verdict { events: self.events, ..Verdict::default() };
+        self.events = Readiness::NONE;
+        if self.state == State::TimeWait && !self.owes_any_ack() {
+            self.fate = Fate::TimeWait;
+        }
+        if self.fate != Fate::Open && !self.over {
+            self.over = true;
+            self.timers = Timers::OFF;
+            verdict.fate = self.fate;
+        }
+        verdict
+    }
+}
+
+impl Verdict {
+    pub(super) fn drop(reason: DropReason) -> ControlFlow<Self> {
+        ControlFlow::Break(Self { drop: Some(reason), ..Self::default() })
+    }
+}

@@ -1,1 +1,187 @@
-//! TCP: options.
+//! What a user may choose for a connection.
+//!
+//! The defaults follow the RFC named at each field; where practice differs from an RFC's SHOULD, the field says so.
+
+use crate::time::Duration;
+
+/// Probing of an idle peer (RFC 9293 §3.8.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct KeepAlive {
+    /// Silence before the first probe.
+    pub idle: Duration,
+    /// Time between probes.
+    pub interval: Duration,
+    /// Unanswered probes after which the connection is given up; at least 1.
+    pub count: u8,
+}
+
+/// Two hours of silence, then a probe every 75 seconds, nine of them (RFC 9293 MUST-28 for the idle time).
+impl Default for KeepAlive {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(7_200), interval: Duration::from_secs(75), count: 9 }
+    }
+}
+
+/// The congestion control algorithm of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Congestion {
+    /// Slow start, congestion avoidance, fast recovery (RFC 5681, 6582).
+    #[default]
+    NewReno,
+}
+
+/// Choices for one connection, given to `connect` or `listen`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct TcpOptions {
+    /// Octets of the receive buffer: the largest window that the peer can be given. At least 1.
+    pub rx_buffer: usize,
+    /// Octets of the send buffer: text accepted and not acknowledged yet. At least 1.
+    pub tx_buffer: usize,
+    /// Hold back a small segment while text is in flight (RFC 9293 §3.7.4). On by default.
+    pub nagle: bool,
+    /// Probe an idle peer; off by default (RFC 9293 MUST-25).
+    pub keep_alive: Option<KeepAlive>,
+    /// How long text may stay unacknowledged before the connection is given up: R2 of RFC 9293 §3.8.3, at least 100 s
+    /// there; 120 s by default. [`Duration::MAX`]: for ever.
+    pub user_timeout: Duration,
+    /// As `user_timeout`, for the SYN: at least 3 minutes in RFC 9293 §3.8.3; 3 minutes by default.
+    pub connect_timeout: Duration,
+    /// How long an acknowledgment may wait for a second segment, or for text to travel with. 40 ms by default, as Linux;
+    /// RFC 9293 §3.8.6.3 demands less than 500 ms. Zero: never wait.
+    pub delayed_ack: Duration,
+    /// The variance part of the retransmission time-out is never below this, so that RTO >= SRTT + `rto_min`.
+    /// 200 ms by default, as Linux: RFC 6298 §2.4 says 1 s for the whole, for the clocks of its time.
+    pub rto_min: Duration,
+    /// The retransmission time-out never grows beyond this: 60 s (RFC 6298 §2.5).
+    pub rto_max: Duration,
+    /// The retransmission time-out before the first measurement: 1 s (RFC 6298 §2.1).
+    pub rto_initial: Duration,
+    /// Offer window scaling (RFC 7323 §2).
+    pub window_scale: bool,
+    /// Offer timestamps (RFC 7323 §3).
+    pub timestamps: bool,
+    /// Time to live of every packet.
+    pub ttl: u8,
+    /// Differentiated services code point of every packet (0..=63).
+    pub dscp: u8,
+    /// How long a closed connection may go on delivering what was accepted for sending. 120 s by default.
+    pub linger: Duration,
+    /// How long a closed connection waits in FIN-WAIT-2 for the peer's FIN. 60 s by default, as Linux.
+    pub fin_wait2: Duration,
+    /// The congestion control algorithm.
+    pub congestion: Congestion,
+    /// Upper bound of the MSS, both announced and used; `None`: as the interface allows.
+    pub max_segment: Option<u16>,
+}
+
+impl Default for TcpOptions {
+    fn default() -> Self {
+        Self {
+            rx_buffer: 65_536,
+            tx_buffer: 65_536,
+            nagle: true,
+            keep_alive: None,
+            user_timeout: Duration::from_secs(120),
+            connect_timeout: Duration::from_secs(180),
+            delayed_ack: Duration::from_millis(40),
+            rto_min: Duration::from_millis(200),
+            rto_max: Duration::from_secs(60),
+            rto_initial: Duration::from_secs(1),
+            window_scale: true,
+            timestamps: true,
+            ttl: 64,
+            dscp: 0,
+            linger: Duration::from_secs(120),
+            fin_wait2: Duration::from_secs(60),
+            congestion: Congestion::NewReno,
+            max_segment: None,
+        }
+    }
+}
+
+/// The choices as a connection keeps them: microseconds and milliseconds in 32 bits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub rto_min: u32,
+    pub rto_max: u32,
+    pub delayed_ack: u32,
+    user_timeout: u32,
+    connect_timeout: u32,
+    linger: u32,
+    fin_wait2: u32,
+    keep_idle: u32,
+    keep_interval: u32,
+    /// 0: no keep-alive.
+    pub keep_count: u8,
+    pub nagle: bool,
+    pub ttl: u8,
+    pub dscp: u8,
+    /// The MSS that we announce.
+    pub mss: u16,
+}
+
+/// Microseconds in 32 bits: up to 71 minutes.
+pub(crate) fn micros(d: Duration) -> u32 {
+    u32::try_from(d.as_micros()).unwrap_or(u32::MAX)
+}
+
+/// Milliseconds in 32 bits; `u32::MAX` stands for "never".
+fn millis(d: Duration) -> u32 {
+    u32::try_from(d.as_millis()).unwrap_or(u32::MAX)
+}
+
+fn span(millis: u32) -> Duration {
+    if millis == u32::MAX { Duration::MAX } else { Duration::from_millis(u64::from(millis)) }
+}
+
+impl Settings {
+    /// The settings of `options` on an interface whose MTU leaves `mtu_mss` octets for text.
+    pub fn new(options: &TcpOptions, mtu_mss: u16) -> Self {
+        let keep = options.keep_alive;
+        let rto_max = micros(options.rto_max).max(1_000);
+        Self {
+            rto_min: micros(options.rto_min).min(rto_max),
+            rto_max,
+            delayed_ack: micros(options.delayed_ack),
+            user_timeout: millis(options.user_timeout),
+            connect_timeout: millis(options.connect_timeout),
+            linger: millis(options.linger),
+            fin_wait2: millis(options.fin_wait2),
+            keep_idle: keep.map_or(0, |k| millis(k.idle)),
+            keep_interval: keep.map_or(0, |k| millis(k.interval)),
+            keep_count: keep.map_or(0, |k| k.count.max(1)),
+            nagle: options.nagle,
+            ttl: options.ttl,
+            dscp: options.dscp,
+            mss: options.max_segment.map_or(mtu_mss, |m| m.min(mtu_mss)).max(super::snd::MSS_FLOOR),
+        }
+    }
+
+    pub fn user_timeout(&self) -> Duration {
+        span(self.user_timeout)
+    }
+
+    pub fn connect_timeout(&self) -> Duration {
+        span(self.connect_timeout)
+    }
+
+    pub fn linger(&self) -> Duration {
+        span(self.linger)
+    }
+
+    pub fn fin_wait2(&self) -> Duration {
+        span(self.fin_wait2)
+    }
+
+    pub fn keep_idle(&self) -> Duration {
+        span(self.keep_idle)
+    }
+
+    pub fn keep_interval(&self) -> Duration {
+        span(self.keep_interval)
+    }
+}

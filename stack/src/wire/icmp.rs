@@ -4,6 +4,7 @@
 //! four octets of which the type says what they are.
 
 use crate::stats::DropReason;
+use crate::wire::checksum;
 
 /// Octets of the header.
 pub(crate) const HEADER: usize = 8;
@@ -50,48 +51,6 @@ pub(crate) fn emit(message: &mut [u8], header: &IcmpHeader) {
     let checksum = checksum::sum(message).finish();
     if let Some(field) = message.get_mut(2..4) {
         field.copy_from_slice(&checksum.to_be_bytes());
-    }
-}
-
-/// Stands in for `wire::checksum` until that is here.
-pub(crate) mod checksum {
-    use core::net::IpAddr;
-
-    #[derive(Clone, Copy, Default)]
-    pub(crate) struct Sum(u64);
-
-    impl Sum {
-        pub fn add(self, other: Self) -> Self {
-            Self(self.0 + other.0)
-        }
-
-        pub fn finish(self) -> u16 {
-            !self.fold()
-        }
-
-        pub fn is_valid(self) -> bool {
-            self.fold() == 0xffff
-        }
-
-        fn fold(self) -> u16 {
-            let mut sum = self.0;
-            while sum > 0xffff {
-                sum = (sum & 0xffff) + (sum >> 16);
-            }
-            sum as u16
-        }
-    }
-
-    pub(crate) fn sum(data: &[u8]) -> Sum {
-        Sum(data.chunks(2).map(|c| u64::from(c[0]) << 8 | c.get(1).map_or(0, |&b| u64::from(b))).sum())
-    }
-
-    pub(crate) fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8, len: u32) -> Sum {
-        let part = |ip| match ip {
-            IpAddr::V4(a) => sum(&a.octets()),
-            IpAddr::V6(a) => sum(&a.octets()),
-        };
-        part(src).add(part(dst)).add(Sum(u64::from(protocol))).add(sum(&len.to_be_bytes()))
     }
 }
 

@@ -8,6 +8,8 @@ use smoltcp::wire::Ipv4Packet;
 
 /// Octets of a header without options, which is what we send.
 pub(crate) const HEADER: usize = 20;
+/// Octets of a header with all the options that it can have.
+pub(crate) const MAX_HEADER: usize = 60;
 
 /// An IPv4 header as received; its options, if any, are well-formed and no source route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,6 +180,12 @@ pub(crate) fn set_fragment(buf: &mut [u8], offset: u16, more: bool, payload_len:
     out.set_more_frags(more);
     out.set_frag_offset(offset);
     set_checksum(buf);
+}
+
+/// Turns the first fragment's header in `buf` into that of the whole packet of `total_len` octets.
+pub(crate) fn set_whole(buf: &mut [u8], total_len: usize) {
+    let payload_len = total_len.saturating_sub(buf.len());
+    set_fragment(buf, 0, false, payload_len);
 }
 
 /// Computes the checksum of `header`, a whole IPv4 header.

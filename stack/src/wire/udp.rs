@@ -3,7 +3,7 @@
 //! Implements the header of RFC 768, with RFC 8200 §8.1 on its checksum over IPv6.
 
 use crate::stats::DropReason;
-use crate::wire::icmp::checksum;
+use crate::wire::checksum;
 use core::net::IpAddr;
 use smoltcp::wire::UdpPacket;
 

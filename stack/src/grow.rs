@@ -1,0 +1,47 @@
+//! Growing storage: the one place that tells borrowed slices from owned ones.
+//!
+//! A borrowed slice has the size it has. An owned one (feature `alloc`) begins as small as it was given and grows by
+//! doubling, up to a limit that its user states; when the allocator refuses, it stays as it is.
+
+use managed::ManagedSlice;
+
+/// Brings `slice` to at least `needed` items, if it may: a borrowed slice must have them, an owned one grows by doubling
+/// (from `least`) and never beyond `limit`. New items come from `make`. Returns whether they are there.
+pub(crate) fn grow<T>(
+    slice: &mut ManagedSlice<'_, T>,
+    needed: usize,
+    least: usize,
+    limit: usize,
+    make: impl FnMut() -> T,
+) -> bool {
+    if slice.len() >= needed {
+        return true;
+    }
+    match slice {
+        ManagedSlice::Borrowed(_) => {
+            let _ = (least, limit, make);
+            false
+        }
+        #[cfg(feature = "alloc")]
+        ManagedSlice::Owned(vec) => {
+            if needed > limit {
+                return false;
+            }
+            let target = vec.len().saturating_mul(2).max(needed).max(least).min(limit);
+            if vec.try_reserve_exact(target - vec.len()).is_err() {
+                return false;
+            }
+            vec.resize_with(target, make);
+            true
+        }
+    }
+}
+
+/// How many items `slice` can have: its length when borrowed, `limit` when owned.
+pub(crate) fn most<T>(slice: &ManagedSlice<'_, T>, limit: usize) -> usize {
+    match slice {
+        ManagedSlice::Borrowed(slice) => slice.len().min(limit),
+        #[cfg(feature = "alloc")]
+        ManagedSlice::Owned(_) => limit,
+    }
+}

@@ -1,0 +1,68 @@
+//! What a connection tells of itself, and what is told to it from outside TCP.
+
+use super::state::State;
+use crate::time::Duration;
+
+/// A fault that may pass: the connection goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum SoftError {
+    /// The same text was sent several times without an answer: R1 of RFC 9293 §3.8.3.
+    NoProgress,
+    /// A router or the host said that the peer cannot be reached at the moment.
+    Unreachable,
+}
+
+/// An ICMP error that quotes a segment of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub(crate) enum IcmpError {
+    /// Network or host unreachable, or administratively prohibited.
+    Unreachable,
+    /// Protocol unreachable.
+    ProtocolUnreachable,
+    /// Port unreachable.
+    PortUnreachable,
+    /// Time exceeded.
+    TimeExceeded,
+    /// Parameter problem.
+    ParameterProblem,
+}
+
+/// A connection's numbers, for display and diagnosis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub struct TcpInfo {
+    /// The state.
+    pub state: State,
+    /// Smoothed round-trip time; `None` before the first measurement.
+    pub srtt: Option<Duration>,
+    /// Round-trip time variation.
+    pub rttvar: Duration,
+    /// Retransmission time-out in force, back-off included.
+    pub rto: Duration,
+    /// Congestion window in octets.
+    pub cwnd: u32,
+    /// Slow start threshold in octets.
+    pub ssthresh: u32,
+    /// Octets in flight.
+    pub flight: u32,
+    /// Octets accepted from the user and not acknowledged yet.
+    pub unacked: usize,
+    /// Octets that can be read.
+    pub unread: usize,
+    /// The peer's window in octets.
+    pub snd_wnd: u32,
+    /// The window told to the peer, in octets.
+    pub rcv_wnd: u32,
+    /// Octets of text in a full segment.
+    pub mss: u16,
+    /// The peer's window scale, and ours.
+    pub window_scale: (u8, u8),
+    /// Whether segments carry timestamps.
+    pub timestamps: bool,
+    /// Segments sent again since the connection began.
+    pub retransmits: u32,
+}
