@@ -12,7 +12,7 @@ mod text;
 use crate::engine::App;
 use crate::failure::Failure;
 use ringtap::event::Readiness;
-use ringtap::sockets::udp::{UdpHandle, UdpOptions};
+use ringtap::sockets::{UdpHandle, UdpOptions};
 use ringtap::stack::{Limits, SocketId, Stack};
 use ringtap::tcp::{ConnectOptions, ListenOptions, ListenerHandle, TcpHandle};
 use ringtap::time::Instant;

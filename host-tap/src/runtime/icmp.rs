@@ -3,7 +3,7 @@
 use super::{Net, Runtime, Waiter};
 use ringtap::error::{RecvError, SendError};
 use ringtap::event::Readiness;
-use ringtap::icmp::echo::IcmpHandle;
+use ringtap::icmp::IcmpHandle;
 use ringtap::stack::Echoed;
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;

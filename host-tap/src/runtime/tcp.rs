@@ -3,8 +3,8 @@
 use super::{Net, Runtime, Timeout, Waiter};
 use ringtap::error::{AcceptError, BindError, ConnectError, TcpError};
 use ringtap::event::Readiness;
-use ringtap::stack::Stack;
-use ringtap::tcp::{ConnectOptions, ListenOptions, ListenerHandle, State, TcpHandle, TcpInfo, TcpSocket};
+use ringtap::stack::{Stack, TcpSocket};
+use ringtap::tcp::{ConnectOptions, ListenOptions, ListenerHandle, State, TcpHandle, TcpInfo};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use super::tcp::bind_error;
 use super::{Net, Runtime, Timeout, Waiter};
 use ringtap::error::{RecvError, SendError};
 use ringtap::event::Readiness;
-use ringtap::sockets::udp::{UdpHandle, UdpOptions};
+use ringtap::sockets::{UdpHandle, UdpOptions};
 use ringtap::stack::UdpSocket as Socket;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;

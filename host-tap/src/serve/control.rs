@@ -263,9 +263,9 @@ fn routes(stack: &Stack<'static>) -> Value {
 }
 
 fn neighbours(stack: &Stack<'static>) -> Value {
-    let row = |n: ringtap::stack::NeighborView| {
+    let row = |n: ringtap::link::neighbor::NeighborInfo| {
         json!({ "addr": n.addr.to_string(), "mac": n.mac.map(|m| m.to_string()),
-            "state": format!("{:?}", n.status), "iface": n.iface.index() })
+            "state": format!("{:?}", n.state), "iface": n.iface })
     };
     stack.neighbors().map(row).collect()
 }

@@ -3,7 +3,7 @@
 use super::{Service, text};
 use ringtap::error::{RecvError, SendError};
 use ringtap::stack::{Stack, UdpSocket};
-use ringtap::sockets::udp::UdpHandle;
+use ringtap::sockets::UdpHandle;
 use std::net::SocketAddr;
 
 /// Ports of services that answer whatever comes: an answer to one of them could go to and fro for ever.

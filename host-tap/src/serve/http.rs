@@ -5,8 +5,7 @@
 use super::stream::{Turn, discard, write_all};
 use super::text;
 use ringtap::error::TcpError;
-use ringtap::stack::Stack;
-use ringtap::tcp::TcpSocket;
+use ringtap::stack::{Stack, TcpSocket};
 use std::fmt::Write;
 
 /// The longest request head. RFC 9112 §3 asks for 8,000 octets of request line at least.

@@ -3,8 +3,8 @@
 use super::http::Http;
 use super::{Service, text};
 use ringtap::error::TcpError;
-use ringtap::stack::Stack;
-use ringtap::tcp::{TcpOptions, TcpSocket};
+use ringtap::stack::{Stack, TcpSocket};
+use ringtap::tcp::TcpOptions;
 
 /// Buffers for bulk over a link with a large queue.
 const BUFFER: usize = 1 << 20;

@@ -4,7 +4,7 @@ use crate::cli::PingArgs;
 use crate::resolve::resolve;
 use ringtap::error::SendError;
 use ringtap::event::Readiness;
-use ringtap::icmp::echo::IcmpHandle;
+use ringtap::icmp::IcmpHandle;
 use ringtap::stack::{Echoed, Limits, SocketId, Stack};
 use ringtap::time::{Duration, Instant};
 use ringtap_host::engine::{App, Engine};
