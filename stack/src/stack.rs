@@ -119,7 +119,7 @@ impl<'a> Stack<'a> {
             stats: Stats::new(),
             rng: Rng::new(secret, Purpose::Jitter),
             ids: Identifications::new(secret),
-            limiter: Limiter::new(secret, config.reply_rate),
+            limiter: Limiter::new(config.reply_rate, secret),
             ifaces: storage.ifaces,
             routes: Routes::new(storage.routes, storage.route_limit),
             neighbors: Neighbors::new(storage.neighbors, storage.neighbor_limit, PARKED, secret),

@@ -181,8 +181,9 @@ impl<'a> Stack<'a> {
     /// The next piece of the packet being cut up.
     fn poll_cutting(&mut self, id: IfaceId) -> Turn<'a> {
         let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return Turn::Done };
+        let headroom = iface.headroom();
         let Some(cutting) = iface.cutting.as_mut() else { return Turn::Done };
-        let Some(mut frame) = iface.pool.take(iface.headroom()) else { return Turn::Stall };
+        let Some(mut frame) = iface.pool.take(headroom) else { return Turn::Stall };
         let mtu = iface.caps.ip_mtu.min(frame.tailroom());
         let mac = cutting.mac;
         match cut_next(cutting, mtu, &mut frame) {

@@ -11,6 +11,8 @@ use crate::sockets::queue::Queued;
 use crate::sockets::udp::Trouble;
 use crate::stack::{IfaceId, Reply, Stack};
 use crate::stats::DropReason;
+use crate::tcp::conn::Verdict;
+use crate::tcp::info::IcmpError as Reported;
 use crate::wire::ipv4::{self, Ipv4Header};
 use core::net::{IpAddr, SocketAddr};
 
@@ -155,9 +157,10 @@ impl<'a> Stack<'a> {
                 }
                 let current = usize::from(entry.conn.mss()) + 40;
                 let Some(mtu) = icmp::path_mtu(current, mtu, quote.total_len) else { return Ok(()) };
-                entry.conn.on_mtu((mtu - 40) as u16)
+                entry.conn.on_mtu(mtu.saturating_sub(40) as u16);
+                Verdict::default()
             }
-            error => entry.conn.on_icmp_error(error, seq),
+            error => entry.conn.on_icmp_error(self.now, soft(error), seq),
         };
         let drop = verdict.drop;
         self.after_call(index, verdict);
@@ -243,5 +246,17 @@ impl<'a> Stack<'a> {
             }
         }
         last.is_some()
+    }
+}
+
+/// What TCP makes of an error.
+#[cfg(feature = "tcp")]
+fn soft(error: IcmpError) -> Reported {
+    match error {
+        IcmpError::PortUnreachable => Reported::PortUnreachable,
+        IcmpError::ProtocolUnreachable => Reported::ProtocolUnreachable,
+        IcmpError::HopsExceeded | IcmpError::ReassemblyTimeout => Reported::TimeExceeded,
+        IcmpError::ParameterProblem => Reported::ParameterProblem,
+        IcmpError::HostUnreachable | IcmpError::Prohibited | IcmpError::TooBig { .. } => Reported::Unreachable,
     }
 }

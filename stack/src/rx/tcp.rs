@@ -9,7 +9,8 @@ use crate::ip::v4::Destination;
 use crate::sockets::demux::{Target, Tuple};
 use crate::stack::{IfaceId, Reply, Stack};
 use crate::stats::DropReason;
-use crate::tcp::conn::{Conn, Fate, Reply as Reset, Verdict};
+use crate::tcp::conn::{Conn, Fate, Verdict};
+use crate::tcp::isn;
 use crate::tcp::layer::{Entry, Owner};
 use crate::tcp::listen::{Handshake, ListenVerdict};
 use crate::tcp::timewait::TwVerdict;
@@ -53,24 +54,22 @@ impl<'a> Stack<'a> {
         let now = self.now;
         let Some(entry) = self.tcp.conns.at_mut(index) else { return Ok(()) };
         let was_synchronized = entry.conn.is_synchronized();
+        let una = entry.conn.unacknowledged_edge();
         let verdict = entry.conn.handle_segment(now, segment);
-        let owes = entry.conn.owes(now);
+        let progress = entry.conn.unacknowledged_edge() != una;
         let established = !was_synchronized && entry.conn.is_synchronized();
-        let (node, iface, tuple) = (entry.node, entry.iface, entry.conn.tuple());
-        if owes {
+        if entry.conn.owes(now) {
+            let (node, iface) = (entry.node, entry.iface);
             self.sched.wake(node, iface.index());
         }
-        // What new data acknowledges was delivered by the neighbour: it is reachable (RFC 4861 §7.3.1).
-        if verdict.progress {
-            self.confirm_neighbor(&tuple);
+        // A new acknowledgment came back by the neighbour: it is reachable (RFC 4861 §7.3.1).
+        if progress {
+            self.confirm_neighbor(index);
         }
         if established {
             self.established(index);
         }
         let drop = verdict.drop;
-        if let Some(reset) = verdict.reset {
-            self.send_reset(iface, &tuple, reset);
-        }
         self.settle(index, verdict);
         drop.map_or(Ok(()), Err)
     }
@@ -101,7 +100,7 @@ impl<'a> Stack<'a> {
             TwVerdict::Ack(header) => self.send_control(iface, tuple, &header),
             TwVerdict::Reopen { min_isn } => {
                 // Without a listener the old connection's rest stays where it is.
-                if self.tcp.find_listener(tuple, iface).is_none() {
+                if self.tcp.find_listener(tuple).is_none() {
                     return Err(DropReason::TcpUnexpectedSyn);
                 }
                 self.tcp.demux.remove(hash, Target::TimeWait(index).pack());
@@ -122,10 +121,10 @@ impl<'a> Stack<'a> {
         min_isn: Option<crate::seq::Seq>,
     ) -> Drop {
         let now = self.now;
-        let Some(index) = self.tcp.find_listener(tuple, iface) else {
+        let Some(index) = self.tcp.find_listener(tuple) else {
             return self.segment_for_nobody(tuple, segment, iface);
         };
-        let mut isn = self.tcp.isn.number(now, tuple);
+        let mut isn = isn::isn(&self.tcp.isn_key, tuple, now);
         if let Some(min) = min_isn {
             isn = isn.later(min);
         }
@@ -203,7 +202,11 @@ impl<'a> Stack<'a> {
     /// Takes what a connection said about itself into the tables: its timer, its events, its end.
     pub(crate) fn settle(&mut self, index: u32, verdict: Verdict) {
         let Some(entry) = self.tcp.conns.at(index) else { return };
-        let (node, deadline) = (entry.node, entry.conn.deadline());
+        let (node, deadline, iface) = (entry.node, entry.conn.deadline(), entry.iface);
+        if let Some(reset) = verdict.reset {
+            let tuple = entry.conn.tuple();
+            self.send_reset(iface, &tuple, reset);
+        }
         match deadline {
             Some(at) => self.sched.set_deadline(node, at),
             None => self.sched.cancel_deadline(node),
@@ -213,7 +216,7 @@ impl<'a> Stack<'a> {
         }
         match verdict.fate {
             Fate::Open => {}
-            Fate::TimeWait(rest) => self.to_time_wait(index, rest),
+            Fate::TimeWait => self.to_time_wait(index),
             Fate::Closed => self.ended(index),
         }
     }

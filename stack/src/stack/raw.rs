@@ -4,7 +4,8 @@ use super::{IfaceId, Reply, Stack};
 use crate::error::{BindError, RecvError, SendError, Stale};
 use crate::event::{Readiness, Wakers};
 use crate::icmp::echo::{Echo, IcmpHandle};
-use crate::ip::v4::Fields;
+use crate::icmp::{IcmpError, Message};
+use crate::ip::v4::{Destination, Fields};
 use crate::sockets::queue::{Queue, Queued};
 use crate::sockets::raw::{ANY_PROTOCOL, Raw, RawHandle};
 use crate::ready::{Key, NodeId};
@@ -36,10 +37,8 @@ pub enum Echoed {
         from: IpAddr,
         /// The request's sequence number.
         seq: u16,
-        /// ICMP type.
-        kind: u8,
-        /// ICMP code.
-        code: u8,
+        /// What it says.
+        error: IcmpError,
     },
 }
 
@@ -202,10 +201,8 @@ impl<'a> Stack<'a> {
         }
         let (iface, source) = self.datagram_way(dst, None, None)?;
         let (IpAddr::V4(src), IpAddr::V4(to)) = (source, dst) else { return Err(SendError::InvalidRemote) };
-        let mut frame = self.datagram_frame(iface, icmp::HEADER, payload.len())?;
-        frame.extend(payload).ok_or(SendError::TooLong)?;
-        frame.push_front(icmp::HEADER).ok_or(SendError::TooLong)?;
-        icmp::emit_echo(&mut frame, icmp::kind::ECHO_REQUEST, ident, seq);
+        let mut frame = self.datagram_frame(iface, 0, icmp::HEADER + payload.len())?;
+        crate::icmp::echo_request(&mut frame, ident, seq, payload).ok_or(SendError::TooLong)?;
         let ttl = ttl.unwrap_or(self.config.ttl);
         self.push_ipv4(&mut frame, iface, &Fields {
             src,
@@ -230,7 +227,7 @@ impl<'a> Stack<'a> {
     pub fn icmp_recv(&mut self, socket: IcmpHandle, buf: &mut [u8]) -> Result<Echoed, RecvError> {
         let state = self.echo.sockets.get_mut(socket.0).ok_or(RecvError::Stale)?;
         let item = state.rx.pop().ok_or(RecvError::WouldBlock)?;
-        let echoed = crate::icmp::describe_echo(&item.frame).ok_or(RecvError::WouldBlock)?;
+        let echoed = describe(&item.frame).ok_or(RecvError::WouldBlock)?;
         if let Echoed::Reply { .. } = echoed {
             copy(buf, item.frame.get(usize::from(item.payload)..).unwrap_or(&[]));
         }
@@ -281,6 +278,17 @@ impl<'a> Stack<'a> {
                 Err(BindError::Full)
             }
         }
+    }
+}
+
+/// What an echo socket's queue holds: a whole packet that was checked when it came.
+fn describe(packet: &[u8]) -> Option<Echoed> {
+    let ip = ipv4::parse(packet).ok()?;
+    let from = IpAddr::V4(ip.src);
+    match crate::icmp::receive(packet.get(ip.header_len..)?, Destination::Ours).ok()? {
+        Message::EchoReply { seq, data, .. } => Some(Echoed::Reply { from, seq, len: data.len(), ttl: ip.ttl }),
+        Message::Error { error, quote } => Some(Echoed::Error { from, seq: quote.echo()?.1, error }),
+        Message::EchoRequest => None,
     }
 }
 

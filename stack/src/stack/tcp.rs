@@ -7,15 +7,14 @@ use super::{IfaceId, Stack};
 use crate::error::{AcceptError, BindError, ConnectError, Full, Stale, TcpError};
 use crate::event::{Readiness, Wakers};
 use crate::ip::addr;
-use crate::sockets::demux::{Target, Tuple};
 use crate::ready::Key;
-use crate::tcp::conn::{Conn, Fate, Verdict};
+use crate::sockets::demux::{Target, Tuple};
+use crate::sockets::ports;
+use crate::tcp::conn::{Conn, Verdict};
 use crate::tcp::info::TcpInfo;
-use crate::tcp::layer::{Entry, ListenEntry, ListenerHandle, Owner, TcpHandle};
+use crate::tcp::layer::{ConnectOptions, Entry, ListenEntry, ListenOptions, ListenerHandle, Owner, TcpHandle};
 use crate::tcp::listen::Listener;
-use crate::tcp::options::{ConnectOptions, ListenOptions};
 use crate::tcp::state::State;
-use crate::tcp::timewait::Rest;
 use core::net::{IpAddr, SocketAddr};
 use core::task::Waker;
 
@@ -158,16 +157,14 @@ impl<'a> Stack<'a> {
 
     /// A free local port for a connection to `tuple`'s remote end (RFC 6056).
     fn ephemeral(&mut self, tuple: &Tuple) -> Option<u16> {
-        let mut ports = core::mem::replace(&mut self.tcp.ports, crate::sockets::ports::Ports::placeholder());
-        let chosen = ports.choose(tuple, |port| {
+        let start = self.tcp.ports.start();
+        ports::first_free(start, |port| {
             let candidate = Tuple { local_port: port, ..*tuple };
             let hash = self.tcp.hash(&candidate);
             self.tcp.find(hash, &candidate).is_some()
                 || self.tcp.overlaps(Some(candidate.local_addr), port)
                 || is_self(&candidate)
-        });
-        self.tcp.ports = ports;
-        chosen
+        })
     }
 
     /// A connection's view.
@@ -183,14 +180,15 @@ impl<'a> Stack<'a> {
     pub(crate) fn add_connection(&mut self, conn: Conn<'a>, iface: IfaceId, owner: Owner) -> Result<u32, Full> {
         let hash = self.tcp.hash(&conn.tuple());
         let Ok(node) = self.sched.alloc(Key::Tcp(0)) else {
-            self.tcp.give_back(conn.into_buffers());
+            self.tcp.give_back(conn);
             return Err(Full::Table);
         };
-        let entry = Entry { conn, node, hash, iface, owner, linked: true, wakers: Wakers::new() };
+        let wakers = Wakers::new();
+        let entry = Entry { conn, node, hash, iface, neighbor: None, owner, linked: true, wakers };
         let handle = match self.tcp.conns.insert(entry) {
             Ok(handle) => handle,
             Err(entry) => {
-                self.tcp.give_back(entry.conn.into_buffers());
+                self.tcp.give_back(entry.conn);
                 self.sched.free(node);
                 return Err(Full::Table);
             }
@@ -204,12 +202,12 @@ impl<'a> Stack<'a> {
     }
 
     /// The connection's protocol is over but for TIME-WAIT; its unread text stays with it.
-    pub(crate) fn to_time_wait(&mut self, index: u32, rest: Rest) {
+    pub(crate) fn to_time_wait(&mut self, index: u32) {
         let expires = self.now + self.config.time_wait;
         self.unlink(index);
         let Some(entry) = self.tcp.conns.at(index) else { return };
-        let (hash, tuple) = (entry.hash, entry.conn.tuple());
-        let (place, evicted) = self.tcp.time_waits.insert(tuple, hash, rest, expires);
+        let hash = entry.hash;
+        let (place, evicted) = self.tcp.time_waits.insert(&entry.conn.time_wait(), hash, expires);
         if let Some((old_hash, old)) = evicted {
             self.stats.drop(crate::stats::DropReason::TimeWaitEvicted);
             self.tcp.demux.remove(old_hash, Target::TimeWait(old).pack());
@@ -256,7 +254,7 @@ impl<'a> Stack<'a> {
         self.unlink(index);
         let Some(entry) = self.tcp.conns.remove_at(index) else { return };
         self.sched.free(entry.node);
-        self.tcp.give_back(entry.conn.into_buffers());
+        self.tcp.give_back(entry.conn);
     }
 
     fn listener_remove(&mut self, index: u32) {
@@ -274,12 +272,11 @@ impl<'a> Stack<'a> {
     }
 
     /// After every call of the user's: what the connection owes now gets its turn.
-    fn after_call(&mut self, index: u32, verdict: Verdict) {
+    pub(crate) fn after_call(&mut self, index: u32, verdict: Verdict) {
         let Some(entry) = self.tcp.conns.at(index) else { return };
-        if entry.conn.owes(self.now) {
-            let (node, iface) = (entry.node, entry.iface);
-            self.sched.wake(node, iface.index());
-        }
+        // Calls take no time: a clock that one starts begins with the connection's next turn.
+        let (node, iface) = (entry.node, entry.iface);
+        self.sched.wake(node, iface.index());
         self.settle(index, verdict);
     }
 
@@ -347,7 +344,7 @@ impl<'a> TcpSocket<'_, 'a> {
     fn act<R>(&mut self, f: impl FnOnce(&mut Conn<'a>) -> R) -> Result<R, TcpError> {
         let entry = self.stack.tcp.conns.at_mut(self.index).ok_or(TcpError::Stale)?;
         let result = f(&mut entry.conn);
-        self.stack.after_call(self.index, Verdict::NONE);
+        self.stack.after_call(self.index, Verdict::default());
         Ok(result)
     }
 
@@ -403,7 +400,7 @@ impl<'a> TcpSocket<'_, 'a> {
         if !entry.linked {
             return self.stack.free_connection(self.index);
         }
-        let verdict = entry.conn.close(self.stack.now);
+        let verdict = entry.conn.close();
         self.stack.after_call(self.index, verdict);
     }
 
@@ -465,13 +462,5 @@ impl<'a> TcpSocket<'_, 'a> {
         if let Some(entry) = self.stack.tcp.conns.at_mut(self.index) {
             entry.wakers.register(interest, waker);
         }
-    }
-}
-
-/// Fates that end a connection's life in the protocol.
-impl Verdict {
-    /// Whether the connection leaves the tables by this.
-    pub(crate) fn is_end(&self) -> bool {
-        !matches!(self.fate, Fate::Open)
     }
 }

@@ -6,8 +6,7 @@ use crate::event::{Readiness, Wakers};
 use crate::frame::Frame;
 use crate::ip::addr;
 use crate::ip::v4::{self, Fields};
-use crate::sockets::demux::Tuple;
-use crate::sockets::ports::Ports;
+use crate::sockets::ports;
 use crate::sockets::queue::{Queue, Queued};
 use crate::ready::Key;
 use crate::sockets::udp::{Received, Udp, UdpHandle, UdpOptions};
@@ -73,12 +72,8 @@ impl<'a> Stack<'a> {
     }
 
     fn ephemeral_udp(&mut self, addr: Option<IpAddr>) -> Option<u16> {
-        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let tuple = Tuple { local_addr: addr.unwrap_or(any), local_port: 0, remote_addr: any, remote_port: 0 };
-        let mut ports = core::mem::replace(&mut self.udp.ports, Ports::placeholder());
-        let port = ports.choose(&tuple, |port| self.udp.overlaps(addr, port, false));
-        self.udp.ports = ports;
-        port
+        let start = self.udp.ports.start();
+        ports::first_free(start, |port| self.udp.overlaps(addr, port, false))
     }
 
     /// A receive and a transmit queue from stock.

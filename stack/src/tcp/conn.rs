@@ -22,13 +22,14 @@ use super::cc::Controller;
 use super::info::{IcmpError, SoftError};
 use super::listen::{Handshake, ts_clock};
 use super::options::{Settings, TcpOptions, micros};
+pub(crate) use super::output::{Plan, Why};
 use super::rcv::{Rcv, syn_window, window_shift};
 use super::rtt::Rtt;
 use super::sent::{Sent, SentLog};
 use super::snd::{MSS_FLOOR, Phase, Snd};
 use super::state::{Event, State};
 use super::timers::{Timer, Timers};
-use crate::assembler::Assembler;
+use crate::assembler::{Assembler, Range};
 use crate::error::TcpError;
 use crate::event::Readiness;
 use crate::ring::Ring;
@@ -36,7 +37,7 @@ use crate::seq::Seq;
 use crate::sockets::demux::Tuple;
 use crate::stats::DropReason;
 use crate::time::{Duration, Instant};
-use crate::wire::segment::Flags;
+pub(crate) use crate::wire::segment::Reply;
 
 /// R1 of RFC 9293 §3.8.3: retransmissions after which the user is told; at least 3.
 const R1: u8 = 3;
@@ -48,6 +49,8 @@ const TIME_WAIT_PATIENCE: Duration = Duration::from_secs(60);
 const CHALLENGES: u8 = 10;
 /// Answers to keep-alive probes per connection and second: two ends that disagree must not answer each other for ever.
 const PROBE_ANSWERS: u8 = 10;
+/// Ranges of out-of-order text that an owned store grows to: scattered octets must not cost more.
+const MOST_RANGES: u16 = 64;
 
 /// What a connection stores its text in.
 pub(crate) struct Buffers<'a> {
@@ -55,6 +58,16 @@ pub(crate) struct Buffers<'a> {
     pub tx: Ring<'a>,
     /// Records of what is in flight; owned ones grow.
     pub sent: ManagedSlice<'a, Sent>,
+    /// Ranges of text held out of order; owned ones grow.
+    pub ranges: ManagedSlice<'a, Range>,
+}
+
+/// The memory of a connection's buffers, to be used again.
+pub(crate) struct Storage<'a> {
+    pub rx: ManagedSlice<'a, u8>,
+    pub tx: ManagedSlice<'a, u8>,
+    pub sent: ManagedSlice<'a, Sent>,
+    pub ranges: ManagedSlice<'a, Range>,
 }
 
 /// What is left of a connection.
@@ -67,14 +80,6 @@ pub(crate) enum Fate {
     TimeWait,
     /// It is over; its four-tuple is free.
     Closed,
-}
-
-/// A segment to answer with that no connection stands behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Reply {
-    pub seq: Seq,
-    pub ack: Seq,
-    pub flags: Flags,
 }
 
 /// What came of a call.
@@ -136,7 +141,7 @@ pub(crate) struct Conn<'a> {
     pub(super) rcv: Rcv,
     pub(super) rx: Ring<'a>,
     pub(super) tx: Ring<'a>,
-    pub(super) holes: Assembler,
+    pub(super) holes: Assembler<'a>,
     pub(super) sent: SentLog<'a>,
     pub(super) timers: Timers,
     pub(super) rtt: Rtt,
@@ -157,6 +162,8 @@ pub(crate) struct Conn<'a> {
     pub(super) retries: u8,
     pub(super) keep_probes: u8,
     pub(super) has_iss: bool,
+    /// Both sides scale their windows.
+    pub(super) scaling: bool,
     pub(super) offer_scale: bool,
     pub(super) offer_stamps: bool,
     /// The SYN had to be sent again.
@@ -181,14 +188,14 @@ impl<'a> Conn<'a> {
     /// `mtu_mss`: octets of text that fit the interface's MTU without options.
     pub fn connect(tuple: Tuple, options: &TcpOptions, buffers: Buffers<'a>, mtu_mss: u16) -> Self {
         let settings = Settings::new(options, mtu_mss);
-        let Buffers { rx, tx, sent } = buffers;
+        let Buffers { rx, tx, sent, ranges } = buffers;
         Self {
             tuple,
             snd: Snd::new(Seq::default(), settings.mss),
             rcv: Rcv::new(settings.mss),
             rx,
             tx,
-            holes: Assembler::new(),
+            holes: Assembler::new(ranges, MOST_RANGES),
             sent: SentLog::new(sent),
             timers: Timers::OFF,
             rtt: Rtt::new(micros(options.rto_initial), &settings),
@@ -208,6 +215,7 @@ impl<'a> Conn<'a> {
             retries: 0,
             keep_probes: 0,
             has_iss: false,
+            scaling: false,
             offer_scale: options.window_scale,
             offer_stamps: options.timestamps,
             lost_syn: false,
@@ -247,6 +255,7 @@ impl<'a> Conn<'a> {
         if let (Some(theirs), Some(ours)) = (handshake.peer_scale, handshake.our_scale) {
             conn.snd.shift = theirs.min(14);
             conn.rcv.shift = ours.min(14);
+            conn.scaling = true;
         }
         conn.set_peer_mss(handshake.peer_mss);
         conn.snd.set_window(handshake.irs, handshake.iss, u32::from(handshake.snd_wnd));
@@ -316,11 +325,11 @@ impl<'a> Conn<'a> {
     }
 
     /// An ICMP error that quotes the segment with this sequence number (RFC 5927 §4, §5; RFC 1122 §4.2.3.9).
-    pub fn on_icmp_error(&mut self, now: Instant, kind: IcmpError, quoted_seq: Seq) -> Verdict {
+    pub fn on_icmp_error(&mut self, kind: IcmpError, quoted_seq: Seq) -> Verdict {
         //= https://www.rfc-editor.org/rfc/rfc5927#section-4.1
         //# TCP SHOULD check that the TCP sequence number contained in the payload of the ICMP error message is within
         //# the range SND.UNA =< SEG.SEQ < SND.NXT.
-        if self.state == State::Closed || !quoted_seq.is_in(self.snd.una, self.snd.outstanding()) {
+        if !self.is_in_flight(quoted_seq) {
             return Verdict { drop: Some(DropReason::IcmpBadSequence), ..Verdict::default() };
         }
         let hard = matches!(kind, IcmpError::PortUnreachable | IcmpError::ProtocolUnreachable);
@@ -331,11 +340,16 @@ impl<'a> Conn<'a> {
             self.soft = Some(SoftError::Unreachable);
             self.events |= Readiness::ERROR;
         }
-        self.finish(now, ControlFlow::Continue(()))
+        self.take_verdict()
+    }
+
+    /// Whether the octet with this sequence number is sent and not acknowledged (RFC 5927 §4.1).
+    pub fn is_in_flight(&self, seq: Seq) -> bool {
+        self.state != State::Closed && seq.is_in(self.snd.una, self.snd.outstanding())
     }
 
     /// The path's MTU leaves `mss` octets for text without options; what is in flight and larger is sent again.
-    pub fn on_mtu(&mut self, mss: u16) {
+    pub fn on_mtu(&mut self, mss: u16) -> Verdict {
         let old = self.snd.mss;
         self.settings.mss = mss.max(MSS_FLOOR);
         self.update_mss();
@@ -343,6 +357,7 @@ impl<'a> Conn<'a> {
         if self.snd.mss < old && self.snd.syn_is_acked() && self.snd.outstanding() > u32::from(self.snd.mss) {
             self.snd.mark_lost();
         }
+        self.take_verdict()
     }
 
     /// The local address was taken away: the connection ends without a word, since it has no address to say it from.
@@ -367,8 +382,13 @@ impl<'a> Conn<'a> {
     }
 
     /// The buffers, to be used again.
-    pub fn into_buffers(self) -> (ManagedSlice<'a, u8>, ManagedSlice<'a, u8>, ManagedSlice<'a, Sent>) {
-        (self.rx.into_storage(), self.tx.into_storage(), self.sent.into_storage())
+    pub fn into_storage(self) -> Storage<'a> {
+        Storage {
+            rx: self.rx.into_storage(),
+            tx: self.tx.into_storage(),
+            sent: self.sent.into_storage(),
+            ranges: self.holes.into_storage(),
+        }
     }
 
     /// Moves along the diagram. An arrow that does not exist is none of the callers' doing.

@@ -303,7 +303,6 @@ impl Conn<'_> {
         }
         if joined > 0 {
             self.rx.extend(joined as usize);
-            self.holes.advance(joined);
             self.rcv.advance(joined);
             self.rcv.unacked = self.rcv.unacked.saturating_add(joined);
         }
@@ -312,6 +311,9 @@ impl Conn<'_> {
         //# gap in the sequence space.
         self.rcv.ack_now = true;
         self.rcv.dup_acks = 0;
+        if self.holes.is_empty() {
+            self.rx.forget_ahead();
+        }
     }
 
     fn hold_out_of_order(&mut self, text: &Text<'_>) -> ControlFlow<Verdict> {

@@ -76,6 +76,8 @@ pub(crate) struct Entry<'a> {
     pub hash: u32,
     /// The interface that its segments leave by, as far as known.
     pub iface: IfaceId,
+    /// The neighbour that they went to last: its place, interface and address.
+    pub neighbor: Option<(u32, IfaceId, IpAddr)>,
     pub owner: Owner,
     /// Whether segments find it.
     pub linked: bool,
@@ -189,13 +191,21 @@ impl<'a> TcpLayer<'a> {
             self.bytes.give_back(tx);
             return None;
         };
-        Some(Buffers { rx: Ring::new(rx, options.rx_buffer), tx: Ring::new(tx, options.tx_buffer), sent })
+        let Some(ranges) = self.ranges.take(1) else {
+            self.bytes.give_back(rx);
+            self.bytes.give_back(tx);
+            self.records.give_back(sent);
+            return None;
+        };
+        Some(Buffers { rx: Ring::new(rx, options.rx_buffer), tx: Ring::new(tx, options.tx_buffer), sent, ranges })
     }
 
     /// Takes a connection's buffers back.
-    pub fn give_back(&mut self, buffers: Buffers<'a>) {
-        self.bytes.give_back(buffers.rx.into_storage());
-        self.bytes.give_back(buffers.tx.into_storage());
-        self.records.give_back(buffers.sent);
+    pub fn give_back(&mut self, conn: Conn<'a>) {
+        let storage = conn.into_storage();
+        self.bytes.give_back(storage.rx);
+        self.bytes.give_back(storage.tx);
+        self.records.give_back(storage.sent);
+        self.ranges.give_back(storage.ranges);
     }
 }

@@ -90,6 +90,7 @@ impl Conn<'_> {
             //# but MUST use 14 instead of the specified value.
             self.snd.shift = theirs.min(14);
             self.rcv.shift = self.syn_offer().1;
+            self.scaling = true;
         }
         self.set_peer_mss(options.mss);
     }
@@ -133,7 +134,6 @@ impl Conn<'_> {
 
 /// An acknowledgment of something never sent, before the connection is synchronized: `<SEQ=SEG.ACK><CTL=RST>`.
 fn bad_ack(seg: &Segment<'_>) -> ControlFlow<Verdict> {
-    let reset = Reply { seq: seg.ack, ack: Seq::default(), flags: Flags::RST };
-    let reset = (!seg.flags.contains(Flags::RST)).then_some(reset);
+    let reset = Reply::reset_for(seg);
     ControlFlow::Break(Verdict { drop: Some(DropReason::TcpBadAck), reset, ..Verdict::default() })
 }

@@ -78,6 +78,13 @@ pub struct TcpOptions {
     pub max_segment: Option<u16>,
 }
 
+impl TcpOptions {
+    /// Whether a connection can work with these values.
+    pub(crate) fn is_valid(&self) -> bool {
+        self.rx_buffer > 0 && self.tx_buffer > 0 && self.ttl > 0 && self.dscp < 64
+    }
+}
+
 impl Default for TcpOptions {
     fn default() -> Self {
         Self {

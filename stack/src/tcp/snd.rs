@@ -15,7 +15,6 @@ use crate::seq::Seq;
 /// The peer's MSS is taken for at least this: smaller ones only serve to make us send many tiny packets. As Linux.
 pub(crate) const MSS_FLOOR: u16 = 48;
 
-
 /// How losses are being repaired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {

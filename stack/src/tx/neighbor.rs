@@ -4,7 +4,6 @@ use crate::device::{Mac, TxMeta};
 use crate::frame::Frame;
 use crate::link::arp;
 use crate::link::neighbor::{Action, Heard};
-use crate::sockets::demux::Tuple;
 use crate::ready::{Key, NodeId};
 use crate::stack::{IfaceId, Reply, Stack};
 use core::net::IpAddr;
@@ -86,11 +85,10 @@ impl<'a> Stack<'a> {
     }
 
     /// A connection made progress: the neighbour it goes by is there (RFC 4861 §7.3.1).
-    pub(crate) fn confirm_neighbor(&mut self, index: Option<u32>, iface: IfaceId, tuple: &Tuple) {
-        if let Some(index) = index
-            && let Some(hop) = self.hop(tuple.remote_addr, None)
-        {
-            self.neighbors.confirm(self.now, index, iface.0, hop.next);
+    pub(crate) fn confirm_neighbor(&mut self, conn: u32) {
+        let Some(entry) = self.tcp.conns.at(conn) else { return };
+        if let Some((index, iface, next)) = entry.neighbor {
+            self.neighbors.confirm(self.now, index, iface.0, next);
         }
     }
 }

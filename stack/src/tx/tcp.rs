@@ -5,15 +5,16 @@
 use super::{Hop, Resolved, Turn, push_ethernet};
 use crate::device::Mac;
 use crate::frame::Frame;
-use crate::ip::v4::{self, Emit};
+use crate::ip::v4::{self, Fields};
+use crate::link::neighbor::Demand;
+use crate::ready::NodeId;
 use crate::rx::protocol;
 use crate::sockets::demux::Tuple;
-use crate::ready::NodeId;
 use crate::stack::{IfaceId, Stack};
-use crate::tcp::conn::Plan;
+use crate::tcp::isn;
+use crate::tcp::output::Plan;
 use crate::time::Duration;
 use crate::wire::checksum::{self, Sum};
-use crate::wire::ethernet::EtherType;
 use crate::wire::ipv4;
 use crate::wire::segment::{self, Header};
 use core::net::IpAddr;
@@ -34,21 +35,16 @@ enum NoWay {
     NoRoute,
     /// The route is by another interface.
     Elsewhere(IfaceId),
-    Waiting(usize),
+    Waiting(u32),
     Full,
 }
 
 impl<'a> Stack<'a> {
     /// One segment of a connection, if it owes one.
     pub(super) fn tcp_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
-        self.set_iss(index);
         let now = self.now;
-        let Some(entry) = self.tcp.conns.at(index) else { return Turn::Done };
-        let remote = entry.conn.tuple().remote_addr;
-        if !entry.conn.owes(now) {
-            return Turn::Done;
-        }
-        let way = match self.way(id, remote) {
+        let Some(remote) = self.prepare(index) else { return Turn::Done };
+        let way = match self.way(id, remote, Demand::Socket) {
             Ok(way) => way,
             Err(why) => return self.tcp_waits(node, why),
         };
@@ -69,17 +65,27 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// The initial sequence number is chosen when the first segment is about to leave, on the clock of that moment.
-    fn set_iss(&mut self, index: u32) {
+    /// What a turn begins with. The initial sequence number is chosen when the first segment is about to leave, on the
+    /// clock of that moment.
+    fn prepare(&mut self, index: u32) -> Option<IpAddr> {
         let now = self.now;
-        let Some(entry) = self.tcp.conns.at_mut(index) else { return };
+        let entry = self.tcp.conns.at_mut(index)?;
+        let tuple = entry.conn.tuple();
         if entry.conn.needs_iss() {
-            let iss = self.tcp.isn.number(now, &entry.conn.tuple());
-            entry.conn.set_iss(now, iss);
+            let key = &self.tcp.isn_key;
+            entry.conn.start(isn::isn(key, &tuple, now), isn::timestamp_offset(key, &tuple), now);
         }
+        entry.conn.prepare(now);
+        let owes = entry.conn.owes(now);
+        let (node, deadline) = (entry.node, entry.conn.deadline());
+        match deadline {
+            Some(at) => self.sched.set_deadline(node, at),
+            None => self.sched.cancel_deadline(node),
+        }
+        owes.then_some(tuple.remote_addr)
     }
 
-    fn way(&mut self, id: IfaceId, remote: IpAddr) -> Result<Way, NoWay> {
+    fn way(&mut self, id: IfaceId, remote: IpAddr, demand: Demand) -> Result<Way, NoWay> {
         if self.is_own(remote) {
             return Ok(Way::Own);
         }
@@ -87,11 +93,11 @@ impl<'a> Stack<'a> {
         if hop.iface != id {
             return Err(NoWay::Elsewhere(hop.iface));
         }
-        self.link_way(hop)
+        self.link_way(hop, demand)
     }
 
-    fn link_way(&mut self, hop: Hop) -> Result<Way, NoWay> {
-        match self.resolve(hop) {
+    fn link_way(&mut self, hop: Hop, demand: Demand) -> Result<Way, NoWay> {
+        match self.resolve(hop, demand) {
             Resolved::Ready(mac) => Ok(Way::Link(mac)),
             Resolved::Waiting(index) => Err(NoWay::Waiting(index)),
             Resolved::Full => Err(NoWay::Full),
@@ -114,7 +120,7 @@ impl<'a> Stack<'a> {
         let conn = &entry.conn;
         let header = conn.header(plan, self.now);
         let tuple = conn.tuple();
-        let mut frame = iface.pool.take(iface.headroom() + ipv4::HEADER_LEN + header.len())?;
+        let mut frame = iface.pool.take(iface.headroom() + ipv4::HEADER + header.len())?;
         let text = frame.append(plan.len as usize)?;
         let sum = conn.copy_text(plan, text);
         push_segment(&mut frame, &tuple, &header, sum)?;
@@ -145,7 +151,7 @@ impl<'a> Stack<'a> {
         };
         let (tuple, header) = (plan.tuple, plan.header);
         let (ttl, tos) = (entry.options.tcp.ttl, entry.options.tcp.dscp << 2);
-        let way = match self.way(id, tuple.remote_addr) {
+        let way = match self.way(id, tuple.remote_addr, Demand::Reply) {
             Ok(way) => way,
             Err(NoWay::Elsewhere(iface)) => {
                 self.sched.wake(node, iface.index());
@@ -199,7 +205,7 @@ impl<'a> Stack<'a> {
         tos: u8,
     ) -> Option<Frame<'a>> {
         let iface = self.iface(id)?;
-        let mut frame = iface.pool.take(iface.headroom() + ipv4::HEADER_LEN + header.len())?;
+        let mut frame = iface.pool.take(iface.headroom() + ipv4::HEADER + header.len())?;
         push_segment(&mut frame, tuple, header, Sum::default())?;
         push_ipv4(&mut frame, tuple, ttl, tos)?;
         Some(frame)
@@ -209,7 +215,7 @@ impl<'a> Stack<'a> {
     fn finish(&mut self, id: IfaceId, mut frame: Frame<'a>, mac: Option<Mac>) -> Turn<'a> {
         if let (Some(dst), Some(iface)) = (mac, self.iface(id)) {
             let src = iface.mac;
-            push_ethernet(&mut frame, dst, src, EtherType::Ipv4);
+            push_ethernet(&mut frame, dst, src);
         }
         Turn::Send(frame)
     }
@@ -229,9 +235,9 @@ fn push_segment(frame: &mut Frame<'_>, tuple: &Tuple, header: &Header, text: Sum
 
 fn push_ipv4(frame: &mut Frame<'_>, tuple: &Tuple, ttl: u8, tos: u8) -> Option<()> {
     let (IpAddr::V4(src), IpAddr::V4(dst)) = (tuple.local_addr, tuple.remote_addr) else { return None };
-    let payload_len = frame.len() as u16;
-    let buf = frame.push_front(ipv4::HEADER_LEN)?;
+    let payload_len = frame.len();
+    let buf = frame.push_front(ipv4::HEADER)?;
     // RFC 9293 §3.7.2 wants path MTU discovery, hence DF; RFC 6864 §4.1 then leaves the identification free: 0.
-    v4::emit(buf, &Emit { src, dst, protocol: protocol::TCP, ttl, tos, payload_len, dont_frag: true, ident: 0 });
+    v4::emit(buf, &Fields { src, dst, protocol: protocol::TCP, ttl, tos, ident: 0, dont_frag: true }, payload_len);
     Some(())
 }

@@ -127,6 +127,13 @@ const LSRR: u8 = 131;
 /// Strict source and record route.
 const SSRR: u8 = 137;
 
+/// Source and destination of a packet that the stack itself has made or checked; `None` when it is too short.
+#[inline]
+pub(crate) fn addresses(packet: &[u8]) -> Option<(Ipv4Addr, Ipv4Addr)> {
+    let p = Ipv4Packet::new_unchecked(packet.first_chunk::<HEADER>()?);
+    Some((p.src_addr(), p.dst_addr()))
+}
+
 /// What a header that we send says, its lengths aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fields {

@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::host::Host;
 use crate::link::{Direction, Impairments};
 use crate::rng::SimRng;
+use ringtap_host::pcapng::Direction;
 use ringtap::time::{Duration, Instant};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -221,17 +222,15 @@ impl Sim {
     }
 
     fn write_pcap(&self, path: &std::path::Path) -> std::io::Result<()> {
-        crate::sim::capture::write(path, &self.packets)
-    }
-}
-
-pub(crate) mod capture {
-    //! The packets of a failed run, as pcapng.
-    use ringtap::time::Instant;
-    use std::io;
-    use std::path::Path;
-
-    pub(crate) fn write(_path: &Path, _packets: &[(Instant, usize, bool, Vec<u8>)]) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
+        let file = std::io::BufWriter::new(std::fs::File::create(path)?);
+        let mut out = ringtap_host::pcapng::Writer::new(file, ringtap::device::Medium::Ethernet, "sim")?;
+        // As host 0 saw it, and what the other hosts alone saw after that.
+        for (at, host, inbound, frame) in &self.packets {
+            if *host == 0 || self.hosts.len() > 2 {
+                let direction = if *inbound { Direction::Inbound } else { Direction::Outbound };
+                out.packet(at.as_micros() * 1000, direction, frame)?;
+            }
+        }
+        out.flush()
     }
 }

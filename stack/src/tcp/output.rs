@@ -1,0 +1,412 @@
+//! What leaves next: `plan` decides and changes nothing, `commit` notes that it has left.
+//!
+//! Implements RFC 9293 §3.7.4 (Nagle), §3.8.6 (window, probes, silly windows), RFC 5681 §3.1 (cwnd), RFC 3042 (limited
+//! transmit), RFC 6298 §5 (the timer). In order of urgency:
+//!
+//! ```text
+//!  reset ▸ SYN ▸ what is to be sent again ▸ duplicate and challenge ACKs ▸ new text, FIN, probe ▸ keep-alive ▸ ACK
+//! ```
+
+use super::conn::{Conn, Fate, Verdict};
+use super::snd::Phase;
+use super::state::{Event, State};
+use super::timers::Timer;
+use crate::seq::Seq;
+use crate::time::Instant;
+use crate::wire::checksum::Sum;
+use crate::wire::segment::{Flags, Header, HeaderOptions, Timestamps};
+
+/// Why a segment is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// The connection is aborted.
+    Reset,
+    /// SYN or SYN|ACK.
+    Syn,
+    /// Text or FIN that was sent before.
+    Retransmit,
+    /// A duplicate acknowledgment for a segment beyond a hole.
+    DupAck,
+    /// RFC 5961.
+    Challenge,
+    /// New text, with the FIN perhaps, or the FIN alone.
+    Text,
+    /// Text against the window, or against SWS avoidance.
+    Probe,
+    /// RFC 9293 §3.8.4.
+    KeepAlive,
+    /// An acknowledgment, or a window update.
+    Ack,
+}
+
+impl Why {
+    /// Whether the text was sent before.
+    pub fn is_retransmission(self) -> bool {
+        self == Self::Retransmit
+    }
+
+    /// Whether it answers what may be an attack (RFC 5961).
+    pub fn is_challenge(self) -> bool {
+        self == Self::Challenge
+    }
+}
+
+/// A segment to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub seq: Seq,
+    /// Octets of text.
+    pub len: u32,
+    pub flags: Flags,
+    /// The window field.
+    pub window: u16,
+    pub why: Why,
+    /// The right edge that `window` tells.
+    edge: Seq,
+}
+
+impl Plan {
+    /// Octets of sequence space.
+    fn span(&self) -> u32 {
+        self.len + u32::from(self.flags.intersects(Flags::SYN.with(Flags::FIN)))
+    }
+
+    fn end(&self) -> Seq {
+        self.seq + self.span()
+    }
+}
+
+const ACK: Flags = Flags::ACK;
+
+impl Conn<'_> {
+    /// Whether there is a plan.
+    pub fn owes(&self, now: Instant) -> bool {
+        self.plan(now, usize::from(self.snd.mss)).is_some()
+    }
+
+    /// The next segment, with at most `limit` octets of text: one MSS, or what the device segments (GSO).
+    pub fn plan(&self, _now: Instant, limit: usize) -> Option<Plan> {
+        if self.over {
+            return None;
+        }
+        match self.state {
+            State::Closed => self.reset_owed.then(|| self.bare(Why::Reset)),
+            State::SynSent | State::SynReceived => self.plan_handshake(),
+            _ => self
+                .plan_retransmission(limit)
+                .or_else(|| self.plan_urgent_ack())
+                .or_else(|| self.plan_text(limit))
+                .or_else(|| self.plan_late_ack()),
+        }
+    }
+
+    fn plan_handshake(&self) -> Option<Plan> {
+        if !self.has_iss {
+            return None;
+        }
+        if self.snd.resend == self.snd.iss {
+            return Some(self.bare(Why::Syn));
+        }
+        let owed = self.state == State::SynReceived && (self.rcv.ack_now || self.rcv.challenge);
+        owed.then(|| self.bare(Why::Ack))
+    }
+
+    /// RFC 6582 §3.2 (the first unacknowledged segment), or what a time-out took for lost, as cwnd allows.
+    fn plan_retransmission(&self, limit: usize) -> Option<Plan> {
+        let snd = &self.snd;
+        if snd.resend == snd.nxt && !snd.fast_retransmit {
+            return None;
+        }
+        let start = if snd.fast_retransmit { snd.una } else { snd.resend };
+        let beyond = start.distance_from(snd.una);
+        let mss = u32::from(snd.mss);
+        if beyond > 0 && beyond + mss > self.cc.cwnd() {
+            return None;
+        }
+        //= https://www.rfc-editor.org/rfc/rfc9293#section-3.8.6
+        //# A sending TCP peer MUST be robust against window shrinking, which may cause the "usable window" [...] to
+        //# become negative (MUST-34).
+        let room = snd.wnd.saturating_sub(beyond);
+        let room = if beyond == 0 { room.max(1) } else { room };
+        let text_end = snd.nxt - u32::from(self.fin_sent);
+        let left = text_end.distance_from(start);
+        let len = left.min(room).min(mss).min(clamp(limit));
+        let fin = self.fin_sent && len == left;
+        if len == 0 && !fin {
+            return None;
+        }
+        Some(self.segment(Why::Retransmit, start, len, text_flags(fin, len == left)))
+    }
+
+    /// Acknowledgments that must go alone: the peer counts the duplicates.
+    fn plan_urgent_ack(&self) -> Option<Plan> {
+        if self.rcv.dup_acks > 0 {
+            // The window stays as it was told, or else it is not a duplicate (RFC 5681 §2).
+            let edge = self.rcv.adv;
+            let window = self.rcv.field(edge);
+            return Some(Plan { seq: self.snd.nxt, len: 0, flags: ACK, window, why: Why::DupAck, edge });
+        }
+        self.rcv.challenge.then(|| self.bare(Why::Challenge))
+    }
+
+    fn plan_text(&self, limit: usize) -> Option<Plan> {
+        if self.snd.probe
+            && let Some(probe) = self.plan_probe()
+        {
+            return Some(probe);
+        }
+        let len = self.new_text(limit)?;
+        let last = self.snd.outstanding() + len == self.tx.len() as u32;
+        let fin = last && self.owes_fin();
+        Some(self.segment(Why::Text, self.snd.nxt, len, text_flags(fin, last && len > 0)))
+    }
+
+    /// At least one octet, whatever the window (RFC 9293 MUST-36), or as much of a small window as there is text.
+    fn plan_probe(&self) -> Option<Plan> {
+        if !self.state.may_send() || !self.snd.is_idle() || self.tx.is_empty() {
+            return None;
+        }
+        let queued = self.tx.len() as u32;
+        let len = queued.min(self.snd.window_room().max(1)).min(u32::from(self.snd.mss));
+        let fin = len == queued && self.owes_fin();
+        Some(self.segment(Why::Probe, self.snd.nxt, len, text_flags(fin, len == queued)))
+    }
+
+    /// Octets of new text that may leave now; zero: a FIN alone.
+    #[inline]
+    pub(super) fn new_text(&self, limit: usize) -> Option<u32> {
+        let snd = &self.snd;
+        if !self.state.may_send() || snd.resend != snd.nxt {
+            return None;
+        }
+        let outstanding = snd.outstanding();
+        let queued = (self.tx.len() as u32).saturating_sub(outstanding);
+        if queued == 0 {
+            return self.owes_fin().then_some(0);
+        }
+        let cwnd_room = self.effective_cwnd().saturating_sub(outstanding);
+        let window_room = snd.wnd.saturating_sub(outstanding);
+        let usable = window_room.min(cwnd_room);
+        let len = self.worth_sending(queued, usable, clamp(limit))?;
+        (len > 0).then_some(len)
+    }
+
+    /// RFC 3042: each of the first two duplicate acknowledgments lets one more segment leave.
+    fn effective_cwnd(&self) -> u32 {
+        let cwnd = self.cc.cwnd();
+        if self.snd.dup_acks == 0 || self.snd.phase != Phase::Open {
+            return cwnd;
+        }
+        cwnd + u32::from(self.snd.dup_acks.min(2)) * u32::from(self.snd.mss)
+    }
+
+    //= https://www.rfc-editor.org/rfc/rfc9293#section-3.8.6.2.1
+    //# Send data: (1) if a maximum-sized segment can be sent [...] (2) or if the data is pushed and all queued data can
+    //# be sent now [...] (3) or if at least a fraction Fs of the maximum window can be sent
+    /// How much of `queued` octets is worth a segment (or several, where `limit` allows), `usable` being allowed.
+    fn worth_sending(&self, queued: u32, usable: u32, limit: u32) -> Option<u32> {
+        let mss = u32::from(self.snd.mss).min(limit);
+        let len = queued.min(usable).min(limit);
+        let all = len == queued;
+        if len >= mss {
+            // Full segments; a rest goes with them only when it might go alone.
+            let rest = if len < 2 * mss { len - mss } else { len % mss };
+            return Some(if rest > 0 && !(all && self.nagle_allows()) { len - rest } else { len });
+        }
+        if all {
+            return self.nagle_allows().then_some(len);
+        }
+        let unhindered = self.snd.is_idle() || !self.settings.nagle;
+        (unhindered && len > 0 && len >= self.snd.max_wnd / 2).then_some(len)
+    }
+
+    /// RFC 9293 §3.7.4 (SHLD-7): a small segment waits while another one is unacknowledged. Full ones in flight do not
+    /// count (as in Linux): a write of one segment and a half does not wait for a delayed acknowledgment.
+    fn nagle_allows(&self) -> bool {
+        !self.settings.nagle || self.owes_fin() || self.snd.small.at_or_before(self.snd.una)
+    }
+
+    fn plan_late_ack(&self) -> Option<Plan> {
+        if self.keep_due && self.snd.is_idle() {
+            //= https://www.rfc-editor.org/rfc/rfc9293#section-3.8.4
+            //# To confirm that an idle connection is still active, these implementations send a probe segment designed
+            //# to elicit a response from the TCP peer. Such a segment generally contains SEG.SEQ = SND.NXT-1
+            return Some(self.segment(Why::KeepAlive, self.snd.nxt - 1, 0, ACK));
+        }
+        self.owes_ack().then(|| self.bare(Why::Ack))
+    }
+
+    fn owes_ack(&self) -> bool {
+        self.rcv.owes_ack()
+            || (self.state.may_receive()
+                && !self.orphan
+                && self.rcv.owes_window_update(self.rx.free() as u32, self.rx.capacity() as u32))
+    }
+
+    pub(super) fn owes_any_ack(&self) -> bool {
+        self.rcv.dup_acks > 0 || self.rcv.challenge || self.owes_ack()
+    }
+
+    /// A segment without text, at SND.NXT: never behind what was sent, so that the peer takes it.
+    fn bare(&self, why: Why) -> Plan {
+        match why {
+            Why::Reset => self.segment(why, self.snd.nxt, 0, Flags::RST | ACK),
+            Why::Syn => {
+                let (window, _) = self.syn_offer();
+                let ack = self.state == State::SynReceived;
+                let flags = if ack { Flags::SYN | ACK } else { Flags::SYN };
+                Plan { seq: self.snd.iss, len: 0, flags, window, why, edge: self.rcv.adv }
+            }
+            _ => self.segment(why, self.snd.nxt, 0, ACK),
+        }
+    }
+
+    #[inline]
+    fn segment(&self, why: Why, seq: Seq, len: u32, flags: Flags) -> Plan {
+        let edge = self.rcv.edge(self.rx.free() as u32, self.rx.capacity() as u32);
+        Plan { seq, len, flags, window: self.rcv.field(edge), why, edge }
+    }
+
+    /// The header of the planned segment.
+    #[inline]
+    pub fn header(&self, plan: &Plan, now: Instant) -> Header {
+        let mut options = HeaderOptions::NONE;
+        let syn = plan.flags.contains(Flags::SYN);
+        if syn {
+            self.syn_options(plan, &mut options);
+        }
+        if self.stamps.on || (syn && self.state == State::SynSent && self.offer_stamps) {
+            options.timestamps = Some(Timestamps { val: self.stamp(now), ecr: self.stamps.recent });
+        }
+        Header {
+            src_port: self.tuple.local_port,
+            dst_port: self.tuple.remote_port,
+            seq: plan.seq,
+            ack: self.rcv.nxt,
+            flags: plan.flags,
+            window: plan.window,
+            urgent: 0,
+            options,
+        }
+    }
+
+    /// A SYN offers; a SYN|ACK agrees to what was offered (RFC 7323 §2.2, §3.2).
+    fn syn_options(&self, plan: &Plan, options: &mut HeaderOptions) {
+        options.mss = Some(self.settings.mss);
+        let (_, shift) = self.syn_offer();
+        if plan.flags.contains(ACK) {
+            options.window_scale = self.scaling.then_some(shift);
+        } else {
+            options.window_scale = self.offer_scale.then_some(shift);
+        }
+    }
+
+    /// Copies the planned text, exactly `plan.len` octets, to `dst`; its checksum as if at an even offset.
+    #[inline]
+    pub fn copy_text(&self, plan: &Plan, dst: &mut [u8]) -> Sum {
+        self.tx.copy_and_sum_at(plan.seq.distance_from(self.snd.una) as usize, dst)
+    }
+
+    /// The planned segment has left.
+    pub fn commit(&mut self, now: Instant, plan: &Plan) -> Verdict {
+        match plan.why {
+            Why::Reset => {
+                self.reset_owed = false;
+                self.fate = Fate::Closed;
+            }
+            Why::Syn => self.commit_syn(now, plan),
+            Why::Retransmit => self.commit_retransmission(now, plan),
+            Why::Text | Why::Probe => self.commit_text(now, plan),
+            Why::KeepAlive => self.keep_due = false,
+            Why::Ack | Why::DupAck | Why::Challenge => {}
+        }
+        if plan.flags.contains(ACK) {
+            self.rcv.on_ack_sent(plan.edge, plan.why == Why::DupAck);
+            self.timers.ack = Timer::OFF;
+        }
+        self.arm(now);
+        self.take_verdict()
+    }
+
+    fn commit_syn(&mut self, now: Instant, plan: &Plan) {
+        let end = self.snd.iss + 1;
+        if self.snd.nxt == self.snd.iss {
+            self.snd.nxt = end;
+            self.sent.push(end, now);
+        } else {
+            self.sent.resend(plan.seq, end, now);
+            self.retransmits = self.retransmits.saturating_add(1);
+        }
+        self.snd.resend = self.snd.nxt;
+        self.last_sent = now;
+        self.restart_retransmit(now);
+    }
+
+    fn commit_retransmission(&mut self, now: Instant, plan: &Plan) {
+        let end = plan.end();
+        self.sent.resend(plan.seq, end, now);
+        self.retransmits = self.retransmits.saturating_add(1);
+        if self.snd.fast_retransmit {
+            self.snd.fast_retransmit = false;
+        }
+        if plan.seq == self.snd.una {
+            self.restart_retransmit(now);
+        }
+        self.snd.resend = self.snd.resend.later(end);
+        self.last_sent = now;
+    }
+
+    #[inline]
+    fn commit_text(&mut self, now: Instant, plan: &Plan) {
+        let idle = self.snd.is_idle();
+        let end = plan.end();
+        if plan.len < u32::from(self.snd.mss) {
+            self.snd.small = end;
+        }
+        if self.snd.dup_acks > 0 && self.snd.phase == Phase::Open {
+            self.snd.limited += plan.len;
+        }
+        self.snd.nxt = end;
+        self.snd.resend = end;
+        self.snd.probe = false;
+        self.sent.push(end, now);
+        self.last_sent = now;
+        if idle {
+            self.progress_at = now;
+            self.restart_retransmit(now);
+        }
+        if plan.flags.contains(Flags::FIN) {
+            self.fin_sent = true;
+            self.enter(Event::SendFin);
+        }
+    }
+
+    /// Octets of text in a full segment: what GSO cuts by.
+    pub fn mss(&self) -> u16 {
+        self.snd.mss
+    }
+
+    /// Octets of text and TCP options that the path takes in a segment.
+    pub fn path_mss(&self) -> u16 {
+        self.settings.mss
+    }
+
+    /// Time to live of the connection's packets.
+    pub fn ttl(&self) -> u8 {
+        self.settings.ttl
+    }
+
+    /// The octet of the IP header that holds the connection's DSCP.
+    pub fn tos(&self) -> u8 {
+        self.settings.dscp << 2
+    }
+}
+
+fn text_flags(fin: bool, push: bool) -> Flags {
+    let flags = if push { ACK | Flags::PSH } else { ACK };
+    if fin { flags | Flags::FIN } else { flags }
+}
+
+fn clamp(limit: usize) -> u32 {
+    u32::try_from(limit).unwrap_or(u32::MAX)
+}
