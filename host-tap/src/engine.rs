@@ -173,7 +173,9 @@ impl Engine {
         let mut stack = Stack::new(config, Storage::growing(limits));
         let iface = stack.add_interface(&device, mac).map_err(|e| Failure::new(e.to_string()))?;
         for cidr in addresses {
-            stack.add_address(iface, cidr).map_err(|e| Failure::usage(format!("cannot have the address {cidr}: {e}")))?;
+            stack
+                .add_address(iface, cidr)
+                .map_err(|e| Failure::usage(format!("cannot have the address {cidr}: {e}")))?;
         }
         for ip in gateways {
             stack.add_gateway(iface, ip).map_err(|e| Failure::usage(format!("cannot use the gateway {ip}: {e}")))?;

@@ -250,7 +250,9 @@ fn sockets(stack: &mut Stack<'static>, services: &Services) -> Value {
         all.push(json!({ "proto": "udp", "state": null, "local": socket.local_addr().map(|a| a.to_string()),
             "remote": null, "service": bound.service().name(), "dropped": socket.dropped() }));
     }
-    all.sort_by_key(|s| (s["proto"].to_string(), s["state"] != "Listen", s["local"].to_string(), s["remote"].to_string()));
+    all.sort_by_key(|s| {
+        (s["proto"].to_string(), s["state"] != "Listen", s["local"].to_string(), s["remote"].to_string())
+    });
     Value::Array(all)
 }
 

@@ -2,8 +2,8 @@
 
 use super::{Service, text};
 use ringtap::error::{RecvError, SendError};
-use ringtap::stack::{Stack, UdpSocket};
 use ringtap::sockets::UdpHandle;
+use ringtap::stack::{Stack, UdpSocket};
 use std::net::SocketAddr;
 
 /// Ports of services that answer whatever comes: an answer to one of them could go to and fro for ever.

@@ -191,9 +191,7 @@ mod tests {
 
     fn first_line(head: &str) -> String {
         match answer(head.as_bytes()) {
-            Phase::Answer { head, .. } => {
-                String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_string()
-            }
+            Phase::Answer { head, .. } => String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_string(),
             other => format!("{other:?}"),
         }
     }

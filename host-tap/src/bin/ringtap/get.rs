@@ -143,7 +143,11 @@ mod tests {
         for (answer, status, body) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcdef", 200, "abc"),
             ("HTTP/1.0 404 No\r\n\r\nrest", 404, "rest"),
-            ("HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0A;x=y\r\n0123456789\r\n0\r\n\r\n", 200, "abc0123456789"),
+            (
+                "HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0A;x=y\r\n0123456789\r\n0\r\n\r\n",
+                200,
+                "abc0123456789",
+            ),
             ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 None\r\n\r\nx", 204, ""),
         ] {
             assert_eq!(get(answer).ok(), Some((status, body.to_string())), "{answer}");

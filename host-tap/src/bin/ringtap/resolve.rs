@@ -72,7 +72,9 @@ mod tests {
             let url = Url { host: host.into(), port, target: target.into() };
             assert_eq!(Url::parse(text), Ok(url), "{text}");
         }
-        for text in ["", "http://", "http:///x", "http://h:99999/", "http://h:/", "http://u@h/", "http://h/a b", "ftp://h/"] {
+        for text in
+            ["", "http://", "http:///x", "http://h:99999/", "http://h:/", "http://u@h/", "http://h/a b", "ftp://h/"]
+        {
             assert!(Url::parse(text).is_err_and(|f| f.code() == 2), "{text}");
         }
     }

@@ -37,7 +37,12 @@ pub struct Check {
     pub run: fn(&Runtime, &ProgressBar) -> Checked,
 }
 
-const fn check(what: &'static str, peer: &'static str, weight: u64, run: fn(&Runtime, &ProgressBar) -> Checked) -> Check {
+const fn check(
+    what: &'static str,
+    peer: &'static str,
+    weight: u64,
+    run: fn(&Runtime, &ProgressBar) -> Checked,
+) -> Check {
     Check { what, peer, weight, run }
 }
 
@@ -158,10 +163,13 @@ fn udp_kernel(runtime: &Runtime, _: &ProgressBar) -> Checked {
     });
     let client = UdpSocket::bind(runtime, stack(0))?;
     client.set_read_timeout(Some(TIMEOUT))?;
-    let times = udp_times(|data, buf| {
-        client.send_to(data, to)?;
-        client.recv_from(buf)
-    }, to);
+    let times = udp_times(
+        |data, buf| {
+            client.send_to(data, to)?;
+            client.recv_from(buf)
+        },
+        to,
+    );
     let _ = echo.join();
     mean(&times?)
 }
@@ -169,10 +177,13 @@ fn udp_kernel(runtime: &Runtime, _: &ProgressBar) -> Checked {
 fn udp_stack(_: &Runtime, _: &ProgressBar) -> Checked {
     let client = std::net::UdpSocket::bind(kernel(0))?;
     client.set_read_timeout(Some(TIMEOUT))?;
-    let times = udp_times(|data, buf| {
-        client.send_to(data, stack(7))?;
-        client.recv_from(buf)
-    }, stack(7));
+    let times = udp_times(
+        |data, buf| {
+            client.send_to(data, stack(7))?;
+            client.recv_from(buf)
+        },
+        stack(7),
+    );
     mean(&times?)
 }
 
