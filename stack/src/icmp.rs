@@ -3,10 +3,12 @@
 //! Implements RFC 792 with RFC 1122 §3.2.2 (what is answered and what is not), RFC 1191 (MTU), RFC 6633 (source quench
 //! is ignored). How many errors go out, `ip/limit.rs` decides.
 
+#[cfg(feature = "icmp")]
 pub(crate) mod echo;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "icmp")]
 pub use echo::IcmpHandle;
 
 use crate::frame::Frame;

@@ -6,6 +6,11 @@
 #![no_std]
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
+// What several protocols share is partly unused when some of them are left out.
+#![cfg_attr(
+    not(all(feature = "tcp", feature = "udp", feature = "icmp", feature = "raw", feature = "reassembly")),
+    allow(dead_code, unused_imports)
+)]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
@@ -33,6 +38,7 @@ pub mod ip;
 pub mod link;
 pub mod sockets;
 pub mod stack;
+#[cfg(feature = "tcp")]
 pub mod tcp;
 
 mod rx;

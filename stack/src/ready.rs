@@ -18,13 +18,20 @@ pub(crate) type NodeId = u32;
 /// What a node stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
+    #[cfg(feature = "tcp")]
     Tcp(u32),
+    #[cfg(feature = "tcp")]
     Listener(u32),
+    #[cfg(feature = "tcp")]
     TimeWait,
+    #[cfg(feature = "udp")]
     Udp(u32),
+    #[cfg(feature = "raw")]
     Raw(u32),
+    #[cfg(feature = "icmp")]
     Icmp(u32),
     Neighbor(u32),
+    #[cfg(feature = "reassembly")]
     Reassembly,
 }
 

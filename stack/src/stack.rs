@@ -11,19 +11,25 @@
 
 mod admin;
 mod iface;
+#[cfg(any(feature = "raw", feature = "icmp"))]
 mod raw;
 mod storage;
+#[cfg(feature = "tcp")]
 mod tcp;
+#[cfg(feature = "udp")]
 mod udp;
 mod wake;
 
 pub use admin::InterfaceView;
 pub use iface::{IfaceId, IfaceSet, MAX_ADDRESSES};
+#[cfg(feature = "icmp")]
+pub use raw::Echoed;
 #[cfg(feature = "alloc")]
 pub use storage::Limits;
 pub use storage::{StaticStorage, Storage};
-pub use raw::Echoed;
+#[cfg(feature = "tcp")]
 pub use tcp::TcpSocket;
+#[cfg(feature = "udp")]
 pub use udp::{MAX_UDP_PAYLOAD, Reserved, UdpSocket};
 pub use wake::{Event, SocketId};
 
@@ -32,6 +38,7 @@ pub(crate) use iface::{Cutting, Iface, Reply};
 use crate::config::Config;
 use crate::device::Device;
 use crate::frame::Frame;
+#[cfg(feature = "icmp")]
 use crate::icmp::echo::EchoLayer;
 use crate::ip::limit::Limiter;
 #[cfg(feature = "reassembly")]
@@ -39,13 +46,16 @@ use crate::ip::reassembly::Reassembly;
 use crate::ip::route::Routes;
 use crate::ip::v4::Identifications;
 use crate::link::neighbor::table::Neighbors;
+use crate::ready::{Key, Scheduler};
 use crate::rng::{Purpose, Rng};
 use crate::sockets::arena::Arena;
 use crate::sockets::queue::Place;
+#[cfg(feature = "raw")]
 use crate::sockets::raw::RawLayer;
-use crate::ready::{Key, Scheduler};
+#[cfg(feature = "udp")]
 use crate::sockets::udp::UdpLayer;
 use crate::stats::Stats;
+#[cfg(feature = "tcp")]
 use crate::tcp::layer::TcpLayer;
 use crate::time::{Duration, Instant};
 use heapless::Deque;
@@ -97,9 +107,13 @@ pub struct Stack<'a> {
     pub(crate) neighbors: Neighbors<'a>,
     pub(crate) sched: Scheduler<'a>,
     pub(crate) queues: Arena<'a, Place<'a>>,
+    #[cfg(feature = "tcp")]
     pub(crate) tcp: TcpLayer<'a>,
+    #[cfg(feature = "udp")]
     pub(crate) udp: UdpLayer<'a>,
+    #[cfg(feature = "raw")]
     pub(crate) raw: RawLayer<'a>,
+    #[cfg(feature = "icmp")]
     pub(crate) echo: EchoLayer<'a>,
     #[cfg(feature = "reassembly")]
     pub(crate) reassembly: Reassembly<'a>,
@@ -125,9 +139,13 @@ impl<'a> Stack<'a> {
             neighbors: Neighbors::new(storage.neighbors, storage.neighbor_limit, PARKED, secret),
             sched: storage.sched,
             queues: storage.queues,
+            #[cfg(feature = "tcp")]
             tcp: storage.tcp.build(secret),
+            #[cfg(feature = "udp")]
             udp: UdpLayer::new(storage.udp, storage.udp_bindings, secret),
+            #[cfg(feature = "raw")]
             raw: RawLayer::new(storage.raw, storage.raw_bindings, secret),
+            #[cfg(feature = "icmp")]
             echo: EchoLayer::new(storage.echo, storage.echo_bindings, secret),
             #[cfg(feature = "reassembly")]
             reassembly: Reassembly::new(storage.reassembly, config.reserve_rx),
@@ -240,12 +258,16 @@ impl<'a> Stack<'a> {
                 return false;
             };
             match key {
+                #[cfg(feature = "tcp")]
                 Key::Tcp(index) => self.tcp_deadline(index),
+                #[cfg(feature = "tcp")]
                 Key::Listener(index) => self.listener_deadline(index),
+                #[cfg(feature = "tcp")]
                 Key::TimeWait => self.time_wait_deadline(),
                 Key::Neighbor(index) => self.neighbor_deadline(index),
                 Key::Reassembly => self.reassembly_deadline(),
-                Key::Udp(_) | Key::Raw(_) | Key::Icmp(_) => {}
+                // Datagram sockets have no timers.
+                _ => {}
             }
         }
         true

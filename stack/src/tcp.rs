@@ -12,6 +12,7 @@
 pub(crate) mod ack;
 pub(crate) mod cc;
 pub(crate) mod conn;
+pub(crate) mod fixed;
 pub(crate) mod info;
 pub(crate) mod input;
 pub(crate) mod isn;

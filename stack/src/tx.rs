@@ -3,6 +3,7 @@
 //! Order of one interface's egress: what the device refused, the rest of a packet being cut up, ARP announcements and
 //! replies, then one turn for each ready socket in order. A turn is one packet: fair by construction.
 
+#[cfg(any(feature = "udp", feature = "raw", feature = "icmp"))]
 mod datagram;
 mod neighbor;
 #[cfg(feature = "tcp")]
@@ -16,7 +17,7 @@ use crate::link::ethernet::{self, EthernetHeader};
 use crate::link::neighbor::Demand;
 use crate::link::neighbor::table::Lookup;
 use crate::ready::Key;
-use crate::stack::{Cutting, IfaceId, Iface, Reply, Stack};
+use crate::stack::{Cutting, Iface, IfaceId, Reply, Stack};
 use crate::stats::DropReason;
 use crate::wire::ipv4;
 use core::net::{IpAddr, Ipv4Addr};
@@ -99,8 +100,11 @@ impl<'a> Stack<'a> {
             Key::Tcp(index) => self.tcp_turn(id, node, index),
             #[cfg(feature = "tcp")]
             Key::Listener(index) => self.listener_turn(id, node, index),
+            #[cfg(feature = "udp")]
             Key::Udp(index) => self.udp_turn(id, node, index),
+            #[cfg(feature = "raw")]
             Key::Raw(index) => self.raw_turn(id, node, index),
+            #[cfg(feature = "icmp")]
             Key::Icmp(index) => self.echo_turn(id, node, index),
             _ => Turn::Done,
         })
@@ -206,7 +210,7 @@ impl<'a> Stack<'a> {
     fn poll_announcement(&mut self, id: IfaceId) -> Turn<'a> {
         let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return Turn::Done };
         let place = iface.announce.trailing_zeros() as usize;
-        let address = iface.addresses.get(place).map(|a| a.addr);
+        let address = iface.addresses.get(place).map(|a| a.addr());
         let (Some(IpAddr::V4(ip)), true) = (address, iface.is_ethernet()) else {
             iface.announce &= !(1 << place);
             return Turn::Done;

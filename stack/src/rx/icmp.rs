@@ -8,10 +8,11 @@ use crate::frame::Frame;
 use crate::icmp::{self, IcmpError, Message, Quote, Report};
 use crate::ip::v4::Destination;
 use crate::sockets::queue::Queued;
+#[cfg(feature = "udp")]
 use crate::sockets::udp::Trouble;
 use crate::stack::{IfaceId, Reply, Stack};
 use crate::stats::DropReason;
-use crate::tcp::conn::Verdict;
+#[cfg(feature = "tcp")]
 use crate::tcp::info::IcmpError as Reported;
 use crate::wire::ipv4::{self, Ipv4Header};
 use core::net::{IpAddr, SocketAddr};
@@ -71,7 +72,8 @@ impl<'a> Stack<'a> {
 
     #[cfg(feature = "icmp")]
     fn echo_deliver(&mut self, ident: u16, item: Queued<'a>) -> Drop {
-        let index = self.echo.bindings.best(ident, |i| u8::from(self.echo.sockets.at(i).is_some_and(|e| e.ident == ident)));
+        let index =
+            self.echo.bindings.best(ident, |i| u8::from(self.echo.sockets.at(i).is_some_and(|e| e.ident == ident)));
         let Some(socket) = index.and_then(|i| self.echo.sockets.at_mut(i)) else {
             return Err(DropReason::IcmpNoSocket);
         };
@@ -94,7 +96,14 @@ impl<'a> Stack<'a> {
     }
 
     /// An error about a packet: it must have been ours.
-    fn icmp_error(&mut self, ip: &Ipv4Header, error: IcmpError, quote: &Quote, frame: Frame<'a>, iface: IfaceId) -> Drop {
+    fn icmp_error(
+        &mut self,
+        ip: &Ipv4Header,
+        error: IcmpError,
+        quote: &Quote,
+        frame: Frame<'a>,
+        iface: IfaceId,
+    ) -> Drop {
         if !self.is_own(quote.src) {
             return Err(DropReason::IcmpBadQuote);
         }
@@ -155,12 +164,11 @@ impl<'a> Stack<'a> {
                 if !entry.conn.is_in_flight(seq) {
                     return Err(DropReason::IcmpBadSequence);
                 }
-                let current = usize::from(entry.conn.mss()) + 40;
+                let current = usize::from(entry.conn.path_mss()) + 40;
                 let Some(mtu) = icmp::path_mtu(current, mtu, quote.total_len) else { return Ok(()) };
-                entry.conn.on_mtu(mtu.saturating_sub(40) as u16);
-                Verdict::default()
+                entry.conn.on_mtu(mtu.saturating_sub(40) as u16)
             }
-            error => entry.conn.on_icmp_error(self.now, soft(error), seq),
+            error => entry.conn.on_icmp_error(soft(error), seq),
         };
         let drop = verdict.drop;
         self.after_call(index, verdict);

@@ -16,7 +16,7 @@ use crate::tcp::listen::{Handshake, ListenVerdict};
 use crate::tcp::timewait::TwVerdict;
 use crate::wire::checksum;
 use crate::wire::ipv4::Ipv4Header;
-use crate::wire::segment::{Flags, Header, Segment};
+use crate::wire::segment::{Header, Reply as Reset, Segment};
 
 type Drop = Result<(), DropReason>;
 
@@ -29,8 +29,7 @@ impl<'a> Stack<'a> {
         let bytes = packet.get(usize::from(ip.header_len)..).ok_or(DropReason::TcpMalformed)?;
         let segment = Segment::parse(bytes)?;
         if !arrival.is_verified() {
-            let pseudo =
-                checksum::pseudo_header(ip.src.into(), ip.dst.into(), protocol::TCP, bytes.len() as u32);
+            let pseudo = checksum::pseudo_header(ip.src.into(), ip.dst.into(), protocol::TCP, bytes.len() as u32);
             if !pseudo.add(checksum::sum(bytes)).is_valid() {
                 return Err(DropReason::TcpChecksum);
             }
@@ -173,10 +172,8 @@ impl<'a> Stack<'a> {
 
     /// RFC 9293 §3.10.7.1: a segment for no connection is answered by a reset, unless it is one.
     fn segment_for_nobody(&mut self, tuple: &Tuple, segment: &Segment<'_>, iface: IfaceId) -> Drop {
-        if segment.flags.contains(Flags::RST) {
-            return Err(DropReason::TcpBadReset);
-        }
-        self.send_reset(iface, tuple, Reset::to(segment));
+        let Some(reset) = Reset::reset_for(segment) else { return Err(DropReason::TcpBadReset) };
+        self.send_reset(iface, tuple, reset);
         Err(DropReason::TcpNoSocket)
     }
 
@@ -187,14 +184,16 @@ impl<'a> Stack<'a> {
             return;
         }
         self.stats.tcp_resets_out = self.stats.tcp_resets_out.wrapping_add(1);
-        let header = reset.header(tuple);
+        let header = reset.header(tuple.local_port, tuple.remote_port);
         self.send_control(iface, tuple, &header);
     }
 
     fn send_control(&mut self, arrived: IfaceId, tuple: &Tuple, header: &Header) {
         let iface = self.hop(tuple.remote_addr, None).map_or(arrived, |hop| hop.iface);
         match self.control_frame(iface, tuple, header, self.config.ttl, 0) {
-            Some(frame) => self.queue_reply(iface, Reply::Ip(frame)),
+            Some(frame) => {
+                self.queue_reply(iface, Reply::Ip(frame));
+            }
             None => self.stats.drop(DropReason::EgressFull),
         }
     }

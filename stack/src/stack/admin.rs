@@ -3,7 +3,7 @@
 use super::{Iface, IfaceId, IfaceSet, Stack};
 use crate::device::{Device, Mac};
 use crate::error::{AddressError, Full, RouteError};
-use crate::ip::addr::{self, Cidr};
+use crate::ip::addr::Cidr;
 use crate::ip::route::Route;
 use crate::link::neighbor::NeighborInfo;
 use core::net::IpAddr;
@@ -113,6 +113,7 @@ impl<'a> Stack<'a> {
         if !still {
             let _ = self.routes.remove(&Route { prefix: cidr.network(), gateway: None, iface: id, metric: 0 });
         }
+        #[cfg(feature = "tcp")]
         self.address_gone(ip);
         Ok(())
     }
@@ -172,11 +173,6 @@ impl<'a> Stack<'a> {
         self.neighbors.iter(self.now)
     }
 
-    /// Connections of TCP in all states, TIME-WAIT included.
-    pub fn tcp_count(&self) -> usize {
-        self.tcp.conns.len() + self.tcp.time_waits.len()
-    }
-
     pub(crate) fn iface(&self, id: IfaceId) -> Option<&Iface<'a>> {
         self.ifaces.get(id.index())?.as_ref()
     }
@@ -226,14 +222,6 @@ impl<'a> Stack<'a> {
         Some((hop.iface, source))
     }
 
-    /// The largest TCP text in one segment on an interface, options aside (RFC 9293 §3.7.1): the MTU less both fixed
-    /// headers.
-    pub(crate) fn mss(&self, id: IfaceId, remote: IpAddr) -> u16 {
-        let headers = if remote.is_ipv4() { 40 } else { 60 };
-        let mtu = self.iface(id).map_or(0, Iface::ip_mtu);
-        mtu.saturating_sub(headers) as u16
-    }
-
     fn forget_neighbors(&mut self, id: IfaceId) {
         let sched = &mut self.sched;
         self.neighbors.remove_iface(id.0, &mut self.stats, |slot| {
@@ -242,18 +230,5 @@ impl<'a> Stack<'a> {
                 sched.cancel_deadline(node);
             }
         });
-    }
-
-    fn address_gone(&mut self, ip: IpAddr) {
-        let mut next = self.tcp.conns.next_index(0);
-        while let Some(index) = next {
-            next = self.tcp.conns.next_index(index + 1);
-            let Some(entry) = self.tcp.conns.at_mut(index) else { continue };
-            if entry.linked && entry.conn.tuple().local_addr == ip {
-                let verdict = entry.conn.on_address_gone();
-                self.settle(index, verdict);
-            }
-        }
-        debug_assert!(!addr::is_martian_source(ip), "configured addresses are host addresses");
     }
 }

@@ -3,7 +3,7 @@
 //! Implements the calls of RFC 9293 §3.9.1 in the manner of sockets: none blocks; each says `WouldBlock` when it is not
 //! its time yet, and an event or waker tells when it is.
 
-use super::{IfaceId, Stack};
+use super::{Iface, IfaceId, Stack};
 use crate::error::{AcceptError, BindError, ConnectError, Full, Stale, TcpError};
 use crate::event::{Readiness, Wakers};
 use crate::ip::addr;
@@ -176,6 +176,32 @@ impl<'a> Stack<'a> {
         Ok(TcpSocket { stack: self, index: handle.0.index })
     }
 
+    /// Connections of TCP in all states, TIME-WAIT included.
+    pub fn tcp_count(&self) -> usize {
+        self.tcp.conns.len() + self.tcp.time_waits.len()
+    }
+
+    /// The largest TCP text in one segment on an interface, options aside (RFC 9293 §3.7.1): the MTU less both fixed
+    /// headers.
+    pub(crate) fn mss(&self, id: IfaceId, remote: IpAddr) -> u16 {
+        let headers = if remote.is_ipv4() { 40 } else { 60 };
+        let mtu = self.iface(id).map_or(0, Iface::ip_mtu);
+        mtu.saturating_sub(headers) as u16
+    }
+
+    /// Connections from `ip` end: it is not ours any more.
+    pub(super) fn address_gone(&mut self, ip: IpAddr) {
+        let mut next = self.tcp.conns.next_index(0);
+        while let Some(index) = next {
+            next = self.tcp.conns.next_index(index + 1);
+            let Some(entry) = self.tcp.conns.at_mut(index) else { continue };
+            if entry.linked && entry.conn.tuple().local_addr == ip {
+                let verdict = entry.conn.on_address_gone();
+                self.settle(index, verdict);
+            }
+        }
+    }
+
     /// Puts a new connection into the tables; on failure its buffers are back in stock.
     pub(crate) fn add_connection(&mut self, conn: Conn<'a>, iface: IfaceId, owner: Owner) -> Result<u32, Full> {
         let hash = self.tcp.hash(&conn.tuple());
@@ -203,11 +229,13 @@ impl<'a> Stack<'a> {
 
     /// The connection's protocol is over but for TIME-WAIT; its unread text stays with it.
     pub(crate) fn to_time_wait(&mut self, index: u32) {
-        let expires = self.now + self.config.time_wait;
         self.unlink(index);
         let Some(entry) = self.tcp.conns.at(index) else { return };
         let hash = entry.hash;
-        let (place, evicted) = self.tcp.time_waits.insert(&entry.conn.time_wait(), hash, expires);
+        let (place, evicted) = {
+            let (now, span) = (self.now, self.config.time_wait);
+            self.tcp.time_waits.insert(&entry.conn.time_wait(), hash, now, span)
+        };
         if let Some((old_hash, old)) = evicted {
             self.stats.drop(crate::stats::DropReason::TimeWaitEvicted);
             self.tcp.demux.remove(old_hash, Target::TimeWait(old).pack());
@@ -388,7 +416,7 @@ impl<'a> TcpSocket<'_, 'a> {
     /// # Errors
     /// How the connection ended, if it has.
     pub fn shutdown_write(&mut self) -> Result<(), TcpError> {
-        self.act(Conn::shutdown_write)?
+        self.act(Conn::shutdown_write)
     }
 
     /// Gives the connection up: what was accepted for sending is delivered, within the option `linger`, and the handle
@@ -441,7 +469,7 @@ impl<'a> TcpSocket<'_, 'a> {
 
     /// Octets queued that the peer has not acknowledged.
     pub fn unacknowledged(&self) -> usize {
-        self.conn().map_or(0, Conn::queued)
+        self.conn().map_or(0, Conn::unsent)
     }
 
     /// How the connection ended, if not by both sides closing.

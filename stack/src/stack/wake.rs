@@ -2,11 +2,15 @@
 
 use super::Stack;
 use crate::event::Readiness;
-use crate::icmp::echo::IcmpHandle;
-use crate::sockets::raw::RawHandle;
+#[cfg(feature = "icmp")]
+use crate::icmp::IcmpHandle;
 use crate::ready::Key;
-use crate::sockets::udp::UdpHandle;
-use crate::tcp::layer::{ListenerHandle, TcpHandle};
+#[cfg(feature = "raw")]
+use crate::sockets::RawHandle;
+#[cfg(feature = "udp")]
+use crate::sockets::UdpHandle;
+#[cfg(feature = "tcp")]
+use crate::tcp::{ListenerHandle, TcpHandle};
 use core::task::Waker;
 
 /// Names any socket.
@@ -15,14 +19,19 @@ use core::task::Waker;
 #[non_exhaustive]
 pub enum SocketId {
     /// A TCP connection.
+    #[cfg(feature = "tcp")]
     Tcp(TcpHandle),
     /// A TCP listener.
+    #[cfg(feature = "tcp")]
     Listener(ListenerHandle),
     /// A UDP socket.
+    #[cfg(feature = "udp")]
     Udp(UdpHandle),
     /// A raw IP socket.
+    #[cfg(feature = "raw")]
     Raw(RawHandle),
     /// An ICMP echo socket.
+    #[cfg(feature = "icmp")]
     Icmp(IcmpHandle),
 }
 
@@ -62,22 +71,27 @@ impl<'a> Stack<'a> {
 
     fn event(&mut self, key: Key, what: Readiness) -> Option<Event> {
         let (socket, wakers) = match key {
+            #[cfg(feature = "tcp")]
             Key::Tcp(i) => {
                 let handle = self.tcp.conns.handle(i)?;
                 (SocketId::Tcp(TcpHandle(handle)), &mut self.tcp.conns.at_mut(i)?.wakers)
             }
+            #[cfg(feature = "tcp")]
             Key::Listener(i) => {
                 let handle = self.tcp.listeners.handle(i)?;
                 (SocketId::Listener(ListenerHandle(handle)), &mut self.tcp.listeners.at_mut(i)?.wakers)
             }
+            #[cfg(feature = "udp")]
             Key::Udp(i) => {
                 let handle = self.udp.sockets.handle(i)?;
                 (SocketId::Udp(UdpHandle(handle)), &mut self.udp.sockets.at_mut(i)?.wakers)
             }
+            #[cfg(feature = "raw")]
             Key::Raw(i) => {
                 let handle = self.raw.sockets.handle(i)?;
                 (SocketId::Raw(RawHandle(handle)), &mut self.raw.sockets.at_mut(i)?.wakers)
             }
+            #[cfg(feature = "icmp")]
             Key::Icmp(i) => {
                 let handle = self.echo.sockets.handle(i)?;
                 (SocketId::Icmp(IcmpHandle(handle)), &mut self.echo.sockets.at_mut(i)?.wakers)

@@ -3,8 +3,8 @@
 use super::{Output, Turn};
 use crate::event::Readiness;
 use crate::link::neighbor::Demand;
-use crate::sockets::queue::Queue;
 use crate::ready::NodeId;
+use crate::sockets::queue::Queue;
 use crate::stack::{IfaceId, Stack};
 
 /// What a queue's turn did besides.
@@ -16,17 +16,20 @@ struct Taken<'a> {
 }
 
 impl<'a> Stack<'a> {
+    #[cfg(feature = "udp")]
     pub(super) fn udp_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
         let taken = self.queue_turn(id, |s| s.udp.sockets.at_mut(index).map(|u| &mut u.tx));
         self.stats.udp_out += usize::from(taken.left);
         self.after_turn(id, node, taken)
     }
 
+    #[cfg(feature = "raw")]
     pub(super) fn raw_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
         let taken = self.queue_turn(id, |s| s.raw.sockets.at_mut(index).map(|r| &mut r.tx));
         self.after_turn(id, node, taken)
     }
 
+    #[cfg(feature = "icmp")]
     pub(super) fn echo_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
         let taken = self.queue_turn(id, |s| s.echo.sockets.at_mut(index).map(|e| &mut e.tx));
         self.stats.icmp_out += usize::from(taken.left);

@@ -4,7 +4,9 @@ use crate::device::{Mac, TxMeta};
 use crate::frame::Frame;
 use crate::link::arp;
 use crate::link::neighbor::{Action, Heard};
-use crate::ready::{Key, NodeId};
+use crate::ready::Key;
+#[cfg(feature = "tcp")]
+use crate::ready::NodeId;
 use crate::stack::{IfaceId, Reply, Stack};
 use core::net::IpAddr;
 
@@ -42,6 +44,7 @@ impl<'a> Stack<'a> {
     }
 
     /// Keeps a connection's node until the neighbour answers.
+    #[cfg(feature = "tcp")]
     pub(super) fn park_node(&mut self, index: u32, node: NodeId) {
         if let Some(slot) = self.neighbors.slot_mut(index)
             && let Some(owner) = slot.node
@@ -85,6 +88,7 @@ impl<'a> Stack<'a> {
     }
 
     /// A connection made progress: the neighbour it goes by is there (RFC 4861 §7.3.1).
+    #[cfg(feature = "tcp")]
     pub(crate) fn confirm_neighbor(&mut self, conn: u32) {
         let Some(entry) = self.tcp.conns.at(conn) else { return };
         if let Some((index, iface, next)) = entry.neighbor {

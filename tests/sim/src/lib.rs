@@ -10,13 +10,16 @@
 //! in a pcapng file.
 
 pub mod app;
+pub mod bench;
 pub mod host;
 pub mod link;
 pub mod nic;
+pub mod packet;
 pub mod rng;
 pub mod sim;
 
 pub use app::{App, Bulk, Pattern};
+pub use bench::Bench;
 pub use host::Host;
 pub use link::{Gilbert, Impairments};
 pub use nic::Nic;
