@@ -113,8 +113,8 @@ fn a_flood_of_spoofed_syns_neither_grows_nor_keeps_a_real_client_out() {
         let (old, old_iss) = bench.accepted(listener, 3999, PORT);
         let mut answers = 0;
         let mut connected = None;
-        for tick in 0u32..3_000 {
-            // 10 SYNs a millisecond: 10,000 a second, for 3 seconds of the 30 in a normal run.
+        for tick in 0u32..30_000 {
+            // 10 SYNs a millisecond: 10,000 a second, for 30 seconds.
             for n in 0..10 {
                 let k = tick * 10 + n;
                 let src = match on_link {
@@ -155,7 +155,7 @@ fn a_flood_of_spoofed_syns_neither_grows_nor_keeps_a_real_client_out() {
         assert_eq!(bench.stack.tcp(old).unwrap().read(&mut buf), Ok(5), "the old one is untouched");
         let repeats = timed(&bench.pass(Duration::from_secs(100))).len();
         assert!(repeats < 8 * 6 + 8, "{repeats} repeats after the flood");
-        assert!(answers <= 30_000 + 200, "{answers} answers to 30,000 SYNs");
+        assert!(answers <= 300_000 + 200, "{answers} answers to 300,000 SYNs");
         for handle in [handle, old] {
             bench.stack.tcp(handle).unwrap().abort();
         }
