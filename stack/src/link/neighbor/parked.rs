@@ -11,6 +11,8 @@ use heapless::Vec;
 pub(crate) const PER_NEIGHBOR: usize = 3;
 /// Packets parked for all neighbours, whatever is configured.
 pub(crate) const MAX: usize = 32;
+/// One in so many of a pool's frames may be parked, so that a small pool still has some to receive the answers in.
+const SHARE: usize = 4;
 
 /// A packet that waits for its neighbour, as it would have been sent.
 #[derive(Debug)]
@@ -35,8 +37,14 @@ impl<'a> Lot<'a> {
     /// Parks a packet; gives the one that it pushes out, which may be itself.
     pub fn park(&mut self, neighbor: u32, frame: Frame<'a>, meta: TxMeta) -> Option<Frame<'a>> {
         let own = self.packets.iter().filter(|p| p.neighbor == neighbor).count();
+        let pool = frame.pool();
+        let share = (pool.count() / SHARE).max(1);
+        let siblings = self.packets.iter().filter(|p| p.frame.pool().is(pool)).count();
         let out = if own >= PER_NEIGHBOR {
             self.take(neighbor).map(|p| p.frame)
+        } else if siblings >= share {
+            let oldest = self.packets.iter().position(|p| p.frame.pool().is(pool));
+            oldest.map(|at| self.packets.remove(at).frame)
         } else if self.packets.len() >= self.limit && !self.packets.is_empty() {
             Some(self.packets.remove(0).frame)
         } else {
