@@ -6,10 +6,16 @@
 #![no_std]
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
+// What several protocols share is partly unused when some of them are left out.
+#![cfg_attr(
+    not(all(feature = "tcp", feature = "udp", feature = "icmp", feature = "raw", feature = "reassembly")),
+    allow(dead_code, unused_imports)
+)]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+pub mod config;
 pub mod device;
 pub mod error;
 pub mod event;
@@ -23,6 +29,7 @@ pub(crate) mod assembler;
 pub(crate) mod deadline;
 pub(crate) mod grow;
 pub(crate) mod log;
+pub(crate) mod ready;
 pub(crate) mod ring;
 pub(crate) mod wire;
 
@@ -30,4 +37,14 @@ pub mod icmp;
 pub mod ip;
 pub mod link;
 pub mod sockets;
+pub mod stack;
+#[cfg(feature = "tcp")]
 pub mod tcp;
+
+mod rx;
+mod tx;
+
+/// The examples in the project's README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -141,6 +141,8 @@ drop_reasons! {
     RateLimited = "rate-limited",
     /// A packet queued to leave, with no route (any more).
     NoRoute = "no-route",
+    /// A packet that is too long for its way and must not be cut up.
+    TooLong = "too-long",
     /// A packet with a source address that was taken away before it left.
     SourceGone = "source-gone",
 }

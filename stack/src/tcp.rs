@@ -12,9 +12,11 @@
 pub(crate) mod ack;
 pub(crate) mod cc;
 pub(crate) mod conn;
+pub(crate) mod fixed;
 pub(crate) mod info;
 pub(crate) mod input;
 pub(crate) mod isn;
+pub(crate) mod layer;
 pub(crate) mod listen;
 pub(crate) mod open;
 pub(crate) mod options;
@@ -29,6 +31,7 @@ pub(crate) mod timewait;
 pub(crate) mod user;
 
 pub use info::{SoftError, TcpInfo};
+pub use layer::{ConnectOptions, ListenOptions, ListenerHandle, TcpHandle};
 pub use options::{Congestion, KeepAlive, TcpOptions};
 pub use sent::Sent;
 pub use state::State;

@@ -1,1 +1,188 @@
-//! Sockets: table.
+//! Tables of sockets: places with generations, so that an old handle never names a new socket.
+
+use crate::error::Full;
+use managed::ManagedSlice;
+
+const NONE: u32 = u32::MAX;
+
+/// Names an entry of a table, until it is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub(crate) struct Handle {
+    pub index: u32,
+    generation: u32,
+}
+
+/// One place of a table's storage.
+pub(crate) struct Place<T> {
+    value: Option<T>,
+    /// Grows by one with each removal; wraps.
+    generation: u32,
+    next_free: u32,
+}
+
+impl<T> Place<T> {
+    pub const fn new() -> Self {
+        Self { value: None, generation: 0, next_free: NONE }
+    }
+}
+
+/// A table over borrowed places, or over places that grow up to a limit. Places are used again in the order in which
+/// they became free.
+pub(crate) struct Slab<'a, T> {
+    places: ManagedSlice<'a, Place<T>>,
+    limit: usize,
+    len: usize,
+    fresh: usize,
+    free_head: u32,
+    free_tail: u32,
+}
+
+impl<'a, T> Slab<'a, T> {
+    pub fn new(places: ManagedSlice<'a, Place<T>>, limit: usize) -> Self {
+        let limit = match &places {
+            ManagedSlice::Borrowed(p) => limit.min(p.len()),
+            #[cfg(feature = "alloc")]
+            ManagedSlice::Owned(_) => limit,
+        };
+        Self { places, limit, len: 0, fresh: 0, free_head: NONE, free_tail: NONE }
+    }
+
+    /// Puts a value in a free place, or gives it back when there is none.
+    pub fn insert(&mut self, value: T) -> Result<Handle, T> {
+        let Ok(index) = self.take_place() else { return Err(value) };
+        match self.places.get_mut(index as usize) {
+            Some(place) => {
+                place.value = Some(value);
+                self.len += 1;
+                Ok(Handle { index, generation: place.generation })
+            }
+            None => Err(value),
+        }
+    }
+
+    fn take_place(&mut self) -> Result<u32, Full> {
+        if let Some(place) = self.places.get_mut(self.free_head as usize) {
+            let index = core::mem::replace(&mut self.free_head, place.next_free);
+            if self.free_head == NONE {
+                self.free_tail = NONE;
+            }
+            return Ok(index);
+        }
+        if self.fresh >= self.limit {
+            return Err(Full::Table);
+        }
+        #[cfg(feature = "alloc")]
+        if let ManagedSlice::Owned(places) = &mut self.places
+            && places.len() == self.fresh
+        {
+            places.push(Place::new());
+        }
+        self.fresh += 1;
+        Ok(self.fresh as u32 - 1)
+    }
+
+    /// Takes the value at a place out; its handles are stale from now on.
+    pub fn remove_at(&mut self, index: u32) -> Option<T> {
+        let place = self.places.get_mut(index as usize)?;
+        let value = place.value.take()?;
+        place.generation = place.generation.wrapping_add(1);
+        place.next_free = NONE;
+        self.len -= 1;
+        let tail = core::mem::replace(&mut self.free_tail, index);
+        match self.places.get_mut(tail as usize) {
+            Some(last) => last.next_free = index,
+            None => self.free_head = index,
+        }
+        Some(value)
+    }
+
+    pub fn get(&self, handle: Handle) -> Option<&T> {
+        let place = self.places.get(handle.index as usize)?;
+        place.value.as_ref().filter(|_| place.generation == handle.generation)
+    }
+
+    pub fn get_mut(&mut self, handle: Handle) -> Option<&mut T> {
+        let place = self.places.get_mut(handle.index as usize)?;
+        place.value.as_mut().filter(|_| place.generation == handle.generation)
+    }
+
+    #[inline]
+    pub fn at(&self, index: u32) -> Option<&T> {
+        self.places.get(index as usize)?.value.as_ref()
+    }
+
+    #[inline]
+    pub fn at_mut(&mut self, index: u32) -> Option<&mut T> {
+        self.places.get_mut(index as usize)?.value.as_mut()
+    }
+
+    /// The handle of what is at a place.
+    pub fn handle(&self, index: u32) -> Option<Handle> {
+        let place = self.places.get(index as usize)?;
+        place.value.as_ref().map(|_| Handle { index, generation: place.generation })
+    }
+
+    /// The first occupied place from `from` on.
+    pub fn next_index(&self, from: u32) -> Option<u32> {
+        let rest = self.places.iter().take(self.fresh).skip(from as usize);
+        rest.enumerate().find(|(_, p)| p.value.is_some()).map(|(i, _)| from + i as u32)
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    extern crate std;
+    use std::collections::HashMap;
+    use std::vec::Vec;
+
+    fn check(mut slab: Slab<'_, u32>, limit: usize, ops: &[(bool, usize)]) -> Result<(), TestCaseError> {
+        let mut live: HashMap<Handle, u32> = HashMap::new();
+        let mut dead: Vec<Handle> = Vec::new();
+        for (n, &(insert, which)) in ops.iter().enumerate() {
+            if insert {
+                match slab.insert(n as u32) {
+                    Ok(handle) => {
+                        prop_assert!(live.insert(handle, n as u32).is_none());
+                    }
+                    Err(value) => prop_assert_eq!((value, live.len()), (n as u32, limit)),
+                }
+            } else if let Some(&handle) = live.keys().min_by_key(|h| (h.index as usize ^ which, h.index)) {
+                prop_assert_eq!(slab.remove_at(handle.index), live.remove(&handle));
+                dead.push(handle);
+            }
+            prop_assert_eq!(slab.len(), live.len());
+            for (&handle, value) in &live {
+                prop_assert_eq!(slab.get(handle), Some(value));
+                prop_assert_eq!(slab.handle(handle.index), Some(handle));
+            }
+            for &handle in &dead {
+                prop_assert_eq!(slab.get(handle), None);
+                prop_assert_eq!(slab.get_mut(handle), None);
+            }
+            let mut walked = 0;
+            let mut next = slab.next_index(0);
+            while let Some(index) = next {
+                walked += 1;
+                next = slab.next_index(index + 1);
+            }
+            prop_assert_eq!(walked, live.len());
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_is_a_map_whose_handles_are_never_used_again(ops in prop::collection::vec((any::<bool>(), 0usize..8), 0..100)) {
+            check(Slab::new(ManagedSlice::Owned(Vec::new()), 5), 5, &ops)?;
+            let mut places: [Place<u32>; 3] = [const { Place::new() }; 3];
+            check(Slab::new(ManagedSlice::Borrowed(&mut places), 5), 3, &ops)?;
+        }
+    }
+}

@@ -27,6 +27,13 @@ pub struct Sent {
     retransmitted: bool,
 }
 
+impl Sent {
+    /// A record of nothing, for storage.
+    pub const fn new() -> Self {
+        Self { end: Seq::new(0), at: 0, retransmitted: false }
+    }
+}
+
 /// The records of a connection: a queue over borrowed or owned memory.
 pub(crate) struct SentLog<'a> {
     slots: ManagedSlice<'a, Sent>,

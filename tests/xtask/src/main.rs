@@ -1,2 +1,46 @@
-//! The project's own commands.
-fn main() {}
+//! The project's own commands, called as `cargo xtask …`. One file per command.
+#![deny(unsafe_code)]
+
+mod cargo;
+mod firmware;
+mod layers;
+mod report;
+mod source;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask test [--full] [--only WORD]… [--list]
+           checks everything; --only runs the sections whose name contains a WORD
+       cargo xtask firmware list
+       cargo xtask firmware build|run|test [PROGRAM]…
+           builds the programs of firmware-examples/ and runs them in QEMU";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let outcome = match args.as_slice() {
+        ["test", rest @ ..] => test::main(rest),
+        ["firmware", rest @ ..] => firmware::main(rest),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => Err(usage(&args)),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The error for arguments that are not understood.
+fn usage(args: &[&str]) -> String {
+    format!("cannot do `{}`\n{USAGE}", args.join(" "))
+}

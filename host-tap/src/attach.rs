@@ -1,0 +1,242 @@
+//! From a description of one end of a network to a device with its addresses: what `--dev` and its companions mean.
+
+use crate::device::AnyDevice;
+use crate::entropy;
+use crate::failure::Failure;
+use crate::pcapng::Captured;
+use crate::pool::Lease;
+use crate::tap::{TapOptions, TapPort};
+use crate::unix::{DatagramDevice, StreamDevice};
+use ringtap::device::{Mac, Medium};
+use ringtap::ip::addr::Cidr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+/// The stack's address when none is given.
+pub const DEFAULT_ADDRESS: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 7, 0, 2), 24);
+
+/// The MTU of devices that have none of their own.
+const DEFAULT_MTU: usize = 1_500;
+
+/// What carries the frames.
+#[derive(Clone, Debug)]
+pub enum Carrier {
+    /// A tap of this name.
+    Tap(String),
+    /// A tun of this name.
+    Tun(String),
+    /// A UNIX stream socket at this path.
+    Stream(PathBuf),
+    /// UNIX datagram sockets: our path, and the other end's.
+    Datagram(PathBuf, PathBuf),
+}
+
+/// A device and the addresses of the stack on it.
+#[derive(Clone, Debug)]
+pub struct Attachment {
+    /// What carries the frames.
+    pub carrier: Carrier,
+    /// Packet information in front of frames (tap and tun).
+    pub packet_info: bool,
+    /// The stack's addresses; [`DEFAULT_ADDRESS`] if none.
+    pub addresses: Vec<Cidr>,
+    /// Default gateways.
+    pub gateways: Vec<IpAddr>,
+    /// The stack's MAC address; one that fits the device if `None`.
+    pub mac: Option<Mac>,
+    /// The IP MTU; the device's own if `None`.
+    pub mtu: Option<usize>,
+    /// Where to record all frames.
+    pub pcap: Option<PathBuf>,
+}
+
+/// An open device, ready for a stack.
+pub struct Attached {
+    /// The device.
+    pub device: AnyDevice,
+    /// The pool that its frames are from.
+    pub lease: Lease,
+    /// A name for people.
+    pub name: String,
+    /// The stack's MAC address.
+    pub mac: Mac,
+    /// The stack's addresses.
+    pub addresses: Vec<Cidr>,
+    /// Default gateways.
+    pub gateways: Vec<IpAddr>,
+    /// What the user should know though it is no error.
+    pub note: Option<String>,
+}
+
+impl Attachment {
+    /// One with nothing but a carrier: default address, no gateway.
+    pub fn new(carrier: Carrier) -> Self {
+        Self {
+            carrier,
+            packet_info: false,
+            addresses: Vec::new(),
+            gateways: Vec::new(),
+            mac: None,
+            mtu: None,
+            pcap: None,
+        }
+    }
+
+    /// Opens the device. A tap or tun that is not there is made, brought up, and its kernel end addressed.
+    ///
+    /// # Errors
+    /// One line that says what is wrong and what to do.
+    pub fn open(mut self) -> Result<Attached, Failure> {
+        if self.addresses.is_empty() {
+            let (addr, len) = DEFAULT_ADDRESS;
+            self.addresses.extend(Cidr::new(addr.into(), len));
+        }
+        self.check()?;
+        let carrier = self.carrier.clone();
+        let mut attached = match carrier {
+            Carrier::Tap(name) => self.open_tap(TapOptions::tap(name)),
+            Carrier::Tun(name) => self.open_tap(TapOptions::tun(name)),
+            Carrier::Stream(path) => self.open_unix(path.display().to_string(), |mtu, pool| {
+                StreamDevice::open(&path, mtu, pool).map(|d| Box::new(d) as AnyDevice)
+            }),
+            Carrier::Datagram(local, remote) => self.open_unix(local.display().to_string(), |mtu, pool| {
+                DatagramDevice::open(&local, &remote, mtu, pool).map(|d| Box::new(d) as AnyDevice)
+            }),
+        }?;
+        if let Some(path) = &self.pcap {
+            attached.device = Box::new(Captured::create(attached.device, &attached.name, path)?);
+        }
+        Ok(attached)
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        let v6 = self.addresses.iter().map(Cidr::addr).chain(self.gateways.iter().copied()).find(IpAddr::is_ipv6);
+        if let Some(ip) = v6 {
+            return Err(Failure::not_built_yet(&format!("IPv6 ({ip})")));
+        }
+        if let Some(bad) = self.addresses.iter().find(|a| !a.is_host_address()) {
+            return Err(
+                Failure::usage(format!("{bad} is no address that a host can have")).remedy("give one like 10.7.0.2/24")
+            );
+        }
+        if let Some(mac) = self.mac.filter(|m| !m.is_station()) {
+            return Err(Failure::usage(format!("{mac} is a group address, or none"))
+                .remedy("give one whose first octet is even, like 02:00:00:00:00:02"));
+        }
+        Ok(())
+    }
+
+    fn open_tap(&self, options: TapOptions) -> Result<Attached, Failure> {
+        let options = TapOptions {
+            packet_info: self.packet_info,
+            mtu: self.mtu,
+            kernel_address: self.kernel_address(),
+            ..options
+        };
+        let port = TapPort::open(&options)?;
+        let name = port.name().to_string();
+        let note = (!port.is_up()).then(|| format!("{name} is down; bring it up: sudo ip link set {name} up"));
+        let mac = match (self.mac, port.kernel_mac()) {
+            (Some(mac), _) => mac,
+            (None, Some(kernel)) => beside(kernel),
+            (None, None) => Mac::default(),
+        };
+        let lease = Lease::for_device(port.medium(), port.mtu());
+        let device = Box::new(port.with_pool(lease.pool()));
+        Ok(self.attached(device, lease, name, mac, note))
+    }
+
+    fn open_unix(
+        &self,
+        name: String,
+        open: impl FnOnce(usize, ringtap::frame::Pool<'static>) -> Result<AnyDevice, Failure>,
+    ) -> Result<Attached, Failure> {
+        let mtu = self.mtu.unwrap_or(DEFAULT_MTU);
+        if !(68..=65_535).contains(&mtu) {
+            return Err(Failure::usage("the MTU must lie between 68 and 65535"));
+        }
+        let lease = Lease::for_device(Medium::Ethernet, mtu);
+        let device = open(mtu, lease.pool())?;
+        let mac = self.mac.map_or_else(entropy::mac, Ok)?;
+        Ok(self.attached(device, lease, name, mac, None))
+    }
+
+    fn attached(&self, device: AnyDevice, lease: Lease, name: String, mac: Mac, note: Option<String>) -> Attached {
+        let (addresses, gateways) = (self.addresses.clone(), self.gateways.clone());
+        Attached { device, lease, name, mac, addresses, gateways, note }
+    }
+
+    /// The kernel's address on a device made here: our gateway if it is in our first network, else that network's first
+    /// address that is not ours.
+    fn kernel_address(&self) -> Option<(Ipv4Addr, u8)> {
+        let cidr = self.addresses.iter().find(|c| c.addr().is_ipv4())?;
+        let taken = |ip: Ipv4Addr| self.addresses.iter().any(|c| c.addr() == IpAddr::V4(ip));
+        let usable = |ip: &Ipv4Addr| {
+            !taken(*ip) && Cidr::new((*ip).into(), cidr.prefix_len()).is_some_and(|c| c.is_host_address())
+        };
+        let gateway = self.gateways.iter().find_map(|&g| match g {
+            IpAddr::V4(g) if cidr.contains(g.into()) => Some(g),
+            _ => None,
+        });
+        let IpAddr::V4(network) = cidr.network().addr() else { return None };
+        let first = (0..8).map(|n| Ipv4Addr::from_bits(network.to_bits().wrapping_add(n)));
+        let first = first.filter(|&ip| cidr.contains(ip.into())).find(usable);
+        Some((gateway.filter(usable).or(first)?, cidr.prefix_len()))
+    }
+}
+
+/// Our MAC address on a tap: next to the kernel's, so that it stays the same as long as the tap does.
+fn beside(kernel: Mac) -> Mac {
+    let Mac([_, b, c, d, e, f]) = kernel;
+    Mac([0x02, b ^ 0x52, c, d, e, f])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(addresses: &[&str], gateways: &[&str]) -> Attachment {
+        Attachment {
+            addresses: addresses.iter().map(|a| a.parse().expect("an address")).collect(),
+            gateways: gateways.iter().map(|a| a.parse().expect("an address")).collect(),
+            ..Attachment::new(Carrier::Tap("rt0".into()))
+        }
+    }
+
+    #[test]
+    fn the_kernel_gets_the_gateways_address_or_the_first_that_is_free() {
+        for (ours, gateways, kernel) in [
+            (&["10.7.0.2/24"][..], &[][..], Some("10.7.0.1/24")),
+            (&["10.7.0.1/24"], &[], Some("10.7.0.2/24")),
+            (&["10.7.0.1/24", "10.7.0.2/24"], &[], Some("10.7.0.3/24")),
+            (&["10.7.0.2/24"], &["10.7.0.254"], Some("10.7.0.254/24")),
+            (&["10.7.0.2/24"], &["192.0.2.1"], Some("10.7.0.1/24")),
+            (&["10.7.0.2/24"], &["10.7.0.2"], Some("10.7.0.1/24")),
+            (&["10.7.0.4/31"], &[], Some("10.7.0.5/31")),
+            (&["10.7.0.4/32"], &[], None),
+        ] {
+            let got = with(ours, gateways).kernel_address().map(|(a, l)| format!("{a}/{l}"));
+            assert_eq!(got.as_deref(), kernel, "{ours:?} {gateways:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_that_cannot_be_are_wrong_usage() {
+        for (attachment, text) in [
+            (with(&["fd07::2/64"], &[]), "not built yet"),
+            (with(&["10.7.0.2/24"], &["fd07::1"]), "not built yet"),
+            (with(&["10.7.0.0/24"], &[]), "no address that a host can have"),
+            (with(&["127.0.0.1/8"], &[]), "no address that a host can have"),
+            (Attachment { mac: Some(Mac::BROADCAST), ..with(&[], &[]) }, "group address"),
+        ] {
+            let failure = attachment.open().err().expect("a failure");
+            assert!(failure.to_string().contains(text) && failure.code() == 2, "{failure}");
+        }
+    }
+
+    #[test]
+    fn our_mac_address_is_a_stations_and_not_the_kernels() {
+        let kernel = Mac([0x02, 1, 2, 3, 4, 5]);
+        assert!(beside(kernel).is_station() && beside(kernel) != kernel && beside(kernel) == beside(kernel));
+    }
+}

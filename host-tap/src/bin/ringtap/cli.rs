@@ -1,0 +1,335 @@
+//! The command line: commands, options, and what is wrong with them, in one line each.
+
+use crate::{ctl, demo, doctor, get, nc, ping, serve};
+use clap::{Args, Parser, Subcommand};
+use ringtap::device::Mac;
+use ringtap::ip::addr::Cidr;
+use ringtap_host::attach::{Attachment, Carrier};
+use ringtap_host::failure::Failure;
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Commands that come with later versions; scripts get a clear answer meanwhile.
+const LATER: &[&str] =
+    &["shell", "capture", "inject", "answer", "raw", "udprecv", "mcast", "dev", "bench", "bridge", "tunnel", "top"];
+
+/// A TCP/IP stack in user space, on a Linux tap, tun or UNIX socket.
+#[derive(Debug, Parser)]
+#[command(name = "ringtap", version, max_term_width = 100)]
+struct Cli {
+    /// Without a command: `demo`.
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows the stack at work against this machine's kernel, in a private namespace: no root, no set-up.
+    Demo(DemoArgs),
+    /// Attaches to a tap or tun and serves echo, discard, daytime, chargen and HTTP.
+    Serve(ServeArgs),
+    /// Talks to a running `serve`.
+    Ctl(CtlArgs),
+    /// Pings a host from the stack.
+    Ping(PingArgs),
+    /// Carries stdin and stdout over a connection of the stack.
+    Nc(NcArgs),
+    /// Fetches a URL by the stack.
+    Get(GetArgs),
+    /// Says what will work on this machine, and how to mend what will not.
+    Doctor,
+    #[command(external_subcommand)]
+    Other(Vec<OsString>),
+}
+
+/// `demo`.
+#[derive(Debug, Default, Args)]
+pub struct DemoArgs {
+    /// Records all frames.
+    #[arg(long, value_name = "FILE")]
+    pub pcap: Option<PathBuf>,
+}
+
+/// Which device, and who the stack is on it.
+#[derive(Debug, Args)]
+#[group(skip)]
+pub struct DeviceArgs {
+    /// The tap (or tun) to attach to; one that is not there is made.
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["unix", "unix_dgram"])]
+    dev: Option<String>,
+    /// The device is a tun: IP packets without Ethernet.
+    #[arg(long, requires = "dev", conflicts_with_all = ["unix", "unix_dgram"])]
+    tun: bool,
+    /// Packet information in front of each frame (without IFF_NO_PI).
+    #[arg(long, requires = "dev", conflicts_with_all = ["unix", "unix_dgram"])]
+    packet_info: bool,
+    /// A UNIX stream socket instead of a tap: connects to PATH, or listens there if nobody does.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["dev", "unix_dgram"])]
+    unix: Option<PathBuf>,
+    /// UNIX datagram sockets instead of a tap.
+    #[arg(long, value_name = "LOCAL,REMOTE", conflicts_with = "dev")]
+    unix_dgram: Option<String>,
+    /// An address of the stack (default: 10.7.0.2/24).
+    #[arg(long, value_name = "CIDR")]
+    addr: Vec<Cidr>,
+    /// A default gateway.
+    #[arg(long, value_name = "IP")]
+    gateway: Vec<IpAddr>,
+    /// The stack's MAC address.
+    #[arg(long)]
+    mac: Option<Mac>,
+    /// The IP MTU (default: the device's).
+    #[arg(long, value_name = "N")]
+    mtu: Option<usize>,
+    /// Whole checksums and no super-segments, whatever the device could do.
+    #[arg(long)]
+    no_offload: bool,
+    /// Records all frames.
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+}
+
+impl DeviceArgs {
+    /// What the options describe.
+    pub fn attachment(self) -> Result<Attachment, Failure> {
+        // Offload is not built yet: nothing to switch off.
+        let _ = self.no_offload;
+        let carrier = match (self.dev, self.unix, self.unix_dgram) {
+            (Some(name), ..) if self.tun => Carrier::Tun(name),
+            (Some(name), ..) => Carrier::Tap(name),
+            (_, Some(path), _) => Carrier::Stream(path),
+            (.., Some(pair)) => match pair.split_once(',') {
+                Some((local, remote)) if !local.is_empty() && !remote.is_empty() => {
+                    Carrier::Datagram(local.into(), remote.into())
+                }
+                _ => return Err(Failure::usage("--unix-dgram takes two paths with a comma between them")),
+            },
+            (None, None, None) => return Err(Failure::usage("no device").remedy("add --dev NAME")),
+        };
+        Ok(Attachment {
+            packet_info: self.packet_info,
+            addresses: self.addr,
+            gateways: self.gateway,
+            mac: self.mac,
+            mtu: self.mtu,
+            pcap: self.pcap,
+            ..Attachment::new(carrier)
+        })
+    }
+}
+
+/// `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// A UNIX socket for `ringtap ctl`.
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
+    /// A multicast group to join.
+    #[arg(long, value_name = "GROUP")]
+    pub join: Vec<IpAddr>,
+}
+
+/// `ctl`.
+#[derive(Debug, Args)]
+pub struct CtlArgs {
+    /// The socket given to `serve --control`.
+    pub path: PathBuf,
+    #[command(subcommand)]
+    pub command: CtlCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CtlCommand {
+    /// Lets the stack open a TCP connection, on which it echoes.
+    Connect {
+        /// Name or address.
+        host: String,
+        /// TCP port.
+        port: u16,
+    },
+    /// Joins a multicast group.
+    Join {
+        /// The group's address.
+        group: IpAddr,
+    },
+    /// Leaves a multicast group.
+    Leave {
+        /// The group's address.
+        group: IpAddr,
+    },
+    /// Counters.
+    Stats(Format),
+    /// Open sockets.
+    Sockets(Format),
+    /// Routes.
+    Routes(Format),
+    /// Neighbours.
+    Neighbours(Format),
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Format {
+    /// JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ping`.
+#[derive(Debug, Args)]
+pub struct PingArgs {
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Name or address.
+    pub host: String,
+    /// How many requests; for ever if 0.
+    #[arg(short = 'c', long, default_value_t = 4)]
+    pub count: u64,
+    /// Seconds between requests.
+    #[arg(short = 'i', long, default_value_t = 1.0)]
+    pub interval: f64,
+    /// Payload octets.
+    #[arg(short = 's', long, default_value_t = 56)]
+    pub size: usize,
+    /// Hop limit.
+    #[arg(short = 't', long)]
+    pub ttl: Option<u8>,
+}
+
+/// `nc`.
+#[derive(Debug, Args)]
+pub struct NcArgs {
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// UDP instead of TCP: each read of stdin is a datagram.
+    #[arg(short = 'u', long)]
+    pub udp: bool,
+    /// Name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+/// `get`.
+#[derive(Debug, Args)]
+pub struct GetArgs {
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// http://HOST[:PORT]/PATH
+    pub url: String,
+}
+
+/// Parses the command line and runs the command.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure> {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match cli.command.unwrap_or(Command::Demo(DemoArgs::default())) {
+        Command::Demo(args) => demo::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Ctl(args) => ctl::run(args),
+        Command::Ping(args) => ping::run(args),
+        Command::Nc(args) => nc::run(args),
+        Command::Get(args) => get::run(args),
+        Command::Doctor => Ok(doctor::run()),
+        Command::Other(words) => Err(other(&words)),
+    }
+}
+
+/// Help is printed as it is; anything else becomes one line.
+fn usage(error: &clap::Error) -> Result<ExitCode, Failure> {
+    if !error.use_stderr() {
+        print!("{error}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Err(Failure::usage("something is missing").remedy("see --help after the command"));
+    }
+    let text = error.to_string();
+    // Its message ends where the usage begins.
+    let what = text.split("\n\nUsage:").next().unwrap_or(&text);
+    let what = what.split("\n\nFor more").next().unwrap_or(what).trim_start_matches("error: ");
+    Err(Failure::usage(what).remedy("see ringtap --help, or --help after the command"))
+}
+
+fn other(words: &[OsString]) -> Failure {
+    let name = words.first().map(|w| w.to_string_lossy().into_owned()).unwrap_or_default();
+    if LATER.contains(&name.as_str()) {
+        return Failure::not_built_yet(&format!("ringtap {name}"));
+    }
+    Failure::usage(format!("no such command: {name}")).remedy("see ringtap --help")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, Failure> {
+        Cli::try_parse_from(line.split(' ')).map_err(|e| usage(&e).expect_err("wrong usage"))
+    }
+
+    fn attachment(options: &str) -> Result<Attachment, Failure> {
+        let cli = parse(&format!("ringtap serve {options}"))?;
+        match cli.command {
+            Some(Command::Serve(args)) => args.device.attachment(),
+            other => panic!("not serve but {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_is_the_demo() {
+        assert!(parse("ringtap").is_ok_and(|c| c.command.is_none()));
+        assert!(matches!(
+            parse("ringtap demo --pcap f").map(|c| c.command),
+            Ok(Some(Command::Demo(DemoArgs { pcap: Some(_) })))
+        ));
+    }
+
+    #[test]
+    fn device_options_describe_every_kind_of_device() {
+        let tap = attachment("--dev tap0 --addr 10.1.2.3/16 --addr 10.1.2.4/16 --gateway 10.1.0.1 --mtu 1400");
+        let tap = tap.expect("right usage");
+        assert!(matches!(tap.carrier, Carrier::Tap(ref name) if name == "tap0"));
+        assert_eq!((tap.addresses.len(), tap.gateways.len(), tap.mtu), (2, 1, Some(1_400)));
+        assert!(matches!(attachment("--dev t --tun").map(|a| a.carrier), Ok(Carrier::Tun(_))));
+        assert!(matches!(attachment("--unix /p").map(|a| a.carrier), Ok(Carrier::Stream(_))));
+        assert!(matches!(attachment("--unix-dgram a,b").map(|a| a.carrier), Ok(Carrier::Datagram(..))));
+    }
+
+    #[test]
+    fn wrong_usage_is_one_line_with_exit_code_2() {
+        for line in [
+            "",
+            "--dev tap0 --unix /p",
+            "--tun --unix /p",
+            "--unix-dgram one",
+            "--dev tap0 --addr 10.0.0.1",
+            "--dev tap0 --addr 10.0.0.1/33",
+            "--dev tap0 --mac 1:2:3",
+            "--dev tap0 --mtu many",
+            "--dev tap0 --nonsense",
+        ] {
+            let failure = attachment(line.trim()).expect_err("wrong usage");
+            assert!(failure.code() == 2 && !failure.to_string().contains('\n'), "{line}: {failure}");
+        }
+    }
+
+    #[test]
+    fn a_command_of_a_later_version_says_so_and_an_unknown_one_is_named() {
+        for name in LATER {
+            assert!(other(&[(*name).into()]).to_string().ends_with("not built yet"));
+        }
+        let failure = other(&["frobnicate".into()]);
+        assert!(failure.to_string().contains("no such command: frobnicate") && failure.code() == 2);
+        assert!(matches!(parse("ringtap bridge a b").map(|c| c.command), Ok(Some(Command::Other(_)))));
+    }
+}

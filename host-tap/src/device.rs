@@ -1,0 +1,106 @@
+//! What an event loop needs of a device beside its frames: a descriptor to wait on, and how it is doing.
+
+use crate::failure::Failure;
+use ringtap::device::{Capabilities, Device, Link, Mac, RxMeta, TxMeta, Unsupported};
+use ringtap::frame::{Frame, Pool};
+use std::fmt;
+use std::os::fd::BorrowedFd;
+use std::task::Waker;
+
+/// A [`Device`] behind a file descriptor.
+pub trait HostDevice: Device<'static> + Send {
+    /// The descriptor that becomes readable when something was received. It may change; ask again after each poll.
+    fn descriptor(&self) -> BorrowedFd<'_>;
+
+    /// Whether something waits to be transmitted until the descriptor becomes writable.
+    fn wants_write(&self) -> bool;
+
+    /// Why the device is gone for good, once it is.
+    fn failure(&self) -> Option<Failure>;
+
+    /// What was lost at this device.
+    fn counters(&self) -> Counters;
+
+    /// Called before the loop sleeps: time to write out what was only collected.
+    fn idle(&mut self) {}
+}
+
+/// What was lost between a device and its medium.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Received frames dropped because the pool was empty.
+    pub no_frame: u64,
+    /// Received frames of impossible length.
+    pub bad_length: u64,
+    /// Frames that the medium did not take: the interface is down, or nobody is at the other end.
+    pub not_sent: u64,
+}
+
+impl fmt::Display for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no-frame {} bad-length {} not-sent {}", self.no_frame, self.bad_length, self.not_sent)
+    }
+}
+
+/// Any host device, chosen at run time: next to a system call per frame, the indirect call costs nothing.
+pub type AnyDevice = Box<dyn HostDevice>;
+
+impl Device<'static> for AnyDevice {
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
+
+    fn pool(&self) -> Pool<'static> {
+        (**self).pool()
+    }
+
+    fn receive(&mut self) -> Option<(Frame<'static>, RxMeta)> {
+        (**self).receive()
+    }
+
+    fn transmit(&mut self, frame: Frame<'static>, meta: TxMeta) -> Result<(), Frame<'static>> {
+        (**self).transmit(frame, meta)
+    }
+
+    fn flush(&mut self) {
+        (**self).flush();
+    }
+
+    fn link(&self) -> Link {
+        (**self).link()
+    }
+
+    fn register_waker(&mut self, waker: &Waker) {
+        (**self).register_waker(waker);
+    }
+
+    fn set_multicast_filter(&mut self, groups: &[Mac]) -> Result<(), Unsupported> {
+        (**self).set_multicast_filter(groups)
+    }
+
+    fn set_promiscuous(&mut self, on: bool) -> Result<(), Unsupported> {
+        (**self).set_promiscuous(on)
+    }
+}
+
+impl HostDevice for AnyDevice {
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        (**self).descriptor()
+    }
+
+    fn wants_write(&self) -> bool {
+        (**self).wants_write()
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        (**self).failure()
+    }
+
+    fn counters(&self) -> Counters {
+        (**self).counters()
+    }
+
+    fn idle(&mut self) {
+        (**self).idle();
+    }
+}

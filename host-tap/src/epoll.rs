@@ -1,0 +1,155 @@
+//! Waiting: descriptors by epoll, wake-ups from other threads by an event counter, signals by a descriptor.
+//!
+//! A wait sleeps exactly until the given time: there is no tick.
+
+use crate::sys::{self, EpollOp, Events, Interest};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A set of descriptors to wait for.
+pub struct Poller {
+    epoll: OwnedFd,
+    exact: bool,
+}
+
+impl Poller {
+    /// An empty set.
+    ///
+    /// # Errors
+    /// When the process has no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { epoll: sys::epoll()?, exact: true })
+    }
+
+    /// Adds `fd`; its events carry `token`.
+    ///
+    /// # Errors
+    /// When it is there already, or cannot be waited for.
+    pub fn add(&self, fd: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
+        sys::epoll_control(self.epoll.as_fd(), EpollOp::Add, fd.as_fd(), token, interest)
+    }
+
+    /// Changes what is waited for.
+    ///
+    /// # Errors
+    /// When it was never added.
+    pub fn modify(&self, fd: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
+        sys::epoll_control(self.epoll.as_fd(), EpollOp::Modify, fd.as_fd(), token, interest)
+    }
+
+    /// Takes `fd` out of the set.
+    ///
+    /// # Errors
+    /// When it was never added.
+    pub fn remove(&self, fd: impl AsFd) -> io::Result<()> {
+        sys::epoll_control(self.epoll.as_fd(), EpollOp::Remove, fd.as_fd(), 0, Interest::default())
+    }
+
+    /// Waits until something is ready or `timeout` has passed (`None`: for ever). A signal ends it early, without events.
+    ///
+    /// # Errors
+    /// Those of epoll that are no fault of the moment.
+    pub fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        let mut result = Err(io::Error::from_raw_os_error(libc::ENOSYS));
+        if self.exact {
+            result = sys::epoll_wait_exact(self.epoll.as_fd(), events, timeout);
+        }
+        // Kernels before 5.11 lack the call; some sandboxes forbid what they do not know.
+        if matches!(result.as_ref().map_err(io::Error::raw_os_error), Err(Some(libc::ENOSYS | libc::EPERM))) {
+            self.exact = false;
+            result = sys::epoll_wait_millis(self.epoll.as_fd(), events, timeout);
+        }
+        match result {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// Wakes a thread that waits in a [`Poller`], from any other thread; clones wake the same one.
+#[derive(Clone)]
+pub struct Kick(Arc<File>);
+
+impl Kick {
+    /// A new event counter, to be added to a poller.
+    ///
+    /// # Errors
+    /// When the process has no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        sys::eventfd().map(|f| Self(Arc::new(f)))
+    }
+
+    /// Wakes the waiter.
+    pub fn kick(&self) {
+        // The counter refuses only when it is near overflow; the waiter is awake then anyhow.
+        let _ = (&*self.0).write(&1u64.to_ne_bytes());
+    }
+
+    /// Sets the counter back, so that the next wait sleeps.
+    pub fn drain(&self) {
+        let _ = (&*self.0).read(&mut [0; 8]);
+    }
+}
+
+impl AsFd for Kick {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// SIGINT and SIGTERM as something to wait for. To be made before any other thread, which then inherits the mask.
+pub struct Signals(File);
+
+impl Signals {
+    /// Blocks both signals and gives the descriptor that reads them.
+    ///
+    /// # Errors
+    /// When the process has no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        sys::termination_fd().map(Self)
+    }
+
+    /// Whether one of them has come since the last call.
+    pub fn take(&mut self) -> bool {
+        self.0.read(&mut [0; 128]).is_ok_and(|n| n > 0)
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn a_kick_from_another_thread_ends_a_wait_without_a_time_out() {
+        let mut poller = Poller::new().expect("poller");
+        let kick = Kick::new().expect("kick");
+        poller.add(&kick, 3, Interest::READ).expect("add");
+        let other = kick.clone();
+        let thread = std::thread::spawn(move || other.kick());
+        let mut events = Events::new();
+        poller.wait(&mut events, None).expect("wait");
+        assert_eq!(events.iter().map(|e| e.token).collect::<Vec<_>>(), [3]);
+        kick.drain();
+        thread.join().expect("join");
+        poller.wait(&mut events, Some(Duration::ZERO)).expect("wait");
+        assert_eq!(events.iter().count(), 0);
+    }
+
+    #[test]
+    fn a_wait_lasts_as_long_as_asked() {
+        let mut poller = Poller::new().expect("poller");
+        let start = Instant::now();
+        poller.wait(&mut Events::new(), Some(Duration::from_micros(1_300))).expect("wait");
+        assert!(start.elapsed() >= Duration::from_micros(1_300));
+    }
+}

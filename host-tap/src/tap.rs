@@ -1,0 +1,400 @@
+//! Linux tap and tun devices: `/dev/net/tun`, one system call per frame.
+//!
+//! [`TapPort::open`] makes a device, or attaches to a persistent one, which is then used as it is; [`TapPort::with_pool`]
+//! turns it into a [`Device`]. With packet information, four octets (flags, EtherType) go in front of every frame.
+
+use crate::device::{Counters, HostDevice};
+use crate::failure::Failure;
+use crate::pool::{HEADROOM, max_frame};
+use crate::sys::interface::{self, Control, TunFlags};
+use ringtap::device::{Capabilities, Device, Link, Mac, Medium, RxMeta, TxMeta};
+use ringtap::frame::{Frame, Pool};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+/// Octets of packet information: flags and protocol, big-endian.
+const PACKET_INFO: usize = 4;
+
+/// The smallest and largest IP MTU that the kernel takes on a tap (`ETH_MIN_MTU`, and 65,535 less an Ethernet header).
+const MTU_RANGE: std::ops::RangeInclusive<usize> = 68..=65_521;
+
+/// How many packets an empty pool may lose in one call of `receive`, so that the call stays bounded.
+const DRAIN: usize = 32;
+
+/// How to open a tap or tun.
+#[derive(Clone, Debug)]
+pub struct TapOptions {
+    /// The device's name, at most 15 octets; a `%d` in it is replaced by a free number.
+    pub name: String,
+    /// IP packets (tun) instead of Ethernet frames (tap).
+    pub tun: bool,
+    /// Four octets of packet information in front of each frame, as IFF_NO_PI leaves them out.
+    pub packet_info: bool,
+    /// The kernel's MAC address, if the device is made here.
+    pub kernel_mac: Option<Mac>,
+    /// The IP MTU; of a device that exists, its own when `None`.
+    pub mtu: Option<usize>,
+    /// The kernel's address and prefix length, if the device is made here.
+    pub kernel_address: Option<(Ipv4Addr, u8)>,
+}
+
+impl TapOptions {
+    /// A tap called `name`, everything else as the kernel has it.
+    pub fn tap(name: impl Into<String>) -> Self {
+        Self { name: name.into(), tun: false, packet_info: false, kernel_mac: None, mtu: None, kernel_address: None }
+    }
+
+    /// A tun called `name`, everything else as the kernel has it.
+    pub fn tun(name: impl Into<String>) -> Self {
+        Self { tun: true, ..Self::tap(name) }
+    }
+
+    fn kind(&self) -> &'static str {
+        if self.tun { "tun" } else { "tap" }
+    }
+}
+
+/// An attached tap or tun that has no frames yet.
+#[derive(Debug)]
+pub struct TapPort {
+    file: File,
+    name: String,
+    medium: Medium,
+    packet_info: bool,
+    mtu: usize,
+    kernel_mac: Option<Mac>,
+    existed: bool,
+    up: bool,
+}
+
+impl TapPort {
+    /// Attaches to the device, or makes it, brings it up and gives the kernel its address.
+    ///
+    /// # Errors
+    /// One line that says what is wrong and what to do: no driver, no permission, busy, not a tap.
+    pub fn open(options: &TapOptions) -> Result<Self, Failure> {
+        if options.mtu.is_some_and(|mtu| !MTU_RANGE.contains(&mtu)) {
+            let (low, high) = (MTU_RANGE.start(), MTU_RANGE.end());
+            return Err(Failure::usage(format!("the MTU must lie between {low} and {high}")));
+        }
+        let control = Control::new().map_err(|e| Failure::io("cannot open a socket", &e))?;
+        let existed = control.exists(&options.name);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open("/dev/net/tun")
+            .map_err(|e| cannot_open(&e))?;
+        let name = attach(&file, options).map_err(|e| cannot_attach(&e, options, existed))?;
+        // An earlier owner of a persistent device may have left offloads on.
+        let _ = interface::tun_no_offload(file.as_fd());
+        if !existed {
+            set_up(&control, &name, options)?;
+        }
+        let about = |e: io::Error| Failure::io(format_args!("cannot ask about {name}"), &e);
+        let mtu = control.mtu(&name).map_err(about)?;
+        let kernel_mac = control.mac(&name).map_err(about)?;
+        let up = control.is_up(&name).map_err(about)?;
+        let medium = if options.tun { Medium::Ip } else { Medium::Ethernet };
+        let mtu = options.mtu.unwrap_or(mtu);
+        Ok(Self { file, name, medium, packet_info: options.packet_info, mtu, kernel_mac, existed, up })
+    }
+
+    /// The device's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Ethernet for a tap, IP for a tun.
+    pub fn medium(&self) -> Medium {
+        self.medium
+    }
+
+    /// The IP MTU.
+    pub fn mtu(&self) -> usize {
+        self.mtu
+    }
+
+    /// The kernel's MAC address on a tap.
+    pub fn kernel_mac(&self) -> Option<Mac> {
+        self.kernel_mac
+    }
+
+    /// Whether the device was there before.
+    pub fn existed(&self) -> bool {
+        self.existed
+    }
+
+    /// Whether the interface was up when it was opened.
+    pub fn is_up(&self) -> bool {
+        self.up
+    }
+
+    /// The device, receiving into frames of `pool` (slots of [`slot_size`](crate::pool::slot_size) octets).
+    pub fn with_pool(self, pool: Pool<'static>) -> Tap {
+        let Self { file, name, medium, packet_info, mtu, .. } = self;
+        Tap {
+            file,
+            name,
+            medium,
+            packet_info,
+            mtu,
+            pool,
+            down: false,
+            refused: false,
+            gone: None,
+            counters: Counters::default(),
+        }
+    }
+}
+
+fn attach(file: &File, options: &TapOptions) -> io::Result<String> {
+    let flags = TunFlags { tap: !options.tun, packet_info: options.packet_info, multi_queue: false };
+    match interface::tun_attach(file.as_fd(), &options.name, flags) {
+        // A persistent device with several queues wants to be told that we know.
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
+            interface::tun_attach(file.as_fd(), &options.name, TunFlags { multi_queue: true, ..flags }).map_err(|_| e)
+        }
+        other => other,
+    }
+}
+
+/// Addresses a device that was just made, and brings it up.
+fn set_up(control: &Control, name: &str, options: &TapOptions) -> Result<(), Failure> {
+    if let Some(mac) = options.kernel_mac {
+        control
+            .set_mac(name, mac)
+            .map_err(|e| Failure::io(format_args!("cannot set the MAC address of {name}"), &e))?;
+    }
+    if let Some(mtu) = options.mtu {
+        control.set_mtu(name, mtu).map_err(|e| Failure::io(format_args!("cannot set the MTU of {name}"), &e))?;
+    }
+    control.set_up(name, true).map_err(|e| Failure::io(format_args!("cannot bring {name} up"), &e))?;
+    if let Some((addr, len)) = options.kernel_address {
+        control
+            .set_address(name, addr, len)
+            .map_err(|e| Failure::io(format_args!("cannot give the kernel {addr}/{len} on {name}"), &e))?;
+    }
+    Ok(())
+}
+
+fn cannot_open(error: &io::Error) -> Failure {
+    let failure = Failure::io("cannot open /dev/net/tun", error);
+    match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) => {
+            failure.remedy("load the driver: sudo modprobe tun (in a container: start it with --device /dev/net/tun)")
+        }
+        Some(libc::EACCES | libc::EPERM) => failure.remedy("run as root, or let users in: sudo chmod 666 /dev/net/tun"),
+        _ => failure,
+    }
+}
+
+fn cannot_attach(error: &io::Error, options: &TapOptions, existed: bool) -> Failure {
+    let (name, kind) = (&options.name, options.kind());
+    let failure = |text: &str| Failure::new(format!("cannot attach to {kind} {name}: {text}"));
+    match error.raw_os_error() {
+        Some(libc::EBUSY) => failure("another program has it open").remedy("end that program, or choose another --dev"),
+        Some(libc::EPERM | libc::EACCES) if existed => failure("it belongs to another user").remedy(format!(
+            "run as root, or make it yours: sudo ip tuntap del dev {name} mode {kind}; \
+             sudo ip tuntap add dev {name} mode {kind} user $(id -un)"
+        )),
+        Some(libc::EPERM | libc::EACCES) => failure("no permission to make it").remedy(format!(
+            "run as root, or make it once: sudo ip tuntap add dev {name} mode {kind} user $(id -un); \
+             sudo ip addr add 10.7.0.1/24 dev {name}; sudo ip link set {name} up"
+        )),
+        Some(libc::EINVAL) if existed => {
+            let other = if options.tun { "drop --tun" } else { "add --tun" };
+            failure(&format!("it is no {kind}"))
+                .remedy(format!("{other} if it is of the other kind, or choose another --dev"))
+        }
+        Some(libc::EINVAL) => Failure::usage(format!("{name:?} cannot be an interface's name"))
+            .remedy("use 1 to 15 letters, digits, '-' or '_'"),
+        _ => Failure::io(format_args!("cannot attach to {kind} {name}"), error),
+    }
+}
+
+/// A tap or tun as a device.
+pub struct Tap {
+    file: File,
+    name: String,
+    medium: Medium,
+    packet_info: bool,
+    mtu: usize,
+    pool: Pool<'static>,
+    /// The last write found the interface down.
+    down: bool,
+    /// The last write found no room.
+    refused: bool,
+    gone: Option<io::Error>,
+    counters: Counters,
+}
+
+/// What a read or write that failed means.
+enum Trouble {
+    /// Nothing there, or no room: later.
+    Later,
+    /// This frame is lost: the interface is down, or does not want it.
+    Lost,
+    /// The device is gone.
+    Gone,
+}
+
+impl Trouble {
+    fn of(error: &io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::EAGAIN | libc::EINTR) => Self::Later,
+            // EBADFD: the interface was deleted under us.
+            Some(libc::EBADFD | libc::EBADF | libc::ENODEV | libc::ENXIO) => Self::Gone,
+            _ => Self::Lost,
+        }
+    }
+}
+
+impl Tap {
+    /// The device's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Octets of packet information in front of each frame.
+    fn info_len(&self) -> usize {
+        if self.packet_info { PACKET_INFO } else { 0 }
+    }
+
+    fn on_read_error(&mut self, error: io::Error) {
+        match Trouble::of(&error) {
+            // The next wait tells when there is more.
+            Trouble::Later | Trouble::Lost => {}
+            Trouble::Gone => self.gone = Some(error),
+        }
+    }
+
+    /// Reads and forgets some packets, so that a readable descriptor without a frame to read into does not spin.
+    fn drop_some(&mut self) {
+        let mut scratch = [0; 64];
+        for _ in 0..DRAIN {
+            match self.file.read(&mut scratch) {
+                Ok(_cut_off) => self.counters.no_frame += 1,
+                Err(e) => return self.on_read_error(e),
+            }
+        }
+    }
+
+    /// Reads one frame; `Ok(None)` for one of impossible length.
+    fn read_frame(&mut self, frame: &mut Frame<'static>) -> io::Result<Option<()>> {
+        let info = self.info_len();
+        let room = frame.tailroom();
+        let n = self.file.read(frame.append(room).unwrap_or_default())?;
+        frame.truncate(n);
+        frame.trim_front(info);
+        if n <= info || frame.len() > max_frame(self.medium, self.mtu) {
+            return Ok(None);
+        }
+        Ok(Some(()))
+    }
+}
+
+impl Device<'static> for Tap {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { headroom: self.info_len(), ..Capabilities::plain(self.medium, self.mtu) }
+    }
+
+    fn pool(&self) -> Pool<'static> {
+        self.pool
+    }
+
+    fn receive(&mut self) -> Option<(Frame<'static>, RxMeta)> {
+        for _ in 0..DRAIN {
+            if self.gone.is_some() {
+                return None;
+            }
+            let Some(mut frame) = self.pool.take(HEADROOM - self.info_len()) else {
+                self.drop_some();
+                return None;
+            };
+            match self.read_frame(&mut frame) {
+                Ok(Some(())) => return Some((frame, RxMeta::default())),
+                Ok(None) => self.counters.bad_length += 1,
+                Err(e) => {
+                    self.on_read_error(e);
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    fn transmit(&mut self, mut frame: Frame<'static>, _meta: TxMeta) -> Result<(), Frame<'static>> {
+        if self.gone.is_some() {
+            self.counters.not_sent += 1;
+            return Ok(());
+        }
+        let info = self.info_len();
+        if info > 0 && !push_packet_info(&mut frame, self.medium) {
+            self.counters.not_sent += 1;
+            return Ok(());
+        }
+        // The kernel takes a frame whole or not at all.
+        match self.file.write(&frame) {
+            Ok(_all) => (self.refused, self.down) = (false, false),
+            Err(e) => match Trouble::of(&e) {
+                Trouble::Later => {
+                    self.refused = true;
+                    frame.trim_front(info);
+                    return Err(frame);
+                }
+                trouble => {
+                    self.counters.not_sent += 1;
+                    self.refused = false;
+                    // EIO: the interface is down, as if the cable were pulled.
+                    self.down = e.raw_os_error() == Some(libc::EIO);
+                    if matches!(trouble, Trouble::Gone) {
+                        self.gone = Some(e);
+                    }
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn link(&self) -> Link {
+        if self.gone.is_some() || self.down { Link::Down } else { Link::Up }
+    }
+}
+
+impl HostDevice for Tap {
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    fn wants_write(&self) -> bool {
+        self.refused
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        self.gone.as_ref()?;
+        Some(Failure::new(format!("{} has vanished", self.name)).remedy("make it again and start anew"))
+    }
+
+    fn counters(&self) -> Counters {
+        self.counters
+    }
+}
+
+/// Puts flags 0 and the EtherType in front; `false` without headroom.
+fn push_packet_info(frame: &mut Frame<'_>, medium: Medium) -> bool {
+    let ethertype = match (medium, frame.first().map(|b| b >> 4)) {
+        (Medium::Ip, Some(6)) => [0x86, 0xdd],
+        (Medium::Ip, _) => [0x08, 0x00],
+        (_, _) => frame.get(12..14).map_or([0, 0], |t| [t[0], t[1]]),
+    };
+    let Some(info) = frame.push_front(PACKET_INFO) else { return false };
+    info.copy_from_slice(&[0, 0, ethertype[0], ethertype[1]]);
+    true
+}
+
+#[cfg(test)]
+mod tests;

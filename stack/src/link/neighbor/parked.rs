@@ -1,0 +1,67 @@
+//! Packets that wait for a neighbour: few, and the newest win.
+//!
+//! Implements RFC 1122 §2.3.2.2 within a bound for each neighbour and one for all (RFC 4861 §7.2.2, RFC 6583): packets
+//! for one that does not answer push out their own kind.
+
+use crate::device::TxMeta;
+use crate::frame::Frame;
+use heapless::Vec;
+
+/// Packets parked for one neighbour; the RFC wants one at least.
+pub(crate) const PER_NEIGHBOR: usize = 3;
+/// Packets parked for all neighbours, whatever is configured.
+pub(crate) const MAX: usize = 32;
+
+/// A packet that waits for its neighbour, as it would have been sent.
+#[derive(Debug)]
+pub(crate) struct Parked<'a> {
+    pub frame: Frame<'a>,
+    pub meta: TxMeta,
+    neighbor: u32,
+}
+
+/// The parked packets of a table, oldest first.
+pub(crate) struct Lot<'a> {
+    packets: Vec<Parked<'a>, MAX>,
+    limit: usize,
+}
+
+impl<'a> Lot<'a> {
+    /// Room for `limit` packets, [`MAX`] at most.
+    pub fn new(limit: usize) -> Self {
+        Self { packets: Vec::new(), limit: limit.min(MAX) }
+    }
+
+    /// Parks a packet; gives the one that it pushes out, which may be itself.
+    pub fn park(&mut self, neighbor: u32, frame: Frame<'a>, meta: TxMeta) -> Option<Frame<'a>> {
+        let own = self.packets.iter().filter(|p| p.neighbor == neighbor).count();
+        let out = if own >= PER_NEIGHBOR {
+            self.take(neighbor).map(|p| p.frame)
+        } else if self.packets.len() >= self.limit && !self.packets.is_empty() {
+            Some(self.packets.remove(0).frame)
+        } else {
+            None
+        };
+        if self.packets.len() >= self.limit {
+            return Some(frame);
+        }
+        match self.packets.push(Parked { frame, meta, neighbor }) {
+            Ok(()) => out,
+            Err(refused) => Some(refused.frame),
+        }
+    }
+
+    /// Takes the oldest packet of a neighbour.
+    pub fn take(&mut self, neighbor: u32) -> Option<Parked<'a>> {
+        let at = self.packets.iter().position(|p| p.neighbor == neighbor)?;
+        Some(self.packets.remove(at))
+    }
+
+    pub fn has(&self, neighbor: u32) -> bool {
+        self.packets.iter().any(|p| p.neighbor == neighbor)
+    }
+
+    pub fn len(&self) -> usize {
+        self.packets.len()
+    }
+}

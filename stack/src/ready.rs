@@ -1,0 +1,375 @@
+//! Whose turn it is: ready lists, waiting lists, events and deadlines of everything that can have a turn.
+//!
+//! Each connection, listener, datagram socket and neighbour has a node. A node is on at most one list at a time: the
+//! ready list of one interface, or the list of those that wait for one neighbour. Lists are doubly linked through the
+//! nodes, so that everything is O(1) and nothing is searched for.
+
+use crate::deadline::{DeadlineSlot, Deadlines};
+use crate::error::Full;
+use crate::event::Readiness;
+use crate::time::Instant;
+use managed::ManagedSlice;
+
+const NONE: u32 = u32::MAX;
+
+/// A node's number.
+pub(crate) type NodeId = u32;
+
+/// What a node stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    #[cfg(feature = "tcp")]
+    Tcp(u32),
+    #[cfg(feature = "tcp")]
+    Listener(u32),
+    #[cfg(feature = "tcp")]
+    TimeWait,
+    #[cfg(feature = "udp")]
+    Udp(u32),
+    #[cfg(feature = "raw")]
+    Raw(u32),
+    #[cfg(feature = "icmp")]
+    Icmp(u32),
+    Neighbor(u32),
+    #[cfg(feature = "reassembly")]
+    Reassembly,
+}
+
+/// Where a node is linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum On {
+    Nothing,
+    /// The ready list of this interface.
+    Ready(u8),
+    /// The list of those that wait for something.
+    Waiting,
+}
+
+/// A node's storage.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Node {
+    key: Option<Key>,
+    on: On,
+    next: u32,
+    prev: u32,
+    /// What its user has not been told yet.
+    event: Readiness,
+    next_event: u32,
+    prev_event: u32,
+}
+
+impl Node {
+    pub const fn new() -> Self {
+        Self {
+            key: None,
+            on: On::Nothing,
+            next: NONE,
+            prev: NONE,
+            event: Readiness::NONE,
+            next_event: NONE,
+            prev_event: NONE,
+        }
+    }
+}
+
+/// A FIFO of nodes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct List {
+    head: u32,
+    tail: u32,
+}
+
+impl List {
+    pub const fn new() -> Self {
+        Self { head: NONE, tail: NONE }
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.head == NONE
+    }
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Says that somebody waits for a neighbour. The list itself hangs on the neighbour's node; somebody who has left it
+/// meanwhile may still be counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct WaitList {
+    any: bool,
+}
+
+impl WaitList {
+    pub const fn new() -> Self {
+        Self { any: false }
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        !self.any
+    }
+}
+
+/// The nodes, their lists, and their deadlines.
+pub(crate) struct Scheduler<'a> {
+    nodes: ManagedSlice<'a, Node>,
+    ready: ManagedSlice<'a, List>,
+    deadlines: Deadlines<'a>,
+    events: List,
+    /// Free nodes, linked by `next`.
+    free: u32,
+    /// Nodes from here on were never used.
+    fresh: usize,
+    limit: usize,
+}
+
+impl<'a> Scheduler<'a> {
+    /// As many nodes as the borrowed storage holds, or `limit` where it grows.
+    pub fn new(
+        nodes: ManagedSlice<'a, Node>,
+        ready: ManagedSlice<'a, List>,
+        deadlines: ManagedSlice<'a, DeadlineSlot>,
+        limit: usize,
+    ) -> Self {
+        let limit = match &nodes {
+            ManagedSlice::Borrowed(n) => limit.min(n.len()),
+            #[cfg(feature = "alloc")]
+            ManagedSlice::Owned(_) => limit,
+        };
+        Self { nodes, ready, deadlines: Deadlines::new(deadlines), events: List::new(), free: NONE, fresh: 0, limit }
+    }
+
+    /// Makes ready lists for interfaces below `count`.
+    pub fn ensure_interfaces(&mut self, count: usize) {
+        #[cfg(feature = "alloc")]
+        if let ManagedSlice::Owned(ready) = &mut self.ready
+            && ready.len() < count
+        {
+            ready.resize(count, List::new());
+        }
+        debug_assert!(self.ready.len() >= count, "storage has as many ready lists as interfaces");
+    }
+
+    pub fn alloc(&mut self, key: Key) -> Result<NodeId, Full> {
+        let id = match self.nodes.get(self.free as usize) {
+            Some(node) => core::mem::replace(&mut self.free, node.next),
+            None => self.take_fresh()?,
+        };
+        if let Some(node) = self.nodes.get_mut(id as usize) {
+            *node = Node { key: Some(key), ..Node::new() };
+        }
+        Ok(id)
+    }
+
+    fn take_fresh(&mut self) -> Result<u32, Full> {
+        let id = self.fresh;
+        if id >= self.limit || !self.deadlines.ensure(id + 1) {
+            return Err(Full::Table);
+        }
+        #[cfg(feature = "alloc")]
+        if let ManagedSlice::Owned(nodes) = &mut self.nodes
+            && nodes.len() == id
+        {
+            nodes.push(Node::new());
+        }
+        self.fresh += 1;
+        Ok(id as u32)
+    }
+
+    /// Frees a node; it leaves every list. Nobody may wait for it any more.
+    pub fn free(&mut self, id: NodeId) {
+        self.unlink(id);
+        self.unlink_event(id);
+        self.deadlines.cancel(id);
+        let free = self.free;
+        if let Some(node) = self.nodes.get_mut(id as usize)
+            && node.key.take().is_some()
+        {
+            node.next = free;
+            self.free = id;
+        }
+    }
+
+    /// Says what a node stands for, where that is known only after `alloc`.
+    pub fn set_key(&mut self, id: NodeId, key: Key) {
+        if let Some(node) = self.nodes.get_mut(id as usize) {
+            node.key = Some(key);
+        }
+    }
+
+    /// Puts a node at the end of an interface's ready list, unless it is there already.
+    #[inline]
+    pub fn wake(&mut self, id: NodeId, iface: usize) {
+        let Some(node) = self.nodes.get(id as usize) else { return };
+        if node.on == On::Ready(iface as u8) || node.key.is_none() || iface >= self.ready.len() {
+            return;
+        }
+        self.unlink(id);
+        self.append(id, iface);
+    }
+
+    /// Takes the first of an interface's ready list.
+    pub fn pop_ready(&mut self, iface: usize) -> Option<(NodeId, Key)> {
+        let id = self.ready.get(iface)?.head;
+        let key = self.nodes.get(id as usize)?.key?;
+        self.unlink(id);
+        Some((id, key))
+    }
+
+    pub fn has_ready(&self, iface: usize) -> bool {
+        self.ready.get(iface).is_some_and(|list| !list.is_empty())
+    }
+
+    /// Takes a node off the ready lists, to wait for what `owner` stands for. `owner` is never on a list itself.
+    pub fn park(&mut self, id: NodeId, owner: NodeId, list: &mut WaitList) {
+        match self.nodes.get(id as usize) {
+            Some(node) if node.key.is_some() && node.on != On::Waiting && id != owner => {}
+            _ => return,
+        }
+        self.unlink(id);
+        let Some(sentinel) = self.nodes.get_mut(owner as usize) else { return };
+        if sentinel.next == NONE {
+            sentinel.next = owner;
+            sentinel.prev = owner;
+        }
+        let last = core::mem::replace(&mut sentinel.prev, id);
+        self.link(last, id);
+        self.link(id, owner);
+        if let Some(node) = self.nodes.get_mut(id as usize) {
+            node.on = On::Waiting;
+        }
+        list.any = true;
+    }
+
+    /// Puts all that wait for what `owner` stands for, in their order, on an interface's ready list.
+    pub fn unpark(&mut self, owner: NodeId, list: &mut WaitList, iface: usize) {
+        list.any = false;
+        while let Some(id) = self.nodes.get(owner as usize).map(|n| n.next)
+            && id != NONE
+            && id != owner
+        {
+            self.wake(id, iface);
+        }
+    }
+
+    /// Tells a node's user of `what`, with what was not told yet.
+    pub fn post(&mut self, id: NodeId, what: Readiness) {
+        let tail = self.events.tail;
+        let Some(node) = self.nodes.get_mut(id as usize) else { return };
+        if node.key.is_none() || what.is_none() {
+            return;
+        }
+        let queued = !node.event.is_none();
+        node.event |= what;
+        if queued {
+            return;
+        }
+        node.prev_event = tail;
+        node.next_event = NONE;
+        self.events.tail = id;
+        match self.nodes.get_mut(tail as usize) {
+            Some(last) => last.next_event = id,
+            None => self.events.head = id,
+        }
+    }
+
+    /// The oldest untold event.
+    pub fn pop_event(&mut self) -> Option<(Key, Readiness)> {
+        let id = self.events.head;
+        let node = self.nodes.get(id as usize)?;
+        let (key, what) = (node.key?, node.event);
+        self.unlink_event(id);
+        Some((key, what))
+    }
+
+    pub fn set_deadline(&mut self, id: NodeId, at: Instant) {
+        self.deadlines.set(id, at);
+    }
+
+    pub fn cancel_deadline(&mut self, id: NodeId) {
+        self.deadlines.cancel(id);
+    }
+
+    pub fn next_deadline(&mut self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+
+    /// A node that is due at `now`; its deadline is over.
+    pub fn pop_due(&mut self, now: Instant) -> Option<(NodeId, Key)> {
+        while let Some(id) = self.deadlines.pop_due(now) {
+            if let Some(key) = self.nodes.get(id as usize).and_then(|n| n.key) {
+                return Some((id, key));
+            }
+        }
+        None
+    }
+
+    /// Makes `b` follow `a`.
+    fn link(&mut self, a: u32, b: u32) {
+        if let Some(node) = self.nodes.get_mut(a as usize) {
+            node.next = b;
+        }
+        if let Some(node) = self.nodes.get_mut(b as usize) {
+            node.prev = a;
+        }
+    }
+
+    fn append(&mut self, id: NodeId, iface: usize) {
+        let Some(list) = self.ready.get_mut(iface) else { return };
+        let tail = core::mem::replace(&mut list.tail, id);
+        match self.nodes.get_mut(tail as usize) {
+            Some(last) => last.next = id,
+            None => list.head = id,
+        }
+        if let Some(node) = self.nodes.get_mut(id as usize) {
+            node.on = On::Ready(iface as u8);
+            node.prev = tail;
+            node.next = NONE;
+        }
+    }
+
+    fn unlink(&mut self, id: NodeId) {
+        let Some(node) = self.nodes.get_mut(id as usize) else { return };
+        let (next, prev) = (node.next, node.prev);
+        match core::mem::replace(&mut node.on, On::Nothing) {
+            On::Nothing => return,
+            On::Waiting => self.link(prev, next),
+            On::Ready(iface) => {
+                let Some(list) = self.ready.get_mut(usize::from(iface)) else { return };
+                match self.nodes.get_mut(prev as usize) {
+                    Some(p) => p.next = next,
+                    None => list.head = next,
+                }
+                match self.nodes.get_mut(next as usize) {
+                    Some(n) => n.prev = prev,
+                    None => list.tail = prev,
+                }
+            }
+        }
+        if let Some(node) = self.nodes.get_mut(id as usize) {
+            node.next = NONE;
+            node.prev = NONE;
+        }
+    }
+
+    fn unlink_event(&mut self, id: NodeId) {
+        let Some(node) = self.nodes.get_mut(id as usize) else { return };
+        if core::mem::take(&mut node.event).is_none() {
+            return;
+        }
+        let (next, prev) = (node.next_event, node.prev_event);
+        match self.nodes.get_mut(prev as usize) {
+            Some(p) => p.next_event = next,
+            None => self.events.head = next,
+        }
+        match self.nodes.get_mut(next as usize) {
+            Some(n) => n.prev_event = prev,
+            None => self.events.tail = prev,
+        }
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests;

@@ -1,0 +1,235 @@
+//! A frame comes in: link layer, IP, and to the protocol it is for.
+//!
+//! Implements RFC 1122 §2.3 and §3.2.1, with RFC 1812's and RFC 7126's view of what must not be on a wire. Each early
+//! return names its [`DropReason`].
+
+mod icmp;
+#[cfg(feature = "tcp")]
+mod tcp;
+#[cfg(feature = "udp")]
+mod udp;
+
+use crate::device::{RxChecksum, RxMeta};
+use crate::frame::Frame;
+use crate::ip::v4::{self, Destination};
+use crate::link::arp::{self, ArpVerdict};
+use crate::link::ethernet;
+use crate::link::neighbor::Heard;
+use crate::stack::{IfaceId, Reply, Stack};
+use crate::stats::DropReason;
+use crate::wire::ipv4::{self, Ipv4Header};
+
+/// Protocol numbers (IANA).
+pub(crate) mod protocol {
+    pub const ICMP: u8 = 1;
+    pub const TCP: u8 = 6;
+    pub const UDP: u8 = 17;
+}
+
+/// What the layers below know of a packet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    pub iface: IfaceId,
+    /// The frame went to a link-layer group.
+    pub link_group: bool,
+    pub to: Destination,
+    pub checksum: RxChecksum,
+}
+
+impl Arrival {
+    /// Whether the transport checksum need not be computed: the device did, or the packet never was on a wire.
+    pub fn is_verified(&self) -> bool {
+        !matches!(self.checksum, RxChecksum::None)
+    }
+}
+
+type Drop = Result<(), DropReason>;
+
+impl<'a> Stack<'a> {
+    /// Handles one received frame.
+    pub(crate) fn handle_frame(&mut self, id: IfaceId, frame: Frame<'a>, meta: RxMeta) {
+        self.stats.rx_frames = self.stats.rx_frames.wrapping_add(1);
+        self.stats.rx_octets = self.stats.rx_octets.wrapping_add(frame.len());
+        let Some(iface) = self.iface(id) else { return };
+        let handled = if iface.is_ethernet() {
+            self.handle_ethernet(id, frame, meta)
+        } else {
+            self.handle_network(id, frame, meta, false)
+        };
+        if let Err(reason) = handled {
+            self.stats.drop(reason);
+        }
+        self.handle_looped();
+    }
+
+    fn handle_ethernet(&mut self, id: IfaceId, mut frame: Frame<'a>, meta: RxMeta) -> Drop {
+        let Some(iface) = self.iface(id) else { return Ok(()) };
+        let received = ethernet::receive(&frame, iface.mac)?;
+        frame.trim_front(ethernet::HEADER);
+        match received.ethertype {
+            ethernet::IPV4 => self.handle_network(id, frame, shifted(meta, ethernet::HEADER), received.to_group),
+            ethernet::ARP => self.handle_arp(id, &frame),
+            _ => Err(DropReason::UnknownEtherType),
+        }
+    }
+
+    /// Handles an IP packet, which the frame begins with.
+    fn handle_network(&mut self, iface: IfaceId, frame: Frame<'a>, meta: RxMeta, link_group: bool) -> Drop {
+        match frame.first().map(|b| b >> 4) {
+            Some(4) => self.handle_ipv4(iface, frame, meta.checksum, link_group),
+            Some(_) => Err(DropReason::UnknownEtherType),
+            None => Err(DropReason::FrameTooShort),
+        }
+    }
+
+    fn handle_ipv4(&mut self, id: IfaceId, mut frame: Frame<'a>, checksum: RxChecksum, link_group: bool) -> Drop {
+        let header = ipv4::parse(&frame)?;
+        // Link-layer padding is no part of the packet.
+        frame.truncate(header.total_len);
+        let to = self.admit(id, &header, link_group)?;
+        let arrival = Arrival { iface: id, link_group, to, checksum };
+        if header.is_fragment() {
+            return self.handle_fragment(&header, &frame, arrival);
+        }
+        self.deliver(&header, frame, arrival)
+    }
+
+    /// Whom a packet is for, as seen by this host; an error when it must not be here.
+    fn admit(&self, id: IfaceId, header: &Ipv4Header, link_group: bool) -> Result<Destination, DropReason> {
+        let Some(iface) = self.iface(id) else { return Err(DropReason::NotOurAddress) };
+        match v4::admit(header, &iface.addresses, link_group) {
+            // The weak host model (RFC 1122 §3.3.4.2): an address of ours is ours by whichever interface it comes.
+            Err(DropReason::NotOurAddress) if self.is_own(header.dst.into()) => match self.is_own(header.src.into()) {
+                true => Err(DropReason::MartianSource),
+                false => Ok(Destination::Ours),
+            },
+            admitted => admitted,
+        }
+    }
+
+    /// Hands a whole packet to the protocol it is for.
+    fn deliver(&mut self, header: &Ipv4Header, frame: Frame<'a>, arrival: Arrival) -> Drop {
+        let raw = self.deliver_raw(header, &frame, arrival);
+        match header.protocol {
+            #[cfg(feature = "tcp")]
+            protocol::TCP => self.handle_tcp(header, &frame, arrival),
+            #[cfg(feature = "udp")]
+            protocol::UDP => self.handle_udp(header, frame, arrival),
+            protocol::ICMP => self.handle_icmp(header, frame, arrival),
+            _ if raw => Ok(()),
+            _ => {
+                self.protocol_unreachable(header, &frame, arrival);
+                Err(DropReason::UnknownProtocol)
+            }
+        }
+    }
+
+    #[cfg(feature = "reassembly")]
+    fn handle_fragment(&mut self, header: &Ipv4Header, frame: &Frame<'a>, arrival: Arrival) -> Drop {
+        let Some(iface) = self.iface(arrival.iface) else { return Ok(()) };
+        let pool = self.config.large_pool.unwrap_or(iface.pool);
+        let whole = self.reassembly.handle(self.now, header, frame, pool, &mut self.stats);
+        self.schedule_reassembly();
+        let Some(frame) = whole? else { return Ok(()) };
+        let header = ipv4::parse(&frame)?;
+        self.deliver(&header, frame, Arrival { checksum: RxChecksum::None, ..arrival })
+    }
+
+    #[cfg(feature = "reassembly")]
+    pub(crate) fn reassembly_deadline(&mut self) {
+        while let Some(expired) = self.reassembly.on_deadline(self.now, &mut self.stats) {
+            self.reassembly_expired(&expired.quote);
+        }
+        self.schedule_reassembly();
+    }
+
+    #[cfg(feature = "reassembly")]
+    fn schedule_reassembly(&mut self) {
+        if self.reassembly_node.is_none() {
+            self.reassembly_node = self.sched.alloc(crate::ready::Key::Reassembly).ok();
+        }
+        let Some(node) = self.reassembly_node else { return };
+        match self.reassembly.deadline() {
+            Some(at) => self.sched.set_deadline(node, at),
+            None => self.sched.cancel_deadline(node),
+        }
+    }
+
+    #[cfg(not(feature = "reassembly"))]
+    pub(crate) fn reassembly_deadline(&mut self) {}
+
+    #[cfg(not(feature = "reassembly"))]
+    fn handle_fragment(&mut self, _: &Ipv4Header, _: &Frame<'a>, _: Arrival) -> Drop {
+        Err(DropReason::FragmentUnsupported)
+    }
+
+    /// Handles what we sent to ourselves. Such packets may cause further ones; those wait for the next turn, so that a
+    /// packet that answers itself cannot hold the poll.
+    pub(crate) fn handle_looped(&mut self) {
+        for _ in 0..self.looped.len() {
+            let Some(frame) = self.looped.pop_front() else { return };
+            if let Err(reason) = self.handle_own(frame) {
+                self.stats.drop(reason);
+            }
+        }
+    }
+
+    fn handle_own(&mut self, frame: Frame<'a>) -> Drop {
+        let header = ipv4::parse(&frame)?;
+        let iface = self.iface_of(header.dst.into()).unwrap_or(IfaceId(0));
+        let arrival = Arrival { iface, link_group: false, to: Destination::Ours, checksum: RxChecksum::Verified };
+        self.deliver(&header, frame, arrival)
+    }
+
+    fn handle_arp(&mut self, id: IfaceId, packet: &[u8]) -> Drop {
+        let now = self.now;
+        let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return Ok(()) };
+        match arp::handle(now, packet, &iface.addresses, iface.mac, &mut iface.defence) {
+            ArpVerdict::Reply { reply, learn } => {
+                if let Some((ip, mac)) = learn {
+                    let heard = self.neighbors.learn(now, id.0, ip.into(), mac, &mut self.stats);
+                    self.heard(heard);
+                }
+                self.send_arp(id, &reply, arp::destination(&reply));
+                Ok(())
+            }
+            ArpVerdict::Heard { ip, mac, reply } => {
+                let heard = self.neighbors.on_heard(now, id.0, ip.into(), mac, reply);
+                self.heard(heard);
+                match heard {
+                    Heard::Unknown if reply => Err(DropReason::ArpUnsolicited),
+                    Heard::Unknown => Err(DropReason::ArpNotForUs),
+                    _ => Ok(()),
+                }
+            }
+            ArpVerdict::Conflict { defence, .. } => {
+                if let Some(packet) = defence {
+                    self.send_arp(id, &packet, arp::destination(&packet));
+                }
+                Err(DropReason::ArpConflict)
+            }
+            ArpVerdict::Drop(reason) => Err(reason),
+        }
+    }
+
+    /// Queues a reply on an interface; without room it is dropped, counted.
+    pub(crate) fn queue_reply(&mut self, id: IfaceId, reply: Reply<'a>) -> bool {
+        let queued = match self.ifaces.get_mut(id.index()) {
+            Some(Some(iface)) => iface.reply(reply).is_ok(),
+            _ => false,
+        };
+        if !queued {
+            self.stats.drop(DropReason::EgressFull);
+        }
+        queued
+    }
+}
+
+/// The metadata of a frame whose first `by` octets are cut off.
+fn shifted(meta: RxMeta, by: usize) -> RxMeta {
+    let checksum = match meta.checksum {
+        RxChecksum::Partial { start, offset } => RxChecksum::Partial { start: start.saturating_sub(by as u16), offset },
+        other => other,
+    };
+    RxMeta { checksum, ..meta }
+}

@@ -1,0 +1,270 @@
+//! An ICMP message comes in: echo requests are answered, replies and errors go to the sockets they are about.
+//!
+//! Implements RFC 792, RFC 1122 §3.2.2 and §4.1.3.3, RFC 5927 (errors are believed only about what is in flight).
+
+use super::{Arrival, protocol};
+use crate::event::Readiness;
+use crate::frame::Frame;
+use crate::icmp::{self, IcmpError, Message, Quote, Report};
+use crate::ip::v4::Destination;
+use crate::sockets::queue::Queued;
+#[cfg(feature = "udp")]
+use crate::sockets::udp::Trouble;
+use crate::stack::{IfaceId, Reply, Stack};
+use crate::stats::DropReason;
+#[cfg(feature = "tcp")]
+use crate::tcp::info::IcmpError as Reported;
+use crate::wire::ipv4::{self, Ipv4Header};
+use core::net::{IpAddr, SocketAddr};
+
+type Drop = Result<(), DropReason>;
+
+impl<'a> Stack<'a> {
+    pub(super) fn handle_icmp(&mut self, ip: &Ipv4Header, frame: Frame<'a>, arrival: Arrival) -> Drop {
+        self.stats.icmp_in = self.stats.icmp_in.wrapping_add(1);
+        let message = frame.get(ip.header_len..).ok_or(DropReason::IcmpMalformed)?;
+        match icmp::receive(message, arrival.to)? {
+            Message::EchoRequest => self.answer_echo(ip, frame, arrival),
+            Message::EchoReply { ident, .. } => self.echo_reply(ip, ident, frame, arrival.iface),
+            Message::Error { error, quote } => self.icmp_error(ip, error, &quote, frame, arrival.iface),
+        }
+    }
+
+    /// RFC 1122 §3.2.2.6: the reply comes from the address that was asked.
+    fn answer_echo(&mut self, ip: &Ipv4Header, mut frame: Frame<'a>, arrival: Arrival) -> Drop {
+        let src = match arrival.to {
+            Destination::Ours => ip.dst,
+            Destination::Broadcast if self.config.echo_broadcast => {
+                match self.iface(arrival.iface).and_then(|i| i.source_for(ip.src.into())) {
+                    Some(IpAddr::V4(src)) => src,
+                    _ => return Err(DropReason::IcmpEchoGroup),
+                }
+            }
+            _ => return Err(DropReason::IcmpEchoGroup),
+        };
+        let mtu = self.hop(ip.src.into(), None).and_then(|h| self.iface(h.iface)).map_or(0, |i| i.ip_mtu());
+        let whole = ip.total_len <= mtu;
+        let ident = if whole { 0 } else { self.ids.next(src, ip.src, protocol::ICMP) };
+        icmp::echo_reply(&mut frame, ip, src, self.config.ttl, ident, whole).ok_or(DropReason::IcmpMalformed)?;
+        self.stats.icmp_out = self.stats.icmp_out.wrapping_add(1);
+        self.reply_ip(ip.src.into(), frame);
+        Ok(())
+    }
+
+    /// Queues a packet of the stack's own for the interface that its route says.
+    pub(crate) fn reply_ip(&mut self, dst: IpAddr, frame: Frame<'a>) {
+        if self.is_own(dst) {
+            return self.loop_back(frame);
+        }
+        match self.hop(dst, None) {
+            Some(hop) => {
+                self.queue_reply(hop.iface, Reply::Ip(frame));
+            }
+            None => self.stats.drop(DropReason::NoRoute),
+        }
+    }
+
+    #[cfg(feature = "icmp")]
+    fn echo_reply(&mut self, ip: &Ipv4Header, ident: u16, frame: Frame<'a>, iface: IfaceId) -> Drop {
+        let payload = (ip.header_len + crate::wire::icmp::HEADER) as u16;
+        self.echo_deliver(ident, Queued { frame, payload, iface: iface.0 })
+    }
+
+    #[cfg(feature = "icmp")]
+    fn echo_deliver(&mut self, ident: u16, item: Queued<'a>) -> Drop {
+        let index =
+            self.echo.bindings.best(ident, |i| u8::from(self.echo.sockets.at(i).is_some_and(|e| e.ident == ident)));
+        let Some(socket) = index.and_then(|i| self.echo.sockets.at_mut(i)) else {
+            return Err(DropReason::IcmpNoSocket);
+        };
+        if item.frame.pool().free() < self.config.reserve_rx {
+            socket.dropped += 1;
+            return Err(DropReason::PoolLow);
+        }
+        if socket.rx.push(item).is_err() {
+            socket.dropped += 1;
+            return Err(DropReason::SocketQueueFull);
+        }
+        let node = socket.node;
+        self.sched.post(node, Readiness::READ);
+        Ok(())
+    }
+
+    #[cfg(not(feature = "icmp"))]
+    fn echo_reply(&mut self, _: &Ipv4Header, _: u16, _: Frame<'a>, _: IfaceId) -> Drop {
+        Err(DropReason::IcmpNoSocket)
+    }
+
+    /// An error about a packet: it must have been ours.
+    fn icmp_error(
+        &mut self,
+        ip: &Ipv4Header,
+        error: IcmpError,
+        quote: &Quote,
+        frame: Frame<'a>,
+        iface: IfaceId,
+    ) -> Drop {
+        if !self.is_own(quote.src) {
+            return Err(DropReason::IcmpBadQuote);
+        }
+        match quote.protocol {
+            #[cfg(feature = "tcp")]
+            protocol::TCP => self.tcp_error(error, quote),
+            #[cfg(feature = "udp")]
+            protocol::UDP => self.udp_error(error, quote, iface),
+            #[cfg(feature = "icmp")]
+            protocol::ICMP => {
+                let (ident, _) = quote.echo().ok_or(DropReason::IcmpBadQuote)?;
+                let payload = (ip.header_len + crate::wire::icmp::HEADER) as u16;
+                self.echo_deliver(ident, Queued { frame, payload, iface: iface.0 })
+            }
+            _ => {
+                let _ = (ip, frame, iface);
+                Err(DropReason::IcmpNoSocket)
+            }
+        }
+    }
+
+    #[cfg(feature = "udp")]
+    fn udp_error(&mut self, error: IcmpError, quote: &Quote, iface: IfaceId) -> Drop {
+        let remote = SocketAddr::new(quote.dst, quote.dst_port());
+        let index = self.udp.find(quote.src, quote.src_port(), remote, iface.0).ok_or(DropReason::IcmpNoSocket)?;
+        let socket = self.udp.sockets.at_mut(index).ok_or(DropReason::IcmpNoSocket)?;
+        // Only a connected socket knows whom an error is about.
+        if socket.remote != Some(remote) {
+            return Err(DropReason::IcmpNoSocket);
+        }
+        socket.trouble = Some(match error {
+            IcmpError::PortUnreachable | IcmpError::ProtocolUnreachable => Trouble::Refused,
+            IcmpError::HostUnreachable | IcmpError::Prohibited | IcmpError::HopsExceeded => Trouble::Unreachable,
+            // What is cut up on the way, or came too late, is the path's affair; nothing is to be told.
+            _ => return Ok(()),
+        });
+        let node = socket.node;
+        self.sched.post(node, Readiness::READ | Readiness::WRITE | Readiness::ERROR);
+        Ok(())
+    }
+
+    #[cfg(feature = "tcp")]
+    fn tcp_error(&mut self, error: IcmpError, quote: &Quote) -> Drop {
+        use crate::seq::Seq;
+        use crate::sockets::demux::{Target, Tuple};
+        let tuple = Tuple {
+            local_addr: quote.src,
+            local_port: quote.src_port(),
+            remote_addr: quote.dst,
+            remote_port: quote.dst_port(),
+        };
+        let hash = self.tcp.hash(&tuple);
+        let Some(Target::Conn(index)) = self.tcp.find(hash, &tuple) else { return Err(DropReason::IcmpNoSocket) };
+        let seq = Seq::new(quote.tcp_seq());
+        let Some(entry) = self.tcp.conns.at_mut(index) else { return Err(DropReason::IcmpNoSocket) };
+        let verdict = match error {
+            IcmpError::TooBig { mtu } => {
+                if !entry.conn.is_in_flight(seq) {
+                    return Err(DropReason::IcmpBadSequence);
+                }
+                let current = usize::from(entry.conn.path_mss()) + 40;
+                let Some(mtu) = icmp::path_mtu(current, mtu, quote.total_len) else { return Ok(()) };
+                entry.conn.on_mtu(mtu.saturating_sub(40) as u16)
+            }
+            error => entry.conn.on_icmp_error(soft(error), seq),
+        };
+        let drop = verdict.drop;
+        self.after_call(index, verdict);
+        drop.map_or(Ok(()), Err)
+    }
+
+    /// Tells a sender that nobody is at the port.
+    #[cfg(feature = "udp")]
+    pub(super) fn port_unreachable(&mut self, ip: &Ipv4Header, packet: &Frame<'a>, arrival: Arrival) {
+        self.report(Report::PortUnreachable, ip, packet, arrival);
+    }
+
+    /// Tells a sender that nobody here speaks the protocol.
+    pub(super) fn protocol_unreachable(&mut self, ip: &Ipv4Header, packet: &Frame<'a>, arrival: Arrival) {
+        self.report(Report::ProtocolUnreachable, ip, packet, arrival);
+    }
+
+    fn report(&mut self, what: Report, ip: &Ipv4Header, packet: &[u8], arrival: Arrival) {
+        let payload = packet.get(ip.header_len..).unwrap_or(&[]);
+        if icmp::may_report(ip, payload, arrival.to, arrival.link_group) {
+            self.send_report(what, ip.src.into(), ip.dst.into(), packet);
+        }
+    }
+
+    /// Tells a sender that a datagram of which `quote` is the beginning was not put together in time, unless it was sent
+    /// to a group.
+    #[cfg(feature = "reassembly")]
+    pub(super) fn reassembly_expired(&mut self, quote: &[u8]) {
+        let Some((src, dst)) = ipv4::addresses(quote) else { return };
+        if self.is_own(dst.into()) {
+            self.send_report(Report::ReassemblyTimeout, src.into(), dst.into(), quote);
+        }
+    }
+
+    /// Sends an ICMP error about `packet` to `to`, from `from`, within the rate.
+    pub(crate) fn send_report(&mut self, what: Report, to: IpAddr, from: IpAddr, packet: &[u8]) {
+        let IpAddr::V4(src) = from else { return };
+        if !self.limiter.allow(self.now, to) {
+            return self.stats.drop(DropReason::RateLimited);
+        }
+        let Some(iface) = self.hop(to, None).and_then(|hop| self.iface(hop.iface)) else {
+            return self.stats.drop(DropReason::NoRoute);
+        };
+        let ttl = self.config.ttl;
+        let frame = iface.pool.take_above(self.config.reserve_rx, iface.headroom() + ipv4::HEADER);
+        let frame = frame.and_then(|mut f| icmp::report(&mut f, what, packet, src, ttl).map(|()| f));
+        let Some(frame) = frame else { return self.stats.drop(DropReason::EgressFull) };
+        self.stats.icmp_out = self.stats.icmp_out.wrapping_add(1);
+        self.reply_ip(to, frame);
+    }
+
+    /// Copies of a packet for raw sockets; true when there was one to have it.
+    pub(super) fn deliver_raw(&mut self, ip: &Ipv4Header, frame: &Frame<'a>, arrival: Arrival) -> bool {
+        #[cfg(feature = "raw")]
+        if self.raw.sockets.len() > 0 {
+            let own = self.deliver_raw_as(u16::from(ip.protocol), frame, arrival.iface);
+            return self.deliver_raw_as(crate::sockets::raw::ANY_PROTOCOL, frame, arrival.iface) | own;
+        }
+        let _ = (ip, frame, arrival);
+        false
+    }
+
+    #[cfg(feature = "raw")]
+    fn deliver_raw_as(&mut self, protocol: u16, frame: &Frame<'a>, iface: IfaceId) -> bool {
+        let mut last: Option<u32> = None;
+        while let Some(index) = self.raw.next_member(last, protocol) {
+            last = Some(index);
+            let copy = frame.pool().take_above(self.config.reserve_rx, 0);
+            let copy = copy.and_then(|mut f| f.extend(frame).map(|()| f));
+            let Some(socket) = self.raw.sockets.at_mut(index) else { continue };
+            let node = socket.node;
+            let item = copy.map(|frame| Queued { frame, payload: 0, iface: iface.0 });
+            match item.map(|item| socket.rx.push(item)) {
+                Some(Ok(())) => self.sched.post(node, Readiness::READ),
+                Some(Err(_)) => {
+                    socket.dropped += 1;
+                    self.stats.drop(DropReason::SocketQueueFull);
+                }
+                None => {
+                    socket.dropped += 1;
+                    self.stats.drop(DropReason::PoolLow);
+                }
+            }
+        }
+        last.is_some()
+    }
+}
+
+/// What TCP makes of an error.
+#[cfg(feature = "tcp")]
+fn soft(error: IcmpError) -> Reported {
+    match error {
+        IcmpError::PortUnreachable => Reported::PortUnreachable,
+        IcmpError::ProtocolUnreachable => Reported::ProtocolUnreachable,
+        IcmpError::HopsExceeded | IcmpError::ReassemblyTimeout => Reported::TimeExceeded,
+        IcmpError::ParameterProblem => Reported::ParameterProblem,
+        IcmpError::HostUnreachable | IcmpError::Prohibited | IcmpError::TooBig { .. } => Reported::Unreachable,
+    }
+}

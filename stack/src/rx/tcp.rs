@@ -1,0 +1,230 @@
+//! A TCP segment comes in: to its connection, to TIME-WAIT, to a listener, or to nobody.
+//!
+//! Implements the dispatch of RFC 9293 §3.10.7: connections by 4-tuple first, then listeners by address and port, then
+//! the reset of §3.10.7.1.
+
+use super::{Arrival, protocol};
+use crate::event::Readiness;
+use crate::ip::v4::Destination;
+use crate::sockets::demux::{Target, Tuple};
+use crate::stack::{IfaceId, Reply, Stack};
+use crate::stats::DropReason;
+use crate::tcp::conn::{Conn, Fate, Verdict};
+use crate::tcp::isn;
+use crate::tcp::layer::{Entry, Owner};
+use crate::tcp::listen::{Handshake, ListenVerdict};
+use crate::tcp::timewait::TwVerdict;
+use crate::wire::checksum;
+use crate::wire::ipv4::Ipv4Header;
+use crate::wire::segment::{Header, Reply as Reset, Segment};
+
+type Drop = Result<(), DropReason>;
+
+impl<'a> Stack<'a> {
+    pub(super) fn handle_tcp(&mut self, ip: &Ipv4Header, packet: &[u8], arrival: Arrival) -> Drop {
+        // RFC 9293 §3.9.2.3 (MUST-57): nothing sent to a group is answered.
+        if arrival.to != Destination::Ours {
+            return Err(DropReason::TcpBadAddress);
+        }
+        let bytes = packet.get(usize::from(ip.header_len)..).ok_or(DropReason::TcpMalformed)?;
+        let segment = Segment::parse(bytes)?;
+        if !arrival.is_verified() {
+            let pseudo = checksum::pseudo_header(ip.src.into(), ip.dst.into(), protocol::TCP, bytes.len() as u32);
+            if !pseudo.add(checksum::sum(bytes)).is_valid() {
+                return Err(DropReason::TcpChecksum);
+            }
+        }
+        let tuple = Tuple {
+            local_addr: ip.dst.into(),
+            local_port: segment.dst_port,
+            remote_addr: ip.src.into(),
+            remote_port: segment.src_port,
+        };
+        let hash = self.tcp.hash(&tuple);
+        match self.tcp.find(hash, &tuple) {
+            Some(Target::Conn(index)) => self.segment_for_connection(index, &segment),
+            Some(Target::TimeWait(index)) => self.segment_in_time_wait(index, hash, &tuple, &segment, arrival.iface),
+            None => self.segment_for_listener(&tuple, &segment, arrival.iface, None),
+        }
+    }
+
+    fn segment_for_connection(&mut self, index: u32, segment: &Segment<'_>) -> Drop {
+        self.stats.tcp_segments_in = self.stats.tcp_segments_in.wrapping_add(1);
+        let now = self.now;
+        let Some(entry) = self.tcp.conns.at_mut(index) else { return Ok(()) };
+        let was_synchronized = entry.conn.is_synchronized();
+        let una = entry.conn.unacknowledged_edge();
+        let verdict = entry.conn.handle_segment(now, segment);
+        let progress = entry.conn.unacknowledged_edge() != una;
+        let established = !was_synchronized && entry.conn.is_synchronized();
+        if entry.conn.owes(now) {
+            let (node, iface) = (entry.node, entry.iface);
+            self.sched.wake(node, iface.index());
+        }
+        // A new acknowledgment came back by the neighbour: it is reachable (RFC 4861 §7.3.1).
+        if progress {
+            self.confirm_neighbor(index);
+        }
+        if established {
+            self.established(index);
+        }
+        let drop = verdict.drop;
+        self.settle(index, verdict);
+        drop.map_or(Ok(()), Err)
+    }
+
+    /// A handshake is complete: an accepted connection goes to its listener's queue.
+    fn established(&mut self, index: u32) {
+        self.stats.tcp_established = self.stats.tcp_established.wrapping_add(1);
+        let Some(entry) = self.tcp.conns.at_mut(index) else { return };
+        let Owner::Handshake(listener) = entry.owner else { return };
+        entry.owner = Owner::Queue(listener);
+        let Some(queue) = self.tcp.listeners.at_mut(listener) else { return };
+        // The listener said that there is room before the connection was made.
+        let _ = queue.listener.accepted(index);
+        let node = queue.node;
+        self.sched.post(node, Readiness::ACCEPT);
+    }
+
+    fn segment_in_time_wait(
+        &mut self,
+        index: u32,
+        hash: u32,
+        tuple: &Tuple,
+        segment: &Segment<'_>,
+        iface: IfaceId,
+    ) -> Drop {
+        match self.tcp.time_waits.handle_segment(self.now, index, segment) {
+            TwVerdict::Drop(reason) => return Err(reason),
+            TwVerdict::Ack(header) => self.send_control(iface, tuple, &header),
+            TwVerdict::Reopen { min_isn } => {
+                // Without a listener the old connection's rest stays where it is.
+                if self.tcp.find_listener(tuple).is_none() {
+                    return Err(DropReason::TcpUnexpectedSyn);
+                }
+                self.tcp.demux.remove(hash, Target::TimeWait(index).pack());
+                self.tcp.time_waits.remove(index);
+                self.schedule_time_wait();
+                return self.segment_for_listener(tuple, segment, iface, Some(min_isn));
+            }
+        }
+        self.schedule_time_wait();
+        Ok(())
+    }
+
+    fn segment_for_listener(
+        &mut self,
+        tuple: &Tuple,
+        segment: &Segment<'_>,
+        iface: IfaceId,
+        min_isn: Option<crate::seq::Seq>,
+    ) -> Drop {
+        let now = self.now;
+        let Some(index) = self.tcp.find_listener(tuple) else {
+            return self.segment_for_nobody(tuple, segment, iface);
+        };
+        let mut isn = isn::isn(&self.tcp.isn_key, tuple, now);
+        if let Some(min) = min_isn {
+            isn = isn.later(min);
+        }
+        let Some(entry) = self.tcp.listeners.at_mut(index) else { return Ok(()) };
+        let node = entry.node;
+        match entry.listener.handle_segment(now, tuple, segment, isn) {
+            ListenVerdict::Drop(reason) => Err(reason),
+            ListenVerdict::Reset(reset) => {
+                self.send_reset(iface, tuple, reset);
+                Err(DropReason::TcpNoSocket)
+            }
+            ListenVerdict::Queued { dropped } => {
+                self.sched.wake(node, iface.index());
+                self.schedule_listener(index);
+                dropped.map_or(Ok(()), Err)
+            }
+            ListenVerdict::Complete(handshake) => self.complete(index, tuple, segment, iface, &handshake),
+        }
+    }
+
+    /// The last ACK of a handshake has come: the connection is made, and takes the segment as its first.
+    fn complete(
+        &mut self,
+        listener: u32,
+        tuple: &Tuple,
+        segment: &Segment<'_>,
+        iface: IfaceId,
+        handshake: &Handshake,
+    ) -> Drop {
+        let Some(entry) = self.tcp.listeners.at(listener) else { return Ok(()) };
+        let options = entry.options.tcp;
+        let mss = self.mss(iface, tuple.remote_addr);
+        let Some(buffers) = self.tcp.take_buffers(&options) else {
+            return Err(DropReason::TcpAcceptQueueFull);
+        };
+        let conn = Conn::accepted(*tuple, &options, buffers, mss, handshake, self.now);
+        let Ok(index) = self.add_connection(conn, iface, Owner::Handshake(listener)) else {
+            return Err(DropReason::TcpAcceptQueueFull);
+        };
+        if let Some(entry) = self.tcp.listeners.at_mut(listener) {
+            entry.listener.remove(tuple);
+        }
+        self.schedule_listener(listener);
+        self.segment_for_connection(index, segment)
+    }
+
+    /// RFC 9293 §3.10.7.1: a segment for no connection is answered by a reset, unless it is one.
+    fn segment_for_nobody(&mut self, tuple: &Tuple, segment: &Segment<'_>, iface: IfaceId) -> Drop {
+        let Some(reset) = Reset::reset_for(segment) else { return Err(DropReason::TcpBadReset) };
+        self.send_reset(iface, tuple, reset);
+        Err(DropReason::TcpNoSocket)
+    }
+
+    /// Sends a reset that belongs to no connection's send sequence, within the rate.
+    pub(crate) fn send_reset(&mut self, iface: IfaceId, tuple: &Tuple, reset: Reset) {
+        if !self.limiter.allow(self.now, tuple.remote_addr) {
+            self.stats.drop(DropReason::RateLimited);
+            return;
+        }
+        self.stats.tcp_resets_out = self.stats.tcp_resets_out.wrapping_add(1);
+        let header = reset.header(tuple.local_port, tuple.remote_port);
+        self.send_control(iface, tuple, &header);
+    }
+
+    fn send_control(&mut self, arrived: IfaceId, tuple: &Tuple, header: &Header) {
+        let iface = self.hop(tuple.remote_addr, None).map_or(arrived, |hop| hop.iface);
+        match self.control_frame(iface, tuple, header, self.config.ttl, 0) {
+            Some(frame) => {
+                self.queue_reply(iface, Reply::Ip(frame));
+            }
+            None => self.stats.drop(DropReason::EgressFull),
+        }
+    }
+
+    /// Takes what a connection said about itself into the tables: its timer, its events, its end.
+    pub(crate) fn settle(&mut self, index: u32, verdict: Verdict) {
+        let Some(entry) = self.tcp.conns.at(index) else { return };
+        let (node, deadline, iface) = (entry.node, entry.conn.deadline(), entry.iface);
+        if let Some(reset) = verdict.reset {
+            let tuple = entry.conn.tuple();
+            self.send_reset(iface, &tuple, reset);
+        }
+        match deadline {
+            Some(at) => self.sched.set_deadline(node, at),
+            None => self.sched.cancel_deadline(node),
+        }
+        if !verdict.events.is_none() {
+            self.sched.post(node, verdict.events);
+        }
+        match verdict.fate {
+            Fate::Open => {}
+            Fate::TimeWait => self.to_time_wait(index),
+            Fate::Closed => self.ended(index),
+        }
+    }
+}
+
+/// Where entries of the connection table are kept while their owners change.
+impl Entry<'_> {
+    /// Whether a user holds a handle, or will get one by accepting.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !matches!(self.owner, Owner::Nobody)
+    }
+}

@@ -1,0 +1,281 @@
+//! The stack: interfaces and sockets put together, and driven by [`Stack::poll`].
+//!
+//! ```text
+//!   device.receive ─▶ rx: link ─▶ IP ─▶ TCP/UDP/ICMP ─▶ sockets
+//!                                                          │ ready lists, deadlines
+//!   device.transmit ◀─ tx: link ◀─ neighbour ◀─ route ◀────┘
+//! ```
+//!
+//! Only `poll` is generic over the device; everything behind it exists once. What has come in is handled before timers
+//! fire, and timers fire before anything is sent, so that one acknowledgment answers all that one poll received.
+
+mod admin;
+mod iface;
+#[cfg(any(feature = "raw", feature = "icmp"))]
+mod raw;
+mod storage;
+#[cfg(feature = "tcp")]
+mod tcp;
+#[cfg(feature = "udp")]
+mod udp;
+mod wake;
+
+pub use admin::InterfaceView;
+pub use iface::{IfaceId, IfaceSet, MAX_ADDRESSES};
+#[cfg(feature = "icmp")]
+pub use raw::Echoed;
+#[cfg(feature = "alloc")]
+pub use storage::Limits;
+pub use storage::{StaticStorage, Storage};
+#[cfg(feature = "tcp")]
+pub use tcp::TcpSocket;
+#[cfg(feature = "udp")]
+pub use udp::{MAX_UDP_PAYLOAD, Reserved, UdpSocket};
+pub use wake::{Event, SocketId};
+
+pub(crate) use iface::{Cutting, Iface, Reply};
+
+use crate::config::Config;
+use crate::device::Device;
+use crate::frame::Frame;
+#[cfg(feature = "icmp")]
+use crate::icmp::echo::EchoLayer;
+use crate::ip::limit::Limiter;
+#[cfg(feature = "reassembly")]
+use crate::ip::reassembly::Reassembly;
+use crate::ip::route::Routes;
+use crate::ip::v4::Identifications;
+use crate::link::neighbor::table::Neighbors;
+use crate::ready::{Key, Scheduler};
+use crate::rng::{Purpose, Rng};
+use crate::sockets::arena::Arena;
+use crate::sockets::queue::Place;
+#[cfg(feature = "raw")]
+use crate::sockets::raw::RawLayer;
+#[cfg(feature = "udp")]
+use crate::sockets::udp::UdpLayer;
+use crate::stats::Stats;
+#[cfg(feature = "tcp")]
+use crate::tcp::layer::TcpLayer;
+use crate::time::{Duration, Instant};
+use heapless::Deque;
+use managed::ManagedSlice;
+
+/// How long egress that waits for frames or device room sleeps at most, should nobody wake it: 10 ms.
+const STALL: Duration = Duration::from_millis(10);
+
+/// Deadlines handled in one poll at most; more are left to the next.
+const DEADLINES_PER_POLL: usize = 1024;
+
+/// Packets between our own addresses that wait to be handled.
+const LOOPED: usize = 8;
+
+/// Packets that wait for all neighbours together: few, whatever the pool.
+const PARKED: usize = 16;
+
+/// What a poll says about the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[must_use = "it says when to poll again"]
+pub struct Polled {
+    /// When to poll again at the latest, even if nothing arrives; `None`: only when something arrives.
+    pub next: Option<Instant>,
+    /// The budget ran out before the work did: poll again at once.
+    pub more: bool,
+    /// Interfaces that have something to send: poll each.
+    pub pending: IfaceSet,
+}
+
+/// A TCP/IP stack.
+///
+/// # Contract
+/// - Call [`poll`](Self::poll) with an interface's device when the device woke, when `next` of the last poll has come, and
+///   after calls that create work (they make the interface appear in [`pending`](Self::pending)).
+/// - `now` is the same clock in every call. A step back is harmless, but stretches timers by as much.
+/// - After each poll, drain [`next_event`](Self::next_event) if sockets are waited for; programs that look at their
+///   sockets in a loop of their own need not.
+/// - Nothing a peer sends makes any call panic, and each call's work is bounded.
+pub struct Stack<'a> {
+    pub(crate) config: Config<'a>,
+    pub(crate) now: Instant,
+    pub(crate) stats: Stats,
+    pub(crate) rng: Rng,
+    pub(crate) ids: Identifications,
+    pub(crate) limiter: Limiter,
+    pub(crate) ifaces: ManagedSlice<'a, Option<Iface<'a>>>,
+    pub(crate) routes: Routes<'a>,
+    pub(crate) neighbors: Neighbors<'a>,
+    pub(crate) sched: Scheduler<'a>,
+    pub(crate) queues: Arena<'a, Place<'a>>,
+    #[cfg(feature = "tcp")]
+    pub(crate) tcp: TcpLayer<'a>,
+    #[cfg(feature = "udp")]
+    pub(crate) udp: UdpLayer<'a>,
+    #[cfg(feature = "raw")]
+    pub(crate) raw: RawLayer<'a>,
+    #[cfg(feature = "icmp")]
+    pub(crate) echo: EchoLayer<'a>,
+    #[cfg(feature = "reassembly")]
+    pub(crate) reassembly: Reassembly<'a>,
+    #[cfg(feature = "reassembly")]
+    pub(crate) reassembly_node: Option<crate::ready::NodeId>,
+    /// Packets to ourselves.
+    pub(crate) looped: Deque<Frame<'a>, LOOPED>,
+}
+
+impl<'a> Stack<'a> {
+    /// A stack without interfaces.
+    pub fn new(config: Config<'a>, storage: impl Into<Storage<'a>>) -> Self {
+        let storage = storage.into();
+        let secret = &config.secret;
+        Self {
+            now: Instant::ZERO,
+            stats: Stats::new(),
+            rng: Rng::new(secret, Purpose::Jitter),
+            ids: Identifications::new(secret),
+            limiter: Limiter::new(config.reply_rate, secret),
+            ifaces: storage.ifaces,
+            routes: Routes::new(storage.routes, storage.route_limit),
+            neighbors: Neighbors::new(
+                storage.neighbors,
+                storage.neighbor_index,
+                storage.neighbor_limit,
+                PARKED,
+                secret,
+            ),
+            sched: storage.sched,
+            queues: storage.queues,
+            #[cfg(feature = "tcp")]
+            tcp: storage.tcp.build(secret),
+            #[cfg(feature = "udp")]
+            udp: UdpLayer::new(storage.udp, storage.udp_bindings, secret),
+            #[cfg(feature = "raw")]
+            raw: RawLayer::new(storage.raw, storage.raw_bindings, secret),
+            #[cfg(feature = "icmp")]
+            echo: EchoLayer::new(storage.echo, storage.echo_bindings, secret),
+            #[cfg(feature = "reassembly")]
+            reassembly: Reassembly::new(storage.reassembly, config.reserve_rx),
+            #[cfg(feature = "reassembly")]
+            reassembly_node: None,
+            looped: Deque::new(),
+            config,
+        }
+    }
+
+    /// Receives from `device` and sends by it, at most `budget` frames each way; fires what is due at `now`.
+    ///
+    /// A budget of 32 to 256 suits most devices; 0 counts as 1. An interface that is not the stack's is left alone.
+    pub fn poll<D: Device<'a>>(&mut self, now: Instant, iface: IfaceId, device: &mut D, budget: usize) -> Polled {
+        let budget = budget.max(1);
+        self.begin(now, iface);
+        let mut received = 0;
+        while received < budget
+            && let Some((frame, meta)) = device.receive()
+        {
+            self.handle_frame(iface, frame, meta);
+            received += 1;
+        }
+        let mut more = received == budget;
+        more |= self.handle_deadlines();
+        let mut sent = 0;
+        while sent < budget
+            && let Some((frame, meta)) = self.poll_frame(iface)
+        {
+            let octets = frame.len();
+            if let Err(frame) = device.transmit(frame, meta) {
+                self.refused(iface, frame, meta);
+                break;
+            }
+            self.stats.tx_frames = self.stats.tx_frames.wrapping_add(1);
+            self.stats.tx_octets = self.stats.tx_octets.wrapping_add(octets);
+            sent += 1;
+        }
+        device.flush();
+        self.polled(more)
+    }
+
+    /// Interfaces that have something to send.
+    pub fn pending(&self) -> IfaceSet {
+        let mut set = IfaceSet::default();
+        for (index, iface) in self.ifaces.iter().enumerate() {
+            let Some(iface) = iface else { continue };
+            if iface.stalled.is_none() && (iface.owes() || self.sched.has_ready(index)) {
+                set.insert(index);
+            }
+        }
+        set
+    }
+
+    /// When the stack wants to be polled next, at the latest: now, if something is pending; `None` if never.
+    pub fn next_deadline(&mut self) -> Option<Instant> {
+        if !self.pending().is_empty() || !self.looped.is_empty() {
+            return Some(self.now);
+        }
+        let stall = self.ifaces.iter().flatten().filter_map(|i| i.stalled).min();
+        match (self.sched.next_deadline(), stall) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// The time of the last poll.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    fn begin(&mut self, now: Instant, iface: IfaceId) {
+        self.now = now;
+        if let Some(Some(iface)) = self.ifaces.get_mut(iface.index()) {
+            iface.stalled = None;
+        }
+    }
+
+    fn polled(&mut self, more: bool) -> Polled {
+        let pending = self.pending();
+        let next = self.next_deadline();
+        Polled { next, more, pending }
+    }
+
+    fn refused(&mut self, iface: IfaceId, frame: Frame<'a>, meta: crate::device::TxMeta) {
+        self.stats.tx_refused = self.stats.tx_refused.wrapping_add(1);
+        if let Some(Some(iface)) = self.ifaces.get_mut(iface.index()) {
+            iface.held = Some((frame, meta));
+        }
+        self.stall(iface);
+    }
+
+    /// Egress of `iface` cannot go on, and nothing in the stack will tell when it can.
+    pub(crate) fn stall(&mut self, iface: IfaceId) {
+        let until = self.now + STALL;
+        if let Some(Some(iface)) = self.ifaces.get_mut(iface.index()) {
+            iface.stalled = Some(until);
+        }
+    }
+
+    /// Handles what is due; true when there is more than one poll may handle.
+    fn handle_deadlines(&mut self) -> bool {
+        for _ in 0..DEADLINES_PER_POLL {
+            let Some((_, key)) = self.sched.pop_due(self.now) else {
+                return false;
+            };
+            match key {
+                #[cfg(feature = "tcp")]
+                Key::Tcp(index) => self.tcp_deadline(index),
+                #[cfg(feature = "tcp")]
+                Key::Listener(index) => self.listener_deadline(index),
+                #[cfg(feature = "tcp")]
+                Key::TimeWait => self.time_wait_deadline(),
+                Key::Neighbor(index) => self.neighbor_deadline(index),
+                Key::Reassembly => self.reassembly_deadline(),
+                // Datagram sockets have no timers.
+                _ => {}
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,234 @@
+//! Interfaces, addresses and routes: what is configured, and what can be read of it.
+
+use super::{Iface, IfaceId, IfaceSet, Stack};
+use crate::device::{Device, Mac};
+use crate::error::{AddressError, Full, RouteError};
+use crate::ip::addr::Cidr;
+use crate::ip::route::Route;
+use crate::link::neighbor::NeighborInfo;
+use core::net::IpAddr;
+
+/// What can be read of an interface.
+#[derive(Clone, Copy, Debug)]
+pub struct InterfaceView<'s> {
+    /// Its name in the stack.
+    pub id: IfaceId,
+    /// Its link-layer address (Ethernet).
+    pub mac: Option<Mac>,
+    /// The largest IP packet that leaves in one piece, in octets.
+    pub mtu: usize,
+    /// Its addresses.
+    pub addresses: &'s [Cidr],
+}
+
+impl<'a> Stack<'a> {
+    /// Adds an interface for `device`. The same device, or its equal, goes into every [`poll`](Self::poll) of it.
+    ///
+    /// `mac` is our address on an Ethernet medium, and not looked at on others.
+    ///
+    /// # Errors
+    /// [`Full`] without room for another interface.
+    pub fn add_interface<D: Device<'a>>(&mut self, device: &D, mac: Mac) -> Result<IfaceId, Full> {
+        self.insert_interface(Iface::new(device.pool(), device.capabilities(), mac))
+    }
+
+    fn insert_interface(&mut self, iface: Iface<'a>) -> Result<IfaceId, Full> {
+        let free = self.ifaces.iter().position(Option::is_none);
+        let index = match free {
+            Some(index) => index,
+            None => self.grow_interfaces().ok_or(Full::Table)?,
+        };
+        if index >= IfaceSet::MAX {
+            return Err(Full::Table);
+        }
+        if let Some(place) = self.ifaces.get_mut(index) {
+            *place = Some(iface);
+        }
+        self.sched.ensure_interfaces(index + 1);
+        Ok(IfaceId(index as u8))
+    }
+
+    #[cfg(feature = "alloc")]
+    fn grow_interfaces(&mut self) -> Option<usize> {
+        match &mut self.ifaces {
+            managed::ManagedSlice::Owned(v) => {
+                v.push(None);
+                Some(v.len() - 1)
+            }
+            managed::ManagedSlice::Borrowed(_) => None,
+        }
+    }
+
+    #[cfg(not(feature = "alloc"))]
+    fn grow_interfaces(&mut self) -> Option<usize> {
+        None
+    }
+
+    /// Removes an interface with its addresses, routes and neighbours, and whatever waits to leave by it. Connections
+    /// from its addresses end with `AddressGone`.
+    pub fn remove_interface(&mut self, id: IfaceId) {
+        while let Some(cidr) = self.iface(id).and_then(|i| i.addresses.first().copied()) {
+            let _ = self.remove_address(id, cidr.addr());
+        }
+        self.routes.remove_iface(id.0);
+        self.forget_neighbors(id);
+        if let Some(place) = self.ifaces.get_mut(id.index()) {
+            *place = None;
+        }
+    }
+
+    /// Gives an interface an address; its network becomes reachable by it, and the address is announced.
+    ///
+    /// # Errors
+    /// [`AddressError`]; nothing has changed then.
+    pub fn add_address(&mut self, id: IfaceId, cidr: Cidr) -> Result<(), AddressError> {
+        if self.is_configured(cidr.addr()) {
+            return Err(AddressError::Duplicate);
+        }
+        let iface = self.ifaces.get_mut(id.index()).and_then(Option::as_mut).ok_or(AddressError::NoInterface)?;
+        iface.add_address(cidr)?;
+        let route = Route { prefix: cidr.network(), gateway: None, iface: id, metric: 0 };
+        match self.routes.add(route) {
+            Ok(()) | Err(RouteError::Duplicate) => Ok(()),
+            Err(_) => {
+                if let Some(iface) = self.ifaces.get_mut(id.index()).and_then(Option::as_mut) {
+                    iface.addresses.pop();
+                    iface.announce &= (1 << iface.addresses.len()) - 1;
+                }
+                Err(AddressError::Full)
+            }
+        }
+    }
+
+    /// Takes an address away. Connections from it end with `AddressGone`; nothing leaves with it as source any more.
+    ///
+    /// # Errors
+    /// [`AddressError::Invalid`] when the interface does not have it.
+    pub fn remove_address(&mut self, id: IfaceId, ip: IpAddr) -> Result<(), AddressError> {
+        let iface = self.ifaces.get_mut(id.index()).and_then(Option::as_mut).ok_or(AddressError::NoInterface)?;
+        let place = iface.addresses.iter().position(|a| a.addr() == ip).ok_or(AddressError::Invalid)?;
+        let cidr = iface.addresses.remove(place);
+        iface.announce = 0;
+        let still = iface.addresses.iter().any(|a| a.network() == cidr.network());
+        if !still {
+            let _ = self.routes.remove(&Route { prefix: cidr.network(), gateway: None, iface: id, metric: 0 });
+        }
+        #[cfg(feature = "tcp")]
+        self.address_gone(ip);
+        Ok(())
+    }
+
+    /// Adds a route. Its prefix's host bits are cut off.
+    ///
+    /// # Errors
+    /// [`RouteError`]; nothing has changed then.
+    pub fn add_route(&mut self, route: Route) -> Result<(), RouteError> {
+        if self.iface(route.iface).is_none() {
+            return Err(RouteError::NoInterface);
+        }
+        self.routes.add(route)
+    }
+
+    /// Adds the default route by `gateway`, of its family, on an interface.
+    ///
+    /// # Errors
+    /// As [`add_route`](Self::add_route).
+    pub fn add_gateway(&mut self, iface: IfaceId, gateway: IpAddr) -> Result<(), RouteError> {
+        let any = match gateway {
+            IpAddr::V4(_) => IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(core::net::Ipv6Addr::UNSPECIFIED),
+        };
+        let prefix = Cidr::new(any, 0).ok_or(RouteError::BadGateway)?;
+        self.add_route(Route { prefix, gateway: Some(gateway), iface, metric: 0 })
+    }
+
+    /// Removes a route.
+    ///
+    /// # Errors
+    /// [`RouteError::NotFound`].
+    pub fn remove_route(&mut self, route: &Route) -> Result<(), RouteError> {
+        self.routes.remove(route)
+    }
+
+    /// The routes, best first.
+    pub fn routes(&self) -> impl Iterator<Item = &Route> + '_ {
+        self.routes.iter()
+    }
+
+    /// The interfaces.
+    pub fn interfaces(&self) -> impl Iterator<Item = InterfaceView<'_>> {
+        self.ifaces.iter().enumerate().filter_map(|(index, iface)| {
+            let iface = iface.as_ref()?;
+            Some(InterfaceView {
+                id: IfaceId(index as u8),
+                mac: iface.is_ethernet().then_some(iface.mac),
+                mtu: iface.ip_mtu(),
+                addresses: &iface.addresses,
+            })
+        })
+    }
+
+    /// The neighbours known or asked for.
+    pub fn neighbors(&self) -> impl Iterator<Item = NeighborInfo> + '_ {
+        self.neighbors.iter(self.now)
+    }
+
+    pub(crate) fn iface(&self, id: IfaceId) -> Option<&Iface<'a>> {
+        self.ifaces.get(id.index())?.as_ref()
+    }
+
+    /// Whether packets to `ip` stay here: an address of any interface, or loopback.
+    pub(crate) fn is_own(&self, ip: IpAddr) -> bool {
+        self.is_configured(ip) || ip.is_loopback()
+    }
+
+    fn is_configured(&self, ip: IpAddr) -> bool {
+        self.ifaces.iter().flatten().any(|i| i.has_address(ip))
+    }
+
+    /// The interface that has `ip`.
+    pub(crate) fn iface_of(&self, ip: IpAddr) -> Option<IfaceId> {
+        let index = self.ifaces.iter().position(|i| i.as_ref().is_some_and(|i| i.has_address(ip)))?;
+        Some(IfaceId(index as u8))
+    }
+
+    /// The only interface, if there is just one: where packets to groups go that name none (RFC 4007 §6 asks for
+    /// the zone rather than guess it).
+    pub(crate) fn only_iface(&self) -> Option<IfaceId> {
+        let mut found = self.ifaces.iter().enumerate().filter(|(_, i)| i.is_some());
+        let (index, _) = found.next()?;
+        found.next().is_none().then_some(IfaceId(index as u8))
+    }
+
+    /// Whether `ip` is a broadcast address of any of our networks.
+    pub(crate) fn is_any_broadcast(&self, ip: IpAddr) -> bool {
+        match ip {
+            IpAddr::V4(v4) => self.ifaces.iter().flatten().any(|i| i.is_broadcast(v4)),
+            IpAddr::V6(_) => false,
+        }
+    }
+
+    /// By which interface, and from which address, packets to `dst` leave.
+    pub(crate) fn source(&self, dst: IpAddr) -> Option<(IfaceId, IpAddr)> {
+        if dst.is_loopback() {
+            let first = self.interfaces().next()?.id;
+            return Some((first, dst));
+        }
+        if let Some(iface) = self.iface_of(dst) {
+            return Some((iface, dst));
+        }
+        let hop = self.hop(dst, None)?;
+        let source = self.iface(hop.iface)?.source_for(hop.next)?;
+        Some((hop.iface, source))
+    }
+
+    fn forget_neighbors(&mut self, id: IfaceId) {
+        let sched = &mut self.sched;
+        self.neighbors.remove_iface(id.0, &mut self.stats, |slot| {
+            if let Some(node) = slot.node {
+                sched.unpark(node, &mut slot.waiters, id.index());
+                sched.cancel_deadline(node);
+            }
+        });
+    }
+}

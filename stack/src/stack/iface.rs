@@ -1,0 +1,156 @@
+//! One network interface as the stack sees it: addresses, the pool of its device, and what waits to leave by it.
+
+use crate::device::{Capabilities, Mac, Medium, TxMeta};
+use crate::error::AddressError;
+use crate::frame::{Frame, Pool};
+use crate::ip::addr::Cidr;
+pub use crate::ip::route::IfaceId;
+use crate::link::arp::Defence;
+use crate::time::Instant;
+use core::net::{IpAddr, Ipv4Addr};
+use heapless::{Deque, Vec};
+
+/// Addresses per interface.
+pub const MAX_ADDRESSES: usize = 6;
+
+/// Replies that may wait for their turn on one interface; more are dropped and counted.
+pub(crate) const MAX_REPLIES: usize = 16;
+
+/// Octets kept free in front of a frame for what is pushed there: Ethernet with a VLAN tag, rounded up.
+pub(crate) const LINK_HEADROOM: usize = 20;
+
+/// A set of interfaces, at most 32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct IfaceSet(u32);
+
+impl IfaceSet {
+    /// The most interfaces a stack can have.
+    pub const MAX: usize = 32;
+
+    /// Whether the set holds `id`.
+    pub const fn contains(self, id: IfaceId) -> bool {
+        self.0 >> (id.0 & 31) & 1 != 0
+    }
+
+    /// Whether the set is empty.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The set's interfaces, in order.
+    pub fn iter(self) -> impl Iterator<Item = IfaceId> {
+        (0..32).map(IfaceId).filter(move |&id| self.contains(id))
+    }
+
+    pub(crate) fn insert(&mut self, index: usize) {
+        self.0 |= 1 << (index & 31);
+    }
+}
+
+/// A packet that waits to leave.
+#[derive(Debug)]
+pub(crate) enum Reply<'a> {
+    /// An IP packet: route and neighbour are looked up when it leaves.
+    Ip(Frame<'a>),
+    /// A complete link-layer frame.
+    Link(Frame<'a>),
+}
+
+/// An IP packet larger than the MTU, on its way out in pieces.
+#[derive(Debug)]
+pub(crate) struct Cutting<'a> {
+    pub frame: Frame<'a>,
+    /// The next hop's link-layer address; `None` where there is none (IP medium).
+    pub mac: Option<Mac>,
+    /// Pieces that have left.
+    pub pieces: usize,
+}
+
+pub(crate) struct Iface<'a> {
+    pub pool: Pool<'a>,
+    pub caps: Capabilities,
+    pub mac: Mac,
+    pub addresses: Vec<Cidr, MAX_ADDRESSES>,
+    pub replies: Deque<Reply<'a>, MAX_REPLIES>,
+    /// Refused by the device: the first to be offered again.
+    pub held: Option<(Frame<'a>, TxMeta)>,
+    pub cutting: Option<Cutting<'a>>,
+    /// Egress waits for frames or device room, neither of which the stack can see coming: look again at this time.
+    pub stalled: Option<Instant>,
+    /// When our address was last defended (RFC 5227 §2.4).
+    pub defence: Defence,
+    /// Addresses whose announcement is owed, by place (bit set).
+    pub announce: u8,
+}
+
+impl<'a> Iface<'a> {
+    pub fn new(pool: Pool<'a>, caps: Capabilities, mac: Mac) -> Self {
+        Self {
+            pool,
+            caps,
+            mac,
+            addresses: Vec::new(),
+            replies: Deque::new(),
+            held: None,
+            cutting: None,
+            stalled: None,
+            defence: Defence::default(),
+            announce: 0,
+        }
+    }
+
+    pub fn is_ethernet(&self) -> bool {
+        self.caps.medium == Medium::Ethernet
+    }
+
+    /// Octets in front of an IP packet on this interface: the link header and what the device wants.
+    pub fn headroom(&self) -> usize {
+        LINK_HEADROOM + self.caps.headroom
+    }
+
+    /// The largest IP packet that leaves in one piece: the MTU, but never more than a frame of the pool can hold.
+    pub fn ip_mtu(&self) -> usize {
+        self.caps.ip_mtu.min(self.pool.slot_size().saturating_sub(self.headroom())).min(usize::from(u16::MAX))
+    }
+
+    pub fn has_address(&self, ip: IpAddr) -> bool {
+        self.addresses.iter().any(|a| a.addr() == ip)
+    }
+
+    /// Whether `ip` is a broadcast address of this interface's networks, or the limited broadcast.
+    pub fn is_broadcast(&self, ip: Ipv4Addr) -> bool {
+        ip.is_broadcast() || self.addresses.iter().any(|a| a.broadcast() == Some(ip))
+    }
+
+    /// As [`is_broadcast`](Self::is_broadcast), of either family; IPv6 has no broadcast.
+    pub fn is_broadcast_ip(&self, ip: IpAddr) -> bool {
+        matches!(ip, IpAddr::V4(v4) if self.is_broadcast(v4))
+    }
+
+    /// The address for packets to `next_hop`: the one whose network holds it, else the first of its family
+    /// (RFC 1122 §3.3.4.3).
+    pub fn source_for(&self, next_hop: IpAddr) -> Option<IpAddr> {
+        let near = self.addresses.iter().find(|a| a.contains(next_hop));
+        near.or_else(|| self.addresses.iter().find(|a| a.addr().is_ipv4() == next_hop.is_ipv4())).map(|a| a.addr())
+    }
+
+    pub fn add_address(&mut self, cidr: Cidr) -> Result<(), AddressError> {
+        if !cidr.is_host_address() {
+            return Err(AddressError::Invalid);
+        }
+        self.addresses.push(cidr).map_err(|_| AddressError::Full)?;
+        self.announce |= 1 << (self.addresses.len() - 1);
+        Ok(())
+    }
+
+    /// Queues a reply; gives it back when too many wait.
+    pub fn reply(&mut self, reply: Reply<'a>) -> Result<(), Reply<'a>> {
+        self.replies.push_back(reply)
+    }
+
+    /// Whether something other than sockets waits to leave.
+    pub fn owes(&self) -> bool {
+        self.held.is_some() || self.cutting.is_some() || !self.replies.is_empty() || self.announce != 0
+    }
+}

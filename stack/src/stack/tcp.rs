@@ -1,0 +1,511 @@
+//! TCP for the user: listen, connect, accept, and a connection's view.
+//!
+//! Implements the calls of RFC 9293 §3.9.1 in the manner of sockets: none blocks; each says `WouldBlock` when it is not
+//! its time yet, and an event or waker tells when it is.
+
+use super::{Iface, IfaceId, Stack};
+use crate::error::{AcceptError, BindError, ConnectError, Full, Stale, TcpError};
+use crate::event::{Readiness, Wakers};
+use crate::ip::addr;
+use crate::ready::Key;
+use crate::sockets::demux::{Target, Tuple};
+use crate::sockets::ports;
+use crate::tcp::conn::{Conn, Verdict};
+use crate::tcp::info::TcpInfo;
+use crate::tcp::layer::{ConnectOptions, Entry, ListenEntry, ListenOptions, ListenerHandle, Owner, TcpHandle};
+use crate::tcp::listen::Listener;
+use crate::tcp::state::State;
+use core::net::{IpAddr, SocketAddr};
+use core::task::Waker;
+
+impl<'a> Stack<'a> {
+    /// Accepts connections to `port` at `addr`, or at any address of the stack.
+    ///
+    /// # Errors
+    /// [`BindError`]: port 0 or an empty backlog is `Invalid`; a foreign address, an overlap with another listener, and a
+    /// full table have errors of their own.
+    pub fn tcp_listen(
+        &mut self,
+        addr: Option<IpAddr>,
+        port: u16,
+        options: &ListenOptions,
+    ) -> Result<ListenerHandle, BindError> {
+        if port == 0 || options.backlog == 0 || !options.tcp.is_valid() {
+            return Err(BindError::Invalid);
+        }
+        if addr.is_some_and(|a| !self.is_own(a)) {
+            return Err(BindError::NotOurAddress);
+        }
+        if self.tcp.overlaps(addr, port) {
+            return Err(BindError::InUse);
+        }
+        let syns = self.tcp.syns.take(options.backlog).ok_or(BindError::NoBuffer)?;
+        let listener = Listener::new(syns, options, &self.config.secret);
+        let node = self.sched.alloc(Key::Listener(0)).map_err(|_| BindError::Full)?;
+        let entry = ListenEntry { listener, node, local: addr, port, options: *options, wakers: Wakers::new() };
+        let handle = match self.tcp.listeners.insert(entry) {
+            Ok(handle) => handle,
+            Err(entry) => {
+                self.tcp.syns.give_back(entry.listener.into_storage());
+                self.sched.free(node);
+                return Err(BindError::Full);
+            }
+        };
+        self.sched.set_key(node, Key::Listener(handle.index));
+        if self.tcp.bindings.insert(port, handle.index).is_err() {
+            self.listener_remove(handle.index);
+            return Err(BindError::Full);
+        }
+        Ok(ListenerHandle(handle))
+    }
+
+    /// The oldest connection that waits, and who opened it.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nobody waits; `Stale` when the listener is closed.
+    pub fn tcp_accept(&mut self, listener: ListenerHandle) -> Result<(TcpHandle, SocketAddr), AcceptError> {
+        let entry = self.tcp.listeners.get_mut(listener.0).ok_or(AcceptError::Stale)?;
+        let index = entry.listener.accept().ok_or(AcceptError::WouldBlock)?;
+        let conn = self.tcp.conns.at_mut(index).ok_or(AcceptError::WouldBlock)?;
+        conn.owner = Owner::User;
+        let tuple = conn.conn.tuple();
+        let handle = self.tcp.conns.handle(index).ok_or(AcceptError::WouldBlock)?;
+        Ok((TcpHandle(handle), SocketAddr::new(tuple.remote_addr, tuple.remote_port)))
+    }
+
+    /// Whether a connection waits to be accepted.
+    pub fn tcp_acceptable(&self, listener: ListenerHandle) -> bool {
+        self.tcp.listeners.get(listener.0).is_some_and(|l| l.listener.has_accepted())
+    }
+
+    /// Stops listening. Handshakes under way are forgotten; connections that nobody accepted are reset.
+    ///
+    /// # Errors
+    /// [`Stale`] when it was closed before.
+    pub fn tcp_unlisten(&mut self, listener: ListenerHandle) -> Result<(), Stale> {
+        self.tcp.listeners.get(listener.0).ok_or(Stale::Handle)?;
+        while let Some(index) = self.tcp.listeners.get_mut(listener.0).and_then(|l| l.listener.accept()) {
+            self.tcp_abort(index);
+        }
+        self.listener_remove(listener.0.index);
+        Ok(())
+    }
+
+    /// Wakes `waker` once a connection can be accepted.
+    ///
+    /// # Errors
+    /// [`Stale`] when the listener is closed.
+    pub fn tcp_accept_register(&mut self, listener: ListenerHandle, waker: &Waker) -> Result<(), Stale> {
+        let entry = self.tcp.listeners.get_mut(listener.0).ok_or(Stale::Handle)?;
+        entry.wakers.register(Readiness::ACCEPT, waker);
+        Ok(())
+    }
+
+    /// Opens a connection to `remote`. The handle is good at once; the `CONNECTED` event, or the first successful
+    /// write, tells when the connection is established.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; no packet was sent then (RFC 9293 §3.9.1.1, MUST-46).
+    pub fn tcp_connect(&mut self, remote: SocketAddr, options: &ConnectOptions) -> Result<TcpHandle, ConnectError> {
+        if !options.tcp.is_valid() {
+            return Err(ConnectError::Invalid);
+        }
+        let (iface, tuple) = self.connect_tuple(remote, options)?;
+        let mss = self.mss(iface, remote.ip());
+        let buffers = self.tcp.take_buffers(&options.tcp).ok_or(ConnectError::NoBuffer)?;
+        let conn = Conn::connect(tuple, &options.tcp, buffers, mss);
+        let index = self.add_connection(conn, iface, Owner::User).map_err(|_| ConnectError::Full)?;
+        let node = self.tcp.conns.at(index).map(|e| e.node);
+        if let Some(node) = node {
+            self.sched.wake(node, iface.index());
+        }
+        let handle = self.tcp.conns.handle(index).ok_or(ConnectError::Full)?;
+        Ok(TcpHandle(handle))
+    }
+
+    /// The 4-tuple of a new connection, and the interface it goes by.
+    fn connect_tuple(
+        &mut self,
+        remote: SocketAddr,
+        options: &ConnectOptions,
+    ) -> Result<(IfaceId, Tuple), ConnectError> {
+        if remote.port() == 0 || !addr::is_unicast_host(remote.ip()) || self.is_any_broadcast(remote.ip()) {
+            return Err(ConnectError::InvalidRemote);
+        }
+        let (iface, source) = self.source(remote.ip()).ok_or(ConnectError::NoRoute)?;
+        let local = match options.local {
+            Some(local) if local.is_unspecified() => source,
+            Some(local) if local.is_ipv4() != remote.is_ipv4() || !self.is_own(local) => {
+                return Err(ConnectError::NotOurAddress);
+            }
+            Some(local) => local,
+            None => source,
+        };
+        let mut tuple = Tuple {
+            local_addr: local,
+            local_port: options.local_port,
+            remote_addr: remote.ip(),
+            remote_port: remote.port(),
+        };
+        if tuple.local_port == 0 {
+            tuple.local_port = self.ephemeral(&tuple).ok_or(ConnectError::NoPort)?;
+        } else if self.tcp.find(self.tcp.hash(&tuple), &tuple).is_some() || is_self(&tuple) {
+            return Err(ConnectError::InUse);
+        }
+        Ok((iface, tuple))
+    }
+
+    /// A free local port for a connection to `tuple`'s remote end (RFC 6056).
+    fn ephemeral(&mut self, tuple: &Tuple) -> Option<u16> {
+        let start = self.tcp.ports.start();
+        ports::first_free(start, |port| {
+            let candidate = Tuple { local_port: port, ..*tuple };
+            let hash = self.tcp.hash(&candidate);
+            self.tcp.find(hash, &candidate).is_some()
+                || self.tcp.overlaps(Some(candidate.local_addr), port)
+                || is_self(&candidate)
+        })
+    }
+
+    /// A connection's view.
+    ///
+    /// # Errors
+    /// [`Stale`] when it was closed.
+    pub fn tcp(&mut self, handle: TcpHandle) -> Result<TcpSocket<'_, 'a>, Stale> {
+        self.tcp.conns.get(handle.0).ok_or(Stale::Handle)?;
+        Ok(TcpSocket { stack: self, index: handle.0.index })
+    }
+
+    /// TCP connections, those that users have closed and that still deliver included.
+    pub fn tcp_connections(&self) -> usize {
+        self.tcp.conns.len()
+    }
+
+    /// Connections in TIME-WAIT.
+    pub fn tcp_time_waits(&self) -> usize {
+        self.tcp.time_waits.len()
+    }
+
+    /// The largest TCP text in one segment on an interface, options aside (RFC 9293 §3.7.1): the MTU less both fixed
+    /// headers.
+    pub(crate) fn mss(&self, id: IfaceId, remote: IpAddr) -> u16 {
+        let headers = if remote.is_ipv4() { 40 } else { 60 };
+        let mtu = self.iface(id).map_or(0, Iface::ip_mtu);
+        mtu.saturating_sub(headers) as u16
+    }
+
+    /// Connections from `ip` end: it is not ours any more.
+    pub(super) fn address_gone(&mut self, ip: IpAddr) {
+        let mut next = self.tcp.conns.next_index(0);
+        while let Some(index) = next {
+            next = self.tcp.conns.next_index(index + 1);
+            let Some(entry) = self.tcp.conns.at_mut(index) else { continue };
+            if entry.linked && entry.conn.tuple().local_addr == ip {
+                let verdict = entry.conn.on_address_gone();
+                self.settle(index, verdict);
+            }
+        }
+    }
+
+    /// Puts a new connection into the tables; on failure its buffers are back in stock.
+    pub(crate) fn add_connection(&mut self, conn: Conn<'a>, iface: IfaceId, owner: Owner) -> Result<u32, Full> {
+        let hash = self.tcp.hash(&conn.tuple());
+        let Ok(node) = self.sched.alloc(Key::Tcp(0)) else {
+            self.tcp.give_back(conn);
+            return Err(Full::Table);
+        };
+        let wakers = Wakers::new();
+        let entry = Entry { conn, node, hash, iface, neighbor: None, owner, linked: true, wakers };
+        let handle = match self.tcp.conns.insert(entry) {
+            Ok(handle) => handle,
+            Err(entry) => {
+                self.tcp.give_back(entry.conn);
+                self.sched.free(node);
+                return Err(Full::Table);
+            }
+        };
+        self.sched.set_key(node, Key::Tcp(handle.index));
+        if self.tcp.demux.insert(hash, Target::Conn(handle.index).pack()).is_err() {
+            self.free_connection(handle.index);
+            return Err(Full::Table);
+        }
+        Ok(handle.index)
+    }
+
+    /// The connection's protocol is over but for TIME-WAIT; its unread text stays with it.
+    pub(crate) fn to_time_wait(&mut self, index: u32) {
+        self.unlink(index);
+        let Some(entry) = self.tcp.conns.at(index) else { return };
+        let hash = entry.hash;
+        let (place, evicted) = {
+            let (now, span) = (self.now, self.config.time_wait);
+            self.tcp.time_waits.insert(&entry.conn.time_wait(), hash, now, span)
+        };
+        if let Some((old_hash, old)) = evicted {
+            self.stats.drop(crate::stats::DropReason::TimeWaitEvicted);
+            self.tcp.demux.remove(old_hash, Target::TimeWait(old).pack());
+        }
+        if let Some(place) = place {
+            // The connection's own place in the table has just become free.
+            let _ = self.tcp.demux.insert(hash, Target::TimeWait(place).pack());
+        }
+        self.schedule_time_wait();
+        self.ended(index);
+    }
+
+    /// The connection's protocol is over: its entry goes with its last owner.
+    pub(crate) fn ended(&mut self, index: u32) {
+        self.unlink(index);
+        let Some(entry) = self.tcp.conns.at(index) else { return };
+        let (node, owner) = (entry.node, entry.owner);
+        self.sched.cancel_deadline(node);
+        match owner {
+            Owner::User => self.sched.post(node, Readiness::CLOSED | Readiness::READ | Readiness::WRITE),
+            Owner::Nobody | Owner::Handshake(_) => self.free_connection(index),
+            Owner::Queue(listener) => {
+                // What the peer sent before it closed is still to be read; a reset connection is not offered.
+                if entry.conn.error().is_some() {
+                    if let Some(l) = self.tcp.listeners.at_mut(listener) {
+                        l.listener.forget(index);
+                    }
+                    self.free_connection(index);
+                }
+            }
+        }
+    }
+
+    fn unlink(&mut self, index: u32) {
+        if let Some(entry) = self.tcp.conns.at_mut(index)
+            && core::mem::take(&mut entry.linked)
+        {
+            let hash = entry.hash;
+            self.tcp.demux.remove(hash, Target::Conn(index).pack());
+        }
+    }
+
+    fn free_connection(&mut self, index: u32) {
+        self.unlink(index);
+        let Some(entry) = self.tcp.conns.remove_at(index) else { return };
+        self.sched.free(entry.node);
+        self.tcp.give_back(entry.conn);
+    }
+
+    fn listener_remove(&mut self, index: u32) {
+        let Some(entry) = self.tcp.listeners.remove_at(index) else { return };
+        self.tcp.bindings.remove(entry.port, index);
+        self.sched.free(entry.node);
+        self.tcp.syns.give_back(entry.listener.into_storage());
+    }
+
+    fn tcp_abort(&mut self, index: u32) {
+        let Some(entry) = self.tcp.conns.at_mut(index) else { return };
+        entry.owner = Owner::Nobody;
+        let verdict = entry.conn.abort();
+        self.after_call(index, verdict);
+    }
+
+    /// After every call of the user's: what the connection owes now gets its turn.
+    pub(crate) fn after_call(&mut self, index: u32, verdict: Verdict) {
+        let Some(entry) = self.tcp.conns.at(index) else { return };
+        // Calls take no time: a clock that one starts begins with the connection's next turn.
+        let (node, iface) = (entry.node, entry.iface);
+        self.sched.wake(node, iface.index());
+        self.settle(index, verdict);
+    }
+
+    pub(crate) fn tcp_deadline(&mut self, index: u32) {
+        let Some(entry) = self.tcp.conns.at_mut(index) else { return };
+        let verdict = entry.conn.on_deadline(self.now);
+        self.after_call(index, verdict);
+    }
+
+    pub(crate) fn listener_deadline(&mut self, index: u32) {
+        let Some(entry) = self.tcp.listeners.at_mut(index) else { return };
+        entry.listener.on_deadline(self.now);
+        let node = entry.node;
+        if let Some(plan) = entry.listener.plan(self.now) {
+            let iface = self.hop(plan.tuple.remote_addr, None).map_or(IfaceId(0), |hop| hop.iface);
+            self.sched.wake(node, iface.index());
+        }
+        self.schedule_listener(index);
+    }
+
+    pub(crate) fn schedule_listener(&mut self, index: u32) {
+        let Some(entry) = self.tcp.listeners.at(index) else { return };
+        match entry.listener.deadline() {
+            Some(at) => self.sched.set_deadline(entry.node, at),
+            None => self.sched.cancel_deadline(entry.node),
+        }
+    }
+
+    pub(crate) fn time_wait_deadline(&mut self) {
+        while let Some((hash, index)) = self.tcp.time_waits.pop_expired(self.now) {
+            self.tcp.demux.remove(hash, Target::TimeWait(index).pack());
+        }
+        self.schedule_time_wait();
+    }
+
+    pub(crate) fn schedule_time_wait(&mut self) {
+        if self.tcp.time_wait_node.is_none() {
+            self.tcp.time_wait_node = self.sched.alloc(Key::TimeWait).ok();
+        }
+        let Some(node) = self.tcp.time_wait_node else { return };
+        match self.tcp.time_waits.deadline() {
+            Some(at) => self.sched.set_deadline(node, at),
+            None => self.sched.cancel_deadline(node),
+        }
+    }
+}
+
+/// Whether a connection would be to itself.
+fn is_self(tuple: &Tuple) -> bool {
+    tuple.local_addr == tuple.remote_addr && tuple.local_port == tuple.remote_port
+}
+
+/// A view of a connection, for as long as the stack is borrowed.
+pub struct TcpSocket<'s, 'a> {
+    stack: &'s mut Stack<'a>,
+    index: u32,
+}
+
+impl<'a> TcpSocket<'_, 'a> {
+    fn conn(&self) -> Result<&Conn<'a>, TcpError> {
+        self.stack.tcp.conns.at(self.index).map(|e| &e.conn).ok_or(TcpError::Stale)
+    }
+
+    /// Does something with the connection, and gives it a turn if it owes something then, or if what was done may have
+    /// started a clock.
+    fn act<R>(
+        &mut self,
+        starts_clocks: bool,
+        f: impl FnOnce(&mut Conn<'a>) -> Result<R, TcpError>,
+    ) -> Result<R, TcpError> {
+        let stack = &mut *self.stack;
+        let entry = stack.tcp.conns.at_mut(self.index).ok_or(TcpError::Stale)?;
+        let result = f(&mut entry.conn)?;
+        if starts_clocks || entry.conn.owes(stack.now) {
+            let (node, iface) = (entry.node, entry.iface);
+            stack.sched.wake(node, iface.index());
+        }
+        Ok(result)
+    }
+
+    /// Reads what has come, at most `buf.len()` octets; `Ok(0)` is the end (for a non-empty `buf`).
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing has come; how the connection ended, once all is read.
+    pub fn read(&mut self, buf: &mut [u8]) -> Result<usize, TcpError> {
+        self.act(false, |conn| conn.read(buf))
+    }
+
+    /// Gives `f` what has come, without a copy; it answers how many octets it has used.
+    ///
+    /// `f` sees an empty slice at the end. Text that wraps in the ring is given in two calls.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_with<R>(&mut self, f: impl FnOnce(&[u8]) -> (usize, R)) -> Result<R, TcpError> {
+        self.act(false, |conn| conn.read_with(f))
+    }
+
+    /// Queues as much of `data` as there is room for, and says how much.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is no room (or the connection is not established yet); `Closed` after
+    /// [`shutdown_write`](Self::shutdown_write); how the connection ended.
+    pub fn write(&mut self, data: &[u8]) -> Result<usize, TcpError> {
+        self.act(true, |conn| conn.write(data))
+    }
+
+    /// Gives `f` room in the send buffer to fill; it answers how many octets it has filled.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_with<R>(&mut self, f: impl FnOnce(&mut [u8]) -> (usize, R)) -> Result<R, TcpError> {
+        self.act(true, |conn| conn.write_with(f))
+    }
+
+    /// Ends this direction: the peer reads what is queued, then the end. Reading goes on.
+    ///
+    /// # Errors
+    /// How the connection ended, if it has.
+    pub fn shutdown_write(&mut self) -> Result<(), TcpError> {
+        self.act(true, |conn| {
+            conn.shutdown_write();
+            Ok(())
+        })
+    }
+
+    /// Gives the connection up: what was accepted for sending is delivered, within the option `linger`, and the handle
+    /// is stale. With unread text, the peer is told by a reset (RFC 9293 §3.6.1, SHLD-3).
+    pub fn close(self) {
+        let Some(entry) = self.stack.tcp.conns.at_mut(self.index) else { return };
+        entry.owner = Owner::Nobody;
+        entry.wakers = Wakers::new();
+        if !entry.linked {
+            return self.stack.free_connection(self.index);
+        }
+        let verdict = entry.conn.close();
+        self.stack.after_call(self.index, verdict);
+    }
+
+    /// Resets the connection at once; the handle is stale.
+    pub fn abort(self) {
+        if self.stack.tcp.conns.at(self.index).is_some_and(|e| !e.linked) {
+            return self.stack.free_connection(self.index);
+        }
+        self.stack.tcp_abort(self.index);
+    }
+
+    /// The state of RFC 9293 §3.3.2; `Closed` once it has ended.
+    pub fn state(&self) -> State {
+        self.conn().map_or(State::Closed, Conn::state)
+    }
+
+    /// Our end.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        let tuple = self.conn().ok()?.tuple();
+        Some(SocketAddr::new(tuple.local_addr, tuple.local_port))
+    }
+
+    /// The peer's end.
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        let tuple = self.conn().ok()?.tuple();
+        Some(SocketAddr::new(tuple.remote_addr, tuple.remote_port))
+    }
+
+    /// Whether `read` would not say `WouldBlock`.
+    pub fn readable(&self) -> bool {
+        self.conn().is_ok_and(Conn::readable)
+    }
+
+    /// Whether `write` would not say `WouldBlock`.
+    pub fn writable(&self) -> bool {
+        self.conn().is_ok_and(Conn::writable)
+    }
+
+    /// Octets queued that the peer has not acknowledged.
+    pub fn unacknowledged(&self) -> usize {
+        self.conn().map_or(0, Conn::unsent)
+    }
+
+    /// How the connection ended, if not by both sides closing.
+    pub fn error(&self) -> Option<TcpError> {
+        self.conn().ok()?.error()
+    }
+
+    /// Numbers about the connection.
+    ///
+    /// # Errors
+    /// `Stale` after close.
+    pub fn info(&self) -> Result<TcpInfo, TcpError> {
+        self.conn().map(Conn::info)
+    }
+
+    /// Wakes `waker` once when the connection becomes ready for `interest`.
+    pub fn register(&mut self, interest: Readiness, waker: &Waker) {
+        if let Some(entry) = self.stack.tcp.conns.at_mut(self.index) {
+            entry.wakers.register(interest, waker);
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! UDP for the user: bind, connect, send, receive.
+
+use super::{IfaceId, Stack};
+use crate::error::{BindError, RecvError, SendError, Stale};
+use crate::event::{Readiness, Wakers};
+use crate::frame::Frame;
+use crate::ip::addr;
+use crate::ip::v4::{self, Fields};
+use crate::ready::Key;
+use crate::sockets::ports;
+use crate::sockets::queue::{Queue, Queued};
+use crate::sockets::udp::{Received, Udp, UdpHandle, UdpOptions};
+use crate::wire::{ipv4, udp};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::task::Waker;
+
+/// The largest UDP payload over IPv4: 65,535 less both headers.
+pub const MAX_UDP_PAYLOAD: usize = 65_507;
+
+impl<'a> Stack<'a> {
+    /// Opens a UDP socket on `port` (0: an ephemeral one) of `addr`, or of every address.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub fn udp_bind(&mut self, addr: Option<IpAddr>, port: u16, options: &UdpOptions) -> Result<UdpHandle, BindError> {
+        let addr = addr.filter(|a| !a.is_unspecified());
+        if addr.is_some_and(|a| !self.is_own(a) && !is_group(a) && !self.is_any_broadcast(a)) {
+            return Err(BindError::NotOurAddress);
+        }
+        let port = match port {
+            0 => self.ephemeral_udp(addr).ok_or(BindError::NoPort)?,
+            port if self.udp.overlaps(addr, port, options.share) => return Err(BindError::InUse),
+            port => port,
+        };
+        let (rx, tx) = self.take_queues(options.rx_queue, options.tx_queue)?;
+        let Ok(node) = self.sched.alloc(Key::Udp(0)) else {
+            self.give_queues(rx, tx);
+            return Err(BindError::Full);
+        };
+        let socket = Udp {
+            node,
+            local: addr,
+            port,
+            remote: None,
+            options: *options,
+            rx,
+            tx,
+            trouble: None,
+            dropped: 0,
+            wakers: Wakers::new(),
+        };
+        match self.udp.sockets.insert(socket) {
+            Ok(handle) => {
+                self.sched.set_key(node, Key::Udp(handle.index));
+                if self.udp.bindings.insert(port, handle.index).is_err() {
+                    self.udp_remove(handle.index);
+                    return Err(BindError::Full);
+                }
+                Ok(UdpHandle(handle))
+            }
+            Err(socket) => {
+                self.give_queues(socket.rx, socket.tx);
+                self.sched.free(node);
+                Err(BindError::Full)
+            }
+        }
+    }
+
+    fn ephemeral_udp(&mut self, addr: Option<IpAddr>) -> Option<u16> {
+        let start = self.udp.ports.start();
+        ports::first_free(start, |port| self.udp.overlaps(addr, port, false))
+    }
+
+    /// A receive and a transmit queue from stock.
+    pub(super) fn take_queues(&mut self, rx: usize, tx: usize) -> Result<(Queue<'a>, Queue<'a>), BindError> {
+        let Some(a) = self.queues.take(rx) else { return Err(BindError::NoBuffer) };
+        let Some(b) = self.queues.take(tx) else {
+            self.queues.give_back(a);
+            return Err(BindError::NoBuffer);
+        };
+        Ok((Queue::new(a, rx.max(1)), Queue::new(b, tx.max(1))))
+    }
+
+    pub(super) fn give_queues(&mut self, rx: Queue<'a>, tx: Queue<'a>) {
+        self.queues.give_back(rx.into_places());
+        self.queues.give_back(tx.into_places());
+    }
+
+    fn udp_remove(&mut self, index: u32) {
+        let Some(socket) = self.udp.sockets.remove_at(index) else { return };
+        self.udp.bindings.remove(socket.port, index);
+        self.sched.free(socket.node);
+        self.give_queues(socket.rx, socket.tx);
+    }
+
+    /// A UDP socket's view.
+    ///
+    /// # Errors
+    /// [`Stale`] when it was closed.
+    pub fn udp(&mut self, handle: UdpHandle) -> Result<UdpSocket<'_, 'a>, Stale> {
+        self.udp.sockets.get(handle.0).ok_or(Stale::Handle)?;
+        Ok(UdpSocket { stack: self, index: handle.0.index })
+    }
+
+    /// A frame for an IPv4 packet with `len` octets behind the IP header, `headers` of them headers to push: from the
+    /// interface's pool if it fits, else from the large pool.
+    pub(super) fn datagram_frame(&self, iface: IfaceId, headers: usize, len: usize) -> Result<Frame<'a>, SendError> {
+        let state = self.iface(iface).ok_or(SendError::NoRoute)?;
+        let headroom = state.headroom() + ipv4::HEADER + headers;
+        let fits = |slot: usize| headroom + len <= slot;
+        if ipv4::HEADER + headers + len <= state.ip_mtu() {
+            return state.pool.take_above(self.config.reserve_rx.min(2), headroom).ok_or(SendError::WouldBlock);
+        }
+        let pool = self.config.large_pool.unwrap_or(state.pool);
+        if !fits(pool.slot_size()) {
+            return Err(SendError::TooLong);
+        }
+        pool.take(headroom).ok_or(SendError::WouldBlock)
+    }
+
+    /// By which interface, and from which address, a datagram to `dst` leaves.
+    pub(super) fn datagram_way(
+        &self,
+        dst: IpAddr,
+        by: Option<IfaceId>,
+        local: Option<IpAddr>,
+    ) -> Result<(IfaceId, IpAddr), SendError> {
+        let way = match by {
+            Some(iface) => self.hop(dst, by).and_then(|hop| Some((iface, self.iface(iface)?.source_for(hop.next)?))),
+            None => self.source(dst),
+        };
+        let (iface, source) = way.ok_or(SendError::NoRoute)?;
+        match local {
+            Some(l) if is_group(l) || self.is_any_broadcast(l) => Ok((iface, source)),
+            Some(l) if self.is_own(l) => Ok((iface, l)),
+            Some(_) => Err(SendError::NotOurAddress),
+            None => Ok((iface, source)),
+        }
+    }
+}
+
+fn is_group(ip: IpAddr) -> bool {
+    ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST)
+}
+
+/// A view of a UDP socket, for as long as the stack is borrowed.
+pub struct UdpSocket<'s, 'a> {
+    stack: &'s mut Stack<'a>,
+    index: u32,
+}
+
+/// A datagram being written: a frame with room for the payload, and where it will go.
+#[derive(Debug)]
+pub struct Reserved<'a> {
+    frame: Frame<'a>,
+    iface: IfaceId,
+    source: IpAddr,
+    to: SocketAddr,
+}
+
+impl Reserved<'_> {
+    /// The payload, to be filled; it holds whatever was there.
+    pub fn payload(&mut self) -> &mut [u8] {
+        &mut self.frame
+    }
+
+    /// Shortens the payload.
+    pub fn truncate(&mut self, len: usize) {
+        self.frame.truncate(len);
+    }
+}
+
+impl<'a> UdpSocket<'_, 'a> {
+    fn socket(&self) -> Result<&Udp<'a>, Stale> {
+        self.stack.udp.sockets.at(self.index).ok_or(Stale::Handle)
+    }
+
+    /// Sends `payload` to `to`.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was sent then. `WouldBlock` when the queue or the pool is full.
+    pub fn send_to(&mut self, payload: &[u8], to: SocketAddr) -> Result<(), SendError> {
+        let mut reserved = self.reserve(payload.len(), to)?;
+        reserved.payload().copy_from_slice(payload);
+        self.send_reserved(reserved)
+    }
+
+    /// Sends `payload` to the address the socket is connected to.
+    ///
+    /// # Errors
+    /// As [`send_to`](Self::send_to); `InvalidRemote` when it is not connected.
+    pub fn send(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        let to = self.socket().map_err(|_| SendError::Stale)?.remote.ok_or(SendError::InvalidRemote)?;
+        self.send_to(payload, to)
+    }
+
+    /// A frame for a datagram of `len` octets to `to`, to be filled in place and sent with
+    /// [`send_reserved`](Self::send_reserved); dropping it sends nothing.
+    ///
+    /// # Errors
+    /// As [`send_to`](Self::send_to).
+    pub fn reserve(&mut self, len: usize, to: SocketAddr) -> Result<Reserved<'a>, SendError> {
+        let stack = &mut *self.stack;
+        let socket = stack.udp.sockets.at_mut(self.index).ok_or(SendError::Stale)?;
+        if let Some(trouble) = socket.trouble.take() {
+            return Err(trouble.into());
+        }
+        if len > MAX_UDP_PAYLOAD {
+            return Err(SendError::TooLong);
+        }
+        let (options, local) = (socket.options, socket.local);
+        if socket.tx.is_full() {
+            return Err(SendError::WouldBlock);
+        }
+        let dst = to.ip();
+        if to.port() == 0 || dst.is_unspecified() || !dst.is_ipv4() {
+            return Err(SendError::InvalidRemote);
+        }
+        let broadcast = dst == IpAddr::V4(Ipv4Addr::BROADCAST) || stack.is_any_broadcast(dst);
+        if broadcast && !options.broadcast {
+            return Err(SendError::BroadcastNotAllowed);
+        }
+        let (iface, source) = stack.datagram_way(dst, options.iface, local)?;
+        let mut frame = stack.datagram_frame(iface, udp::HEADER, len)?;
+        frame.append(len).ok_or(SendError::TooLong)?;
+        Ok(Reserved { frame, iface, source, to })
+    }
+
+    /// Sends a reserved datagram.
+    ///
+    /// # Errors
+    /// As [`send_to`](Self::send_to).
+    pub fn send_reserved(&mut self, reserved: Reserved<'a>) -> Result<(), SendError> {
+        let Reserved { mut frame, iface, source, to } = reserved;
+        let stack = &mut *self.stack;
+        let socket = stack.udp.sockets.at_mut(self.index).ok_or(SendError::Stale)?;
+        if socket.tx.is_full() {
+            return Err(SendError::WouldBlock);
+        }
+        let (IpAddr::V4(src), IpAddr::V4(dst)) = (source, to.ip()) else { return Err(SendError::InvalidRemote) };
+        let len = frame.len() + udp::HEADER;
+        let header = frame.push_front(udp::HEADER).ok_or(SendError::TooLong)?;
+        udp::emit(header, socket.port, to.port(), len);
+        udp::fill_checksum(&mut frame, source, to.ip());
+        let ttl = match socket.options.ttl {
+            Some(ttl) => ttl,
+            None if dst.is_multicast() => 1,
+            None => stack.config.ttl,
+        };
+        let tos = socket.options.dscp << 2;
+        let node = socket.node;
+        stack.push_ipv4(
+            &mut frame,
+            iface,
+            &Fields { src, dst, protocol: udp::PROTOCOL, ttl, tos, ident: 0, dont_frag: false },
+        )?;
+        let payload = (ipv4::HEADER + udp::HEADER) as u16;
+        let socket = stack.udp.sockets.at_mut(self.index).ok_or(SendError::Stale)?;
+        socket.tx.push(Queued { frame, payload, iface: iface.0 }).map_err(|_| SendError::WouldBlock)?;
+        stack.sched.wake(node, iface.index());
+        Ok(())
+    }
+
+    /// Copies the oldest datagram to `buf`. A longer one is cut off, as [`Received::is_truncated`] tells.
+    ///
+    /// # Errors
+    /// [`RecvError`]; `WouldBlock` when there is none.
+    pub fn recv_from(&mut self, buf: &mut [u8]) -> Result<Received, RecvError> {
+        let (frame, mut received) = self.recv()?;
+        let len = frame.len().min(buf.len());
+        if let (Some(to), Some(from)) = (buf.get_mut(..len), frame.get(..len)) {
+            to.copy_from_slice(from);
+        }
+        received.len = len;
+        Ok(received)
+    }
+
+    /// Takes the oldest datagram in its frame, without a copy; the frame dereferences to the payload. It is a frame of
+    /// the device's pool: keeping many starves the device.
+    ///
+    /// # Errors
+    /// As [`recv_from`](Self::recv_from).
+    pub fn recv(&mut self) -> Result<(Frame<'a>, Received), RecvError> {
+        let stack = &mut *self.stack;
+        let socket = stack.udp.sockets.at_mut(self.index).ok_or(RecvError::Stale)?;
+        if let Some(trouble) = socket.trouble.take() {
+            return Err(trouble.into());
+        }
+        let queued = socket.rx.pop().ok_or(RecvError::WouldBlock)?;
+        let mut received = stack.describe(&queued).ok_or(RecvError::WouldBlock)?;
+        let mut frame = queued.frame;
+        frame.trim_front(usize::from(queued.payload));
+        received.len = frame.len();
+        received.full_len = frame.len();
+        Ok((frame, received))
+    }
+
+    /// Sends to and receives from this address only; ICMP errors then reach the socket (RFC 1122 §4.1.3.3).
+    ///
+    /// # Errors
+    /// [`SendError::InvalidRemote`] or [`SendError::NoRoute`].
+    pub fn connect(&mut self, remote: SocketAddr) -> Result<(), SendError> {
+        if remote.port() == 0
+            || remote.ip().is_unspecified()
+            || addr::is_martian_source(remote.ip()) && !remote.ip().is_loopback()
+        {
+            return Err(SendError::InvalidRemote);
+        }
+        let source = self.stack.source(remote.ip()).ok_or(SendError::NoRoute)?.1;
+        let socket = self.stack.udp.sockets.at_mut(self.index).ok_or(SendError::Stale)?;
+        socket.remote = Some(remote);
+        socket.local = socket.local.or(Some(source));
+        Ok(())
+    }
+
+    /// The address and port it is bound to; the address is unspecified when it is every one.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        let socket = self.socket().ok()?;
+        Some(SocketAddr::new(socket.local.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), socket.port))
+    }
+
+    /// The address it is connected to.
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        self.socket().ok()?.remote
+    }
+
+    /// Whether a receive would not say `WouldBlock`.
+    pub fn readable(&self) -> bool {
+        self.socket().is_ok_and(|s| !s.rx.is_empty() || s.trouble.is_some())
+    }
+
+    /// Whether the transmit queue has room.
+    pub fn writable(&self) -> bool {
+        self.socket().is_ok_and(|s| !s.tx.is_full())
+    }
+
+    /// Datagrams that came for this socket and found its queue, or the pool, full.
+    pub fn dropped(&self) -> usize {
+        self.socket().map_or(0, |s| s.dropped)
+    }
+
+    /// Wakes `waker` once when the socket becomes ready for `interest`.
+    pub fn register(&mut self, interest: Readiness, waker: &Waker) {
+        if let Some(socket) = self.stack.udp.sockets.at_mut(self.index) {
+            socket.wakers.register(interest, waker);
+        }
+    }
+
+    /// Closes the socket. What still waits to leave is handed to its interface first, as far as there is room.
+    pub fn close(self) {
+        let stack = self.stack;
+        while let Some(item) = stack.udp.sockets.at_mut(self.index).and_then(|s| s.tx.pop()) {
+            stack.queue_reply(IfaceId(item.iface), super::Reply::Ip(item.frame));
+        }
+        stack.udp_remove(self.index);
+    }
+}
+
+impl<'a> Stack<'a> {
+    /// Puts an IPv4 header in front of a datagram. One that will be cut up gets an identification (RFC 6864 §4.3), one
+    /// that fits is atomic, and says so by DF where nobody needs to cut it.
+    pub(crate) fn push_ipv4(
+        &mut self,
+        frame: &mut Frame<'a>,
+        iface: IfaceId,
+        fields: &Fields,
+    ) -> Result<(), SendError> {
+        let payload_len = frame.len();
+        if payload_len + ipv4::HEADER > usize::from(u16::MAX) {
+            return Err(SendError::TooLong);
+        }
+        let mtu = self.iface(iface).ok_or(SendError::NoRoute)?.ip_mtu();
+        debug_assert!(payload_len <= mtu || !fields.dont_frag, "what is longer than the MTU may be cut up");
+        // Without path MTU discovery for datagrams, routers may cut ours up: DF stays clear and each has its identity.
+        let ident = if fields.dont_frag { 0 } else { self.ids.next(fields.src, fields.dst, fields.protocol) };
+        let header = frame.push_front(ipv4::HEADER).ok_or(SendError::TooLong)?;
+        v4::emit(header, &Fields { ident, ..*fields }, payload_len);
+        Ok(())
+    }
+
+    /// The addresses of a received datagram, from its headers.
+    pub(super) fn describe(&self, queued: &Queued<'a>) -> Option<Received> {
+        let ip = ipv4::parse(&queued.frame).ok()?;
+        let header = udp::parse(queued.frame.get(ip.header_len..)?).ok()?;
+        let iface = IfaceId(queued.iface);
+        let to = IpAddr::V4(ip.dst);
+        let local = if self.is_own(to) { to } else { self.iface(iface)?.source_for(ip.src.into())? };
+        Some(Received {
+            len: 0,
+            full_len: 0,
+            from: SocketAddr::new(ip.src.into(), header.src_port),
+            to: SocketAddr::new(to, header.dst_port),
+            local,
+            iface,
+            ttl: ip.ttl,
+            tos: ip.tos,
+        })
+    }
+}

@@ -1,0 +1,103 @@
+//! Telling users what changed: events, and the wakers of who waits.
+
+use super::Stack;
+use crate::event::Readiness;
+#[cfg(feature = "icmp")]
+use crate::icmp::IcmpHandle;
+use crate::ready::Key;
+#[cfg(feature = "raw")]
+use crate::sockets::RawHandle;
+#[cfg(feature = "udp")]
+use crate::sockets::UdpHandle;
+#[cfg(feature = "tcp")]
+use crate::tcp::{ListenerHandle, TcpHandle};
+use core::task::Waker;
+
+/// Names any socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum SocketId {
+    /// A TCP connection.
+    #[cfg(feature = "tcp")]
+    Tcp(TcpHandle),
+    /// A TCP listener.
+    #[cfg(feature = "tcp")]
+    Listener(ListenerHandle),
+    /// A UDP socket.
+    #[cfg(feature = "udp")]
+    Udp(UdpHandle),
+    /// A raw IP socket.
+    #[cfg(feature = "raw")]
+    Raw(RawHandle),
+    /// An ICMP echo socket.
+    #[cfg(feature = "icmp")]
+    Icmp(IcmpHandle),
+}
+
+/// Something changed for a socket.
+#[derive(Debug)]
+#[must_use = "wakers are woken by `wake` only"]
+pub struct Event {
+    /// Whose readiness changed.
+    pub socket: SocketId,
+    /// What it is ready for now.
+    pub what: Readiness,
+    wakers: [Option<Waker>; 2],
+}
+
+impl Event {
+    /// Wakes the tasks that registered for this. To be called when the stack is not borrowed, for a woken task may
+    /// want it.
+    pub fn wake(self) {
+        for waker in self.wakers.into_iter().flatten() {
+            waker.wake();
+        }
+    }
+}
+
+impl<'a> Stack<'a> {
+    /// The oldest event not yet told; several of one socket are told as one.
+    ///
+    /// An event is an edge: it says that something has become possible, and is not repeated while it stays so.
+    pub fn next_event(&mut self) -> Option<Event> {
+        while let Some((key, what)) = self.sched.pop_event() {
+            if let Some(event) = self.event(key, what) {
+                return Some(event);
+            }
+        }
+        None
+    }
+
+    fn event(&mut self, key: Key, what: Readiness) -> Option<Event> {
+        let (socket, wakers) = match key {
+            #[cfg(feature = "tcp")]
+            Key::Tcp(i) => {
+                let handle = self.tcp.conns.handle(i)?;
+                (SocketId::Tcp(TcpHandle(handle)), &mut self.tcp.conns.at_mut(i)?.wakers)
+            }
+            #[cfg(feature = "tcp")]
+            Key::Listener(i) => {
+                let handle = self.tcp.listeners.handle(i)?;
+                (SocketId::Listener(ListenerHandle(handle)), &mut self.tcp.listeners.at_mut(i)?.wakers)
+            }
+            #[cfg(feature = "udp")]
+            Key::Udp(i) => {
+                let handle = self.udp.sockets.handle(i)?;
+                (SocketId::Udp(UdpHandle(handle)), &mut self.udp.sockets.at_mut(i)?.wakers)
+            }
+            #[cfg(feature = "raw")]
+            Key::Raw(i) => {
+                let handle = self.raw.sockets.handle(i)?;
+                (SocketId::Raw(RawHandle(handle)), &mut self.raw.sockets.at_mut(i)?.wakers)
+            }
+            #[cfg(feature = "icmp")]
+            Key::Icmp(i) => {
+                let handle = self.echo.sockets.handle(i)?;
+                (SocketId::Icmp(IcmpHandle(handle)), &mut self.echo.sockets.at_mut(i)?.wakers)
+            }
+            _ => return None,
+        };
+        Some(Event { socket, what, wakers: wakers.take(what) })
+    }
+}

@@ -1,0 +1,108 @@
+//! Where TCP keeps its tables: fixed, for a `static`, or growing.
+
+use super::layer::{Entry, ListenEntry, TcpParts};
+use super::listen::SynSlot;
+use super::sent::Sent;
+use super::timewait::{TimeWaitSlot, TimeWaitTable};
+use crate::assembler::Range;
+use crate::sockets::arena::Arena;
+use crate::sockets::demux::{Demux, Slot};
+use crate::sockets::table::{Place, Slab};
+use managed::ManagedSlice::{self, Borrowed};
+
+/// Handshakes under way, per listener.
+const SYNS: usize = 8;
+/// Records of segments in flight, per connection.
+const RECORDS: usize = 16;
+/// Ranges of out-of-order text, per connection.
+const RANGES: usize = 4;
+
+/// Fixed tables of `TCP` connections and `LISTENERS` listeners.
+pub(crate) struct FixedTcp<'a, const TCP: usize, const LISTENERS: usize, const RX: usize, const TX: usize> {
+    conns: [Place<Entry<'a>>; TCP],
+    listeners: [Place<ListenEntry<'a>>; LISTENERS],
+    time_waits: [TimeWaitSlot; TCP],
+    /// For connections and their TIME-WAITs, at most half full.
+    demux: [[Slot; 8]; TCP],
+    bindings: [[Slot; 2]; LISTENERS],
+    rx: [[u8; RX]; TCP],
+    tx: [[u8; TX]; TCP],
+    bytes: [[Option<&'a mut [u8]>; 2]; TCP],
+    record: [[Sent; RECORDS]; TCP],
+    records: [Option<&'a mut [Sent]>; TCP],
+    range: [[Range; RANGES]; TCP],
+    ranges: [Option<&'a mut [Range]>; TCP],
+    syn: [[SynSlot; SYNS]; LISTENERS],
+    syns: [Option<&'a mut [SynSlot]>; LISTENERS],
+}
+
+impl<'a, const TCP: usize, const LISTENERS: usize, const RX: usize, const TX: usize>
+    FixedTcp<'a, TCP, LISTENERS, RX, TX>
+{
+    pub const fn new() -> Self {
+        Self {
+            conns: [const { Place::new() }; TCP],
+            listeners: [const { Place::new() }; LISTENERS],
+            time_waits: [const { TimeWaitSlot::new() }; TCP],
+            demux: [[const { Slot::new() }; 8]; TCP],
+            bindings: [[const { Slot::new() }; 2]; LISTENERS],
+            rx: [[0; RX]; TCP],
+            tx: [[0; TX]; TCP],
+            bytes: [const { [const { None }; 2] }; TCP],
+            record: [[const { Sent::new() }; RECORDS]; TCP],
+            records: [const { None }; TCP],
+            range: [[(0, 0); RANGES]; TCP],
+            ranges: [const { None }; TCP],
+            syn: [const { [const { SynSlot::new() }; SYNS] }; LISTENERS],
+            syns: [const { None }; LISTENERS],
+        }
+    }
+
+    pub fn parts(&'a mut self) -> TcpParts<'a> {
+        let bytes = self.bytes.as_flattened_mut();
+        stock(self.rx.iter_mut().map(|b| &mut b[..]).chain(self.tx.iter_mut().map(|b| &mut b[..])), bytes);
+        stock(self.record.iter_mut().map(|b| &mut b[..]), &mut self.records);
+        stock(self.range.iter_mut().map(|b| &mut b[..]), &mut self.ranges);
+        stock(self.syn.iter_mut().map(|b| &mut b[..]), &mut self.syns);
+        let all = usize::MAX;
+        TcpParts {
+            conns: Slab::new(Borrowed(&mut self.conns), all),
+            listeners: Slab::new(Borrowed(&mut self.listeners), all),
+            time_waits: TimeWaitTable::new(Borrowed(&mut self.time_waits), all),
+            demux: Demux::new(Borrowed(self.demux.as_flattened_mut())),
+            bindings: Demux::new(Borrowed(self.bindings.as_flattened_mut())),
+            bytes: Arena::borrowed(bytes),
+            records: Arena::borrowed(&mut self.records),
+            ranges: Arena::borrowed(&mut self.ranges),
+            syns: Arena::borrowed(&mut self.syns),
+        }
+    }
+}
+
+/// Puts each buffer in a place of the stock.
+fn stock<'a, T>(buffers: impl Iterator<Item = &'a mut [T]>, places: &mut [Option<&'a mut [T]>]) {
+    for (buffer, place) in buffers.zip(places) {
+        *place = Some(buffer);
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl TcpParts<'_> {
+    /// Tables that grow up to these numbers.
+    pub fn growing(conns: usize, listeners: usize, time_waits: usize) -> Self {
+        fn owned<'a, T>() -> ManagedSlice<'a, T> {
+            ManagedSlice::Owned(alloc::vec::Vec::new())
+        }
+        Self {
+            conns: Slab::new(owned(), conns),
+            listeners: Slab::new(owned(), listeners),
+            time_waits: TimeWaitTable::new(owned(), time_waits),
+            demux: Demux::new(owned()),
+            bindings: Demux::new(owned()),
+            bytes: Arena::owned(),
+            records: Arena::owned(),
+            ranges: Arena::owned(),
+            syns: Arena::owned(),
+        }
+    }
+}

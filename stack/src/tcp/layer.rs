@@ -1,0 +1,209 @@
+//! All of TCP's tables: connections, listeners, TIME-WAIT, and how a segment finds its place in them.
+
+use super::conn::{Buffers, Conn};
+use super::listen::Listener;
+use super::options::TcpOptions;
+use super::sent::Sent;
+use super::timewait::TimeWaitTable;
+use crate::event::Wakers;
+use crate::ip::route::IfaceId;
+use crate::ready::NodeId;
+use crate::ring::Ring;
+use crate::rng::{Key, Purpose, Secret};
+use crate::sockets::arena::Arena;
+use crate::sockets::binding::{Bindings, Kind};
+use crate::sockets::demux::{Demux, Target, Tuple};
+use crate::sockets::ports::Ports;
+use crate::sockets::table::{Handle, Slab};
+use core::net::IpAddr;
+
+/// Names a TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct TcpHandle(pub(crate) Handle);
+
+/// Names a TCP listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ListenerHandle(pub(crate) Handle);
+
+/// Settings of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenOptions {
+    /// Connections that may wait to be accepted, and handshakes that may be under way, at most. When the queue is full,
+    /// the last ACK of a further handshake is passed over, so that the peer tries again; no connection is reset.
+    pub backlog: usize,
+    /// Settings of the connections.
+    pub tcp: TcpOptions,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self { backlog: 16, tcp: TcpOptions::default() }
+    }
+}
+
+/// Settings of a connection to be opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectOptions {
+    /// The local address; `None` or unspecified: the one that suits the route.
+    pub local: Option<IpAddr>,
+    /// The local port; 0: an ephemeral one.
+    pub local_port: u16,
+    /// Settings of the connection.
+    pub tcp: TcpOptions,
+}
+
+/// Who will free a connection's entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A user with a handle.
+    User,
+    /// Nobody yet: its handshake is not complete. The listener's index.
+    Handshake(u32),
+    /// It waits in this listener's accept queue.
+    Queue(u32),
+    /// The user has closed it; it delivers what is left, and frees itself.
+    Nobody,
+}
+
+/// A connection in its table.
+pub(crate) struct Entry<'a> {
+    pub conn: Conn<'a>,
+    pub node: NodeId,
+    pub hash: u32,
+    /// The interface that its segments leave by, as far as known.
+    pub iface: IfaceId,
+    /// The neighbour that they went to last: its place, interface and address.
+    pub neighbor: Option<(u32, IfaceId, IpAddr)>,
+    pub owner: Owner,
+    /// Whether segments find it.
+    pub linked: bool,
+    pub wakers: Wakers,
+}
+
+/// A listener in its table.
+pub(crate) struct ListenEntry<'a> {
+    pub listener: Listener<'a>,
+    pub node: NodeId,
+    pub local: Option<IpAddr>,
+    pub port: u16,
+    pub options: ListenOptions,
+    pub wakers: Wakers,
+}
+
+/// The tables.
+pub(crate) struct TcpLayer<'a> {
+    pub conns: Slab<'a, Entry<'a>>,
+    pub listeners: Slab<'a, ListenEntry<'a>>,
+    pub time_waits: TimeWaitTable<'a>,
+    pub time_wait_node: Option<NodeId>,
+    pub demux: Demux<'a>,
+    pub bindings: Bindings<'a>,
+    /// What initial sequence numbers and timestamp offsets are made with.
+    pub isn_key: Key,
+    pub ports: Ports,
+    pub key: Key,
+    pub bytes: Arena<'a, u8>,
+    pub records: Arena<'a, Sent>,
+    pub ranges: Arena<'a, (u32, u32)>,
+    /// Storage of listeners' SYN queues and accept queues.
+    pub syns: Arena<'a, super::listen::SynSlot>,
+}
+
+/// What a `TcpLayer` is made from.
+pub(crate) struct TcpParts<'a> {
+    pub conns: Slab<'a, Entry<'a>>,
+    pub listeners: Slab<'a, ListenEntry<'a>>,
+    pub time_waits: TimeWaitTable<'a>,
+    pub demux: Demux<'a>,
+    pub bindings: Demux<'a>,
+    pub bytes: Arena<'a, u8>,
+    pub records: Arena<'a, Sent>,
+    pub ranges: Arena<'a, (u32, u32)>,
+    pub syns: Arena<'a, super::listen::SynSlot>,
+}
+
+impl<'a> TcpParts<'a> {
+    pub fn build(self, secret: &Secret) -> TcpLayer<'a> {
+        TcpLayer {
+            conns: self.conns,
+            listeners: self.listeners,
+            time_waits: self.time_waits,
+            time_wait_node: None,
+            demux: self.demux,
+            bindings: Bindings::new(self.bindings, secret, Kind::TcpListener),
+            isn_key: secret.key(Purpose::Isn),
+            ports: Ports::new(secret),
+            key: secret.key(Purpose::Demux),
+            bytes: self.bytes,
+            records: self.records,
+            ranges: self.ranges,
+            syns: self.syns,
+        }
+    }
+}
+
+impl<'a> TcpLayer<'a> {
+    pub fn hash(&self, tuple: &Tuple) -> u32 {
+        tuple.hash(&self.key)
+    }
+
+    /// What a segment of this 4-tuple belongs to, a listener aside.
+    pub fn find(&self, hash: u32, tuple: &Tuple) -> Option<Target> {
+        let found = self.demux.find(hash, |value| match Target::unpack(value) {
+            Target::Conn(index) => self.conns.at(index).is_some_and(|e| e.conn.tuple() == *tuple),
+            Target::TimeWait(index) => self.time_waits.tuple(index).is_some_and(|t| t == *tuple),
+        });
+        found.map(Target::unpack)
+    }
+
+    /// The listener for a connection to `tuple`'s local end: bound to the address before bound to any.
+    pub fn find_listener(&self, tuple: &Tuple) -> Option<u32> {
+        self.bindings.best(tuple.local_port, |index| match self.listeners.at(index) {
+            Some(l) if l.port == tuple.local_port && l.local.is_none_or(|a| a == tuple.local_addr) => {
+                1 + u8::from(l.local.is_some())
+            }
+            _ => 0,
+        })
+    }
+
+    /// Whether a listener on (`local`, `port`) would overlap another.
+    pub fn overlaps(&self, local: Option<IpAddr>, port: u16) -> bool {
+        self.bindings.any(port, |index| {
+            self.listeners
+                .at(index)
+                .is_some_and(|l| l.port == port && (l.local.is_none() || local.is_none() || l.local == local))
+        })
+    }
+
+    /// Buffers for a connection with these options; `None` when there are not enough left.
+    pub fn take_buffers(&mut self, options: &TcpOptions) -> Option<Buffers<'a>> {
+        let rx = self.bytes.take(options.rx_buffer)?;
+        let Some(tx) = self.bytes.take(options.tx_buffer) else {
+            self.bytes.give_back(rx);
+            return None;
+        };
+        let Some(sent) = self.records.take(1) else {
+            self.bytes.give_back(rx);
+            self.bytes.give_back(tx);
+            return None;
+        };
+        let Some(ranges) = self.ranges.take(1) else {
+            self.bytes.give_back(rx);
+            self.bytes.give_back(tx);
+            self.records.give_back(sent);
+            return None;
+        };
+        Some(Buffers { rx: Ring::new(rx, options.rx_buffer), tx: Ring::new(tx, options.tx_buffer), sent, ranges })
+    }
+
+    /// Takes a connection's buffers back.
+    pub fn give_back(&mut self, conn: Conn<'a>) {
+        let storage = conn.into_storage();
+        self.bytes.give_back(storage.rx);
+        self.bytes.give_back(storage.tx);
+        self.records.give_back(storage.sent);
+        self.ranges.give_back(storage.ranges);
+    }
+}

@@ -1,0 +1,337 @@
+//! The SYN queue: handshakes that wait for their last ACK, in a table of fixed size.
+//!
+//! The table is set-associative: the keyed hash of the 4-tuple chooses a set of four to seven places, so that a SYN costs
+//! the same whatever the size of the table and whatever the peers choose. A full set gives up its least valuable entry.
+//!
+//! ```text
+//!            owe                  commit
+//!   claim ────────▶ owed ─────────────────────▶ sent 1 ─ 1 s ─┐
+//!                    ▲                          sent 2 ─ 2 s ─┤
+//!                    │  on_deadline                  …        │      after the 6th: 32 s, then the entry goes
+//!                    └────────────────────────────────────────┘
+//! ```
+//!
+//! Entries that wait equally long are in one list, in the order of their ends: no heap is needed.
+
+use crate::grow::grow;
+use crate::seq::Seq;
+use crate::sockets::demux::Tuple;
+use crate::time::{Duration, Instant};
+use core::net::{IpAddr, Ipv4Addr};
+use managed::ManagedSlice;
+
+const NONE: u16 = u16::MAX;
+/// Places per set, at least, in a table that has as many.
+const WAYS: usize = 4;
+/// The most places.
+const MAX: usize = 1 << 15;
+
+/// The first SYN|ACK and five repeats (RFC 9293 §3.8.3 leaves R1 and R2 of a passive open to us; Linux repeats 5 times).
+const SENDS: u8 = 6;
+/// Lists: what is owed, then those that wait after the first, second … SYN|ACK.
+const LISTS: usize = SENDS as usize + 1;
+const OWED: u8 = 0;
+const FREE: u8 = u8::MAX;
+
+/// A peer's doubts are answered this often at most (100 ms); its own retransmissions come far less often.
+const ANSWER_SPACING: u32 = 100_000;
+
+/// No window scale.
+pub(super) const NO_SCALE: u8 = u8::MAX;
+
+/// One place of a listener's storage: for a handshake, and, apart from that, for a connection to be accepted.
+#[derive(Clone, Debug)]
+pub(crate) struct SynSlot {
+    pub(super) tuple: Tuple,
+    pub(super) iss: Seq,
+    pub(super) irs: Seq,
+    pub(super) ts_recent: u32,
+    /// When the latest SYN|ACK left: low bits of the microseconds.
+    pub(super) sent_at: u32,
+    /// A cell of the ring of connections to be accepted.
+    pub(super) accepted: u32,
+    /// The MSS option; 0: none came.
+    pub(super) mss: u16,
+    pub(super) window: u16,
+    pub(super) next: u16,
+    pub(super) prev: u16,
+    pub(super) born: u16,
+    /// The peer's shift, or `NO_SCALE`.
+    pub(super) scale: u8,
+    pub(super) has_timestamps: bool,
+    /// Its ISS is a cookie: the handshake can be finished without the entry.
+    pub(super) is_cookie: bool,
+    /// A good ACK came and found the accept queue full.
+    pub(super) is_acked: bool,
+    /// A SYN|ACK was sent more than once.
+    pub(super) is_repeated: bool,
+    /// What is owed answers the peer, and is not the timer's.
+    pub(super) is_answer: bool,
+    /// SYN|ACKs that the timer has sent.
+    pub(super) sent: u8,
+    pub(super) list: u8,
+}
+
+impl SynSlot {
+    /// A free place.
+    pub const fn new() -> Self {
+        const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        Self {
+            tuple: Tuple { local_addr: NOBODY, remote_addr: NOBODY, local_port: 0, remote_port: 0 },
+            iss: Seq::new(0),
+            irs: Seq::new(0),
+            ts_recent: 0,
+            sent_at: 0,
+            accepted: 0,
+            mss: 0,
+            window: 0,
+            next: NONE,
+            prev: NONE,
+            born: 0,
+            scale: NO_SCALE,
+            has_timestamps: false,
+            is_cookie: false,
+            is_acked: false,
+            is_repeated: false,
+            is_answer: false,
+            sent: 0,
+            list: FREE,
+        }
+    }
+
+    /// How much is lost with the entry: least when a cookie does as well, most when the peer has done its part.
+    fn worth(&self) -> u8 {
+        match (self.is_acked, self.is_cookie && self.sent > 0) {
+            (true, _) => 2,
+            (false, false) => 1,
+            (false, true) => 0,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    head: u16,
+    tail: u16,
+}
+
+/// The table and its lists.
+pub(super) struct SynQueue<'a> {
+    pub(super) slots: ManagedSlice<'a, SynSlot>,
+    count: u16,
+    ways: u16,
+    clock: u16,
+    lists: [Ends; LISTS],
+}
+
+impl<'a> SynQueue<'a> {
+    /// A table over free places; an owned one makes `count` of them when the first SYN comes.
+    pub fn new(slots: ManagedSlice<'a, SynSlot>, count: usize) -> Self {
+        let count = match &slots {
+            ManagedSlice::Borrowed(slots) => slots.len(),
+            #[cfg(feature = "alloc")]
+            ManagedSlice::Owned(_) => count.max(1),
+        };
+        let count = count.min(MAX);
+        let ways = count.checked_div((count / WAYS).max(1)).unwrap_or(0);
+        let lists = [Ends { head: NONE, tail: NONE }; LISTS];
+        Self { slots, count: count as u16, ways: ways as u16, clock: 0, lists }
+    }
+
+    /// How many handshakes there can be.
+    pub const fn count(&self) -> u16 {
+        self.count
+    }
+
+    /// The handshake of this 4-tuple, whose hash is `hash`.
+    pub fn find(&self, hash: u32, tuple: &Tuple) -> Option<u16> {
+        let start = self.set(hash);
+        let set = self.slots.get(usize::from(start)..usize::from(start + self.ways))?;
+        let at = set.iter().position(|slot| slot.list != FREE && slot.tuple == *tuple)?;
+        Some(start + at as u16)
+    }
+
+    #[inline]
+    pub fn get(&self, index: u16) -> Option<&SynSlot> {
+        self.slots.get(usize::from(index)).filter(|slot| slot.list != FREE)
+    }
+
+    fn get_mut(&mut self, index: u16) -> Option<&mut SynSlot> {
+        self.slots.get_mut(usize::from(index)).filter(|slot| slot.list != FREE)
+    }
+
+    /// A place for a new handshake under `hash`, and whether one whose loss matters had to go for it. `None`: no memory.
+    ///
+    /// A set that [`is_full`](Self::is_full) gives up, of those that matter least, the oldest.
+    pub fn claim(&mut self, hash: u32, entry: SynSlot) -> Option<bool> {
+        let count = usize::from(self.count);
+        if !grow(&mut self.slots, count, count, count, SynSlot::new) {
+            return None;
+        }
+        let start = self.set(hash);
+        let clock = self.clock;
+        let set = self.slots.get(usize::from(start)..usize::from(start + self.ways))?;
+        let rank = |slot: &SynSlot| match slot.list {
+            FREE => (0, 0, 0),
+            _ => (1, slot.worth(), u16::MAX - clock.wrapping_sub(slot.born)),
+        };
+        let (at, victim) = set.iter().enumerate().min_by_key(|(_, slot)| rank(slot))?;
+        let lost = victim.list != FREE && victim.worth() > 0;
+        let index = start + at as u16;
+        self.release(index);
+        let slot = self.slots.get_mut(usize::from(index))?;
+        let accepted = slot.accepted;
+        *slot = SynSlot { born: clock, accepted, list: FREE, ..entry };
+        self.clock = clock.wrapping_add(1);
+        self.append(index, OWED);
+        Some(lost)
+    }
+
+    /// Whether a new handshake under `hash` displaces another.
+    pub fn is_full(&self, hash: u32) -> bool {
+        let start = self.set(hash);
+        let set = self.slots.get(usize::from(start)..usize::from(start + self.ways));
+        set.is_some_and(|set| set.iter().all(|slot| slot.list != FREE))
+    }
+
+    /// Forgets a handshake.
+    pub fn release(&mut self, index: u16) {
+        self.unlink(index);
+    }
+
+    /// The handshake whose SYN|ACK is to be sent now.
+    pub fn owed(&self) -> Option<u16> {
+        self.lists.first().map(|list| list.head).filter(|&head| head != NONE)
+    }
+
+    /// The peer sent something that a SYN|ACK answers (its SYN again, a segment out of place); returns whether it will be
+    /// answered.
+    pub fn answer(&mut self, index: u16, now: Instant) -> bool {
+        let Some(slot) = self.get_mut(index) else { return false };
+        if slot.list == OWED {
+            return true;
+        }
+        if (now.as_micros() as u32).wrapping_sub(slot.sent_at) < ANSWER_SPACING {
+            return false;
+        }
+        slot.is_answer = true;
+        self.relist(index, OWED);
+        true
+    }
+
+    /// A good ACK came, but nobody has room for the connection: the peer believes in it already. Its SYN|ACK is repeated
+    /// from the beginning, since the peer answers each, until there is room or the peer is gone.
+    pub fn acknowledged(&mut self, index: u16, now: Instant) {
+        let Some(slot) = self.get_mut(index) else { return };
+        slot.is_acked = true;
+        slot.is_repeated = true;
+        slot.sent = 1;
+        slot.sent_at = now.as_micros() as u32;
+        self.relist(index, 1);
+    }
+
+    /// The owed SYN|ACK of this handshake has left.
+    pub fn commit(&mut self, index: u16, now: Instant) {
+        let Some(slot) = self.get_mut(index) else { return };
+        slot.is_repeated |= slot.sent > 0;
+        if !slot.is_answer || slot.sent == 0 {
+            slot.sent += 1;
+        }
+        slot.is_answer = false;
+        slot.sent_at = now.as_micros() as u32;
+        let list = slot.sent.min(SENDS);
+        self.relist(index, list);
+    }
+
+    /// Owes what the timers owe, and forgets handshakes whose peers did not answer in all that time.
+    pub fn on_deadline(&mut self, now: Instant) {
+        for list in 1..LISTS as u8 {
+            while let Some(head) = self.head_of(list).filter(|&head| self.is_due(head, list, now)) {
+                if list == SENDS {
+                    self.release(head);
+                } else {
+                    self.relist(head, OWED);
+                }
+            }
+        }
+    }
+
+    /// When the first of the timers ends, as seen at `now`, which is not before the latest call.
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+        let ends = (1..LISTS as u8).filter_map(|list| {
+            let slot = self.get(self.head_of(list)?)?;
+            Some(sent_at(slot, now) + wait(list))
+        });
+        ends.min()
+    }
+
+    /// When the latest SYN|ACK of a handshake left.
+    pub fn sent_at(&self, index: u16, now: Instant) -> Instant {
+        self.get(index).map_or(now, |slot| sent_at(slot, now))
+    }
+
+    #[inline]
+    fn set(&self, hash: u32) -> u16 {
+        let sets = self.count.checked_div(self.ways).unwrap_or(0);
+        let set = ((u64::from(hash) * u64::from(sets)) >> 32) as u16;
+        set * self.ways
+    }
+
+    fn head_of(&self, list: u8) -> Option<u16> {
+        self.lists.get(usize::from(list)).map(|ends| ends.head).filter(|&head| head != NONE)
+    }
+
+    fn is_due(&self, index: u16, list: u8, now: Instant) -> bool {
+        let waited = self.get(index).map_or(0, |slot| (now.as_micros() as u32).wrapping_sub(slot.sent_at));
+        u64::from(waited) >= wait(list).as_micros()
+    }
+
+    fn relist(&mut self, index: u16, list: u8) {
+        self.unlink(index);
+        self.append(index, list);
+    }
+
+    fn append(&mut self, index: u16, list: u8) {
+        let Some(ends) = self.lists.get_mut(usize::from(list)) else { return };
+        let last = core::mem::replace(&mut ends.tail, index);
+        if last == NONE {
+            ends.head = index;
+        }
+        if let Some(slot) = self.slots.get_mut(usize::from(last)) {
+            slot.next = index;
+        }
+        if let Some(slot) = self.slots.get_mut(usize::from(index)) {
+            (slot.prev, slot.next, slot.list) = (last, NONE, list);
+        }
+    }
+
+    /// Takes a handshake out of its list, which frees its place.
+    fn unlink(&mut self, index: u16) {
+        let Some(slot) = self.get_mut(index) else { return };
+        let (prev, next, list) = (slot.prev, slot.next, slot.list);
+        slot.list = FREE;
+        let Some(ends) = self.lists.get_mut(usize::from(list)) else { return };
+        if prev == NONE {
+            ends.head = next;
+        }
+        if next == NONE {
+            ends.tail = prev;
+        }
+        if let Some(slot) = self.slots.get_mut(usize::from(prev)) {
+            slot.next = next;
+        }
+        if let Some(slot) = self.slots.get_mut(usize::from(next)) {
+            slot.prev = prev;
+        }
+    }
+}
+
+/// How long a handshake waits in a list: 1, 2, 4 … seconds.
+fn wait(list: u8) -> Duration {
+    Duration::from_secs(1 << list.saturating_sub(1).min(SENDS))
+}
+
+fn sent_at(slot: &SynSlot, now: Instant) -> Instant {
+    let ago = (now.as_micros() as u32).wrapping_sub(slot.sent_at);
+    now - Duration::from_micros(u64::from(ago))
+}

@@ -1,0 +1,340 @@
+//! A packet goes out: whose turn it is, by which route, to which neighbour, in how many pieces.
+//!
+//! Order of one interface's egress: what the device refused, the rest of a packet being cut up, ARP announcements and
+//! replies, then one turn for each ready socket in order. A turn is one packet: fair by construction.
+
+#[cfg(any(feature = "udp", feature = "raw", feature = "icmp"))]
+mod datagram;
+mod neighbor;
+#[cfg(feature = "tcp")]
+mod tcp;
+
+use crate::device::{Mac, TxMeta};
+use crate::frame::Frame;
+use crate::ip::fragment;
+use crate::link::arp::{self, ArpPacketRepr};
+use crate::link::ethernet::{self, EthernetHeader};
+use crate::link::neighbor::Demand;
+use crate::link::neighbor::table::Lookup;
+use crate::ready::Key;
+use crate::stack::{Cutting, Iface, IfaceId, Reply, Stack};
+use crate::stats::DropReason;
+use crate::wire::ipv4;
+use core::net::{IpAddr, Ipv4Addr};
+
+/// What became of a packet that wants to leave.
+pub(crate) enum Output<'a> {
+    /// It leaves by the polled interface now.
+    Send(Frame<'a>),
+    /// It is on its way otherwise: parked for its neighbour, to ourselves, by another interface, in pieces; or it is
+    /// lost and counted.
+    Done,
+    /// There was no frame for it; nothing has changed.
+    NoFrame(Frame<'a>),
+}
+
+/// What a socket's turn gave.
+pub(crate) enum Turn<'a> {
+    /// A complete frame.
+    Send(Frame<'a>),
+    /// Nothing for the device, but something was done: go on with the next.
+    Done,
+    /// No frame was free: the socket waits in line, and so does everybody.
+    Stall,
+}
+
+/// How a packet reaches its destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hop {
+    pub iface: IfaceId,
+    /// The neighbour to hand it to.
+    pub next: IpAddr,
+}
+
+/// Whether a hop's link-layer address is known.
+pub(crate) enum Resolved {
+    /// It is; `None` where the medium has none.
+    Ready(Option<Mac>),
+    /// It is being asked for: the neighbour's place in the table.
+    Waiting(u32),
+    /// The neighbour table has no room.
+    Full,
+}
+
+impl<'a> Stack<'a> {
+    /// The next frame to leave by `id`.
+    pub(crate) fn poll_frame(&mut self, id: IfaceId) -> Option<(Frame<'a>, TxMeta)> {
+        if let Some(held) = self.ifaces.get_mut(id.index())?.as_mut()?.held.take() {
+            return Some(held);
+        }
+        loop {
+            match self.poll_turn(id)? {
+                Turn::Send(frame) => return Some((frame, TxMeta::default())),
+                Turn::Done => self.handle_looped(),
+                Turn::Stall => {
+                    self.stats.pool_empty = self.stats.pool_empty.wrapping_add(1);
+                    self.stall(id);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// One turn of whoever is next; `None` when nobody is.
+    fn poll_turn(&mut self, id: IfaceId) -> Option<Turn<'a>> {
+        let iface = self.ifaces.get_mut(id.index())?.as_mut()?;
+        if iface.cutting.is_some() {
+            return Some(self.poll_cutting(id));
+        }
+        if iface.announce != 0 {
+            return Some(self.poll_announcement(id));
+        }
+        match iface.replies.pop_front() {
+            Some(Reply::Link(frame)) => return Some(Turn::Send(frame)),
+            Some(Reply::Ip(frame)) => return Some(self.turn_of(id, frame)),
+            None => {}
+        }
+        let (node, key) = self.sched.pop_ready(id.index())?;
+        Some(match key {
+            #[cfg(feature = "tcp")]
+            Key::Tcp(index) => self.tcp_turn(id, node, index),
+            #[cfg(feature = "tcp")]
+            Key::Listener(index) => self.listener_turn(id, node, index),
+            #[cfg(feature = "udp")]
+            Key::Udp(index) => self.udp_turn(id, node, index),
+            #[cfg(feature = "raw")]
+            Key::Raw(index) => self.raw_turn(id, node, index),
+            #[cfg(feature = "icmp")]
+            Key::Icmp(index) => self.echo_turn(id, node, index),
+            _ => Turn::Done,
+        })
+    }
+
+    /// A reply's turn: it goes back in line when a frame is missing.
+    fn turn_of(&mut self, id: IfaceId, frame: Frame<'a>) -> Turn<'a> {
+        match self.output(id, frame, None, Demand::Reply) {
+            Output::Send(frame) => Turn::Send(frame),
+            Output::Done => Turn::Done,
+            Output::NoFrame(frame) => {
+                if let Some(Some(iface)) = self.ifaces.get_mut(id.index()) {
+                    // There is room: it was taken from there.
+                    let _ = iface.replies.push_front(Reply::Ip(frame));
+                }
+                Turn::Stall
+            }
+        }
+    }
+
+    /// Sends an IP packet, which `frame` begins with, by the route to its destination, or by `by`.
+    pub(crate) fn output(
+        &mut self,
+        polled: IfaceId,
+        frame: Frame<'a>,
+        by: Option<IfaceId>,
+        demand: Demand,
+    ) -> Output<'a> {
+        let Some((_, dst)) = ipv4::addresses(&frame) else { return Output::Done };
+        if self.is_own(dst.into()) {
+            self.loop_back(frame);
+            return Output::Done;
+        }
+        let Some(hop) = self.hop(dst.into(), by) else {
+            self.stats.drop(DropReason::NoRoute);
+            return Output::Done;
+        };
+        if hop.iface != polled {
+            self.queue_reply(hop.iface, Reply::Ip(frame));
+            return Output::Done;
+        }
+        let frame = match self.in_pool_of(hop.iface, frame) {
+            Ok(frame) => frame,
+            Err(frame) => return Output::NoFrame(frame),
+        };
+        match self.resolve(hop, demand) {
+            Resolved::Ready(mac) => self.emit(hop.iface, frame, mac),
+            Resolved::Waiting(index) => {
+                self.park(index, frame);
+                Output::Done
+            }
+            Resolved::Full => {
+                self.stats.drop(DropReason::NeighborTableFull);
+                Output::Done
+            }
+        }
+    }
+
+    /// Finishes an IP packet for its interface: the link header in front, or cut up when it is too long.
+    pub(crate) fn emit(&mut self, id: IfaceId, mut frame: Frame<'a>, mac: Option<Mac>) -> Output<'a> {
+        let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return Output::Done };
+        if frame.len() > iface.ip_mtu() {
+            if iface.cutting.is_some() {
+                return Output::NoFrame(frame);
+            }
+            iface.cutting = Some(Cutting { frame, mac, pieces: 0 });
+            return Output::Done;
+        }
+        if let Some(dst) = mac
+            && !push_ethernet(&mut frame, dst, iface.mac)
+        {
+            self.stats.drop(DropReason::EgressFull);
+            return Output::Done;
+        }
+        Output::Send(frame)
+    }
+
+    /// The next piece of the packet being cut up.
+    fn poll_cutting(&mut self, id: IfaceId) -> Turn<'a> {
+        let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return Turn::Done };
+        let headroom = iface.headroom();
+        let Some(cutting) = iface.cutting.as_mut() else { return Turn::Done };
+        let Some(mut frame) = iface.pool.take(headroom) else { return Turn::Stall };
+        let mtu = iface.caps.ip_mtu.min(frame.tailroom());
+        let mac = cutting.mac;
+        match cut_next(cutting, mtu, &mut frame) {
+            Some(true) => {}
+            Some(false) => iface.cutting = None,
+            None => {
+                iface.cutting = None;
+                self.stats.drop(DropReason::TooLong);
+                return Turn::Done;
+            }
+        }
+        if let Some(dst) = mac {
+            push_ethernet(&mut frame, dst, iface.mac);
+        }
+        self.stats.fragments_out = self.stats.fragments_out.wrapping_add(1);
+        Turn::Send(frame)
+    }
+
+    /// Announces a new address (RFC 5227 §2.3), so that neighbours with an older owner's address learn.
+    fn poll_announcement(&mut self, id: IfaceId) -> Turn<'a> {
+        let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return Turn::Done };
+        let place = iface.announce.trailing_zeros() as usize;
+        let address = iface.addresses.get(place).map(|a| a.addr());
+        let (Some(IpAddr::V4(ip)), true) = (address, iface.is_ethernet()) else {
+            iface.announce &= !(1 << place);
+            return Turn::Done;
+        };
+        let Some(frame) = arp_frame(iface, &arp::announcement(iface.mac, ip), Mac::BROADCAST) else {
+            return Turn::Stall;
+        };
+        iface.announce &= !(1 << place);
+        Turn::Send(frame)
+    }
+
+    /// By which interface to which neighbour packets to `dst` go; `by` overrides the route's interface.
+    pub(crate) fn hop(&self, dst: IpAddr, by: Option<IfaceId>) -> Option<Hop> {
+        if let Some(iface) = by {
+            let state = self.iface(iface)?;
+            if is_group(dst) || state.is_broadcast_ip(dst) || state.addresses.iter().any(|a| a.contains(dst)) {
+                return Some(Hop { iface, next: dst });
+            }
+            let routes = self.routes.iter().filter(|r| r.iface == iface && r.prefix.contains(dst));
+            let next = routes.map(|r| r.gateway.unwrap_or(dst)).next().unwrap_or(dst);
+            return Some(Hop { iface, next });
+        }
+        if is_group(dst) {
+            return self.only_iface().map(|iface| Hop { iface, next: dst });
+        }
+        let now = self.now;
+        let (iface, next) = self.routes.lookup_usable(dst, |i, hop| self.neighbors.is_usable(now, i, hop))?;
+        Some(Hop { iface: IfaceId(iface), next })
+    }
+
+    /// The link-layer address of a hop, or who is being asked for it.
+    pub(crate) fn resolve(&mut self, hop: Hop, demand: Demand) -> Resolved {
+        let Some(iface) = self.iface(hop.iface) else { return Resolved::Full };
+        if !iface.is_ethernet() {
+            return Resolved::Ready(None);
+        }
+        if let IpAddr::V4(ip) = hop.next {
+            if ip.is_broadcast() || iface.is_broadcast(ip) {
+                return Resolved::Ready(Some(Mac::BROADCAST));
+            }
+            if ip.is_multicast() {
+                return Resolved::Ready(Some(group_mac(ip)));
+            }
+        }
+        match self.neighbors.lookup(self.now, hop.iface.0, hop.next, demand, &mut self.stats) {
+            Lookup::Known(mac, index) => {
+                self.schedule_neighbor(index);
+                Resolved::Ready(Some(mac))
+            }
+            Lookup::Unresolved(index, request) => {
+                if request {
+                    self.request_neighbor(hop.iface, index, hop.next, None);
+                }
+                self.schedule_neighbor(index);
+                Resolved::Waiting(index)
+            }
+            Lookup::Full => Resolved::Full,
+        }
+    }
+
+    /// The frame, in the pool of the interface it leaves by: copied there, counted, if it is another's and fits.
+    fn in_pool_of(&mut self, id: IfaceId, frame: Frame<'a>) -> Result<Frame<'a>, Frame<'a>> {
+        let Some(iface) = self.iface(id) else { return Ok(frame) };
+        if frame.pool().is(iface.pool) || frame.len() > iface.ip_mtu() {
+            return Ok(frame);
+        }
+        let Some(mut copy) = iface.pool.take(iface.headroom()) else { return Err(frame) };
+        if copy.extend(&frame).is_none() {
+            return Err(frame);
+        }
+        self.stats.copies = self.stats.copies.wrapping_add(1);
+        Ok(copy)
+    }
+
+    /// Keeps a packet to ourselves.
+    pub(crate) fn loop_back(&mut self, frame: Frame<'a>) {
+        if self.looped.push_back(frame).is_err() {
+            self.stats.drop(DropReason::EgressFull);
+        }
+    }
+
+    /// Queues an ARP packet; false, and counted, without a frame or room.
+    pub(crate) fn send_arp(&mut self, id: IfaceId, packet: &ArpPacketRepr, to: Mac) -> bool {
+        let Some(iface) = self.iface(id) else { return false };
+        let Some(frame) = arp_frame(iface, packet, to) else {
+            self.stats.drop(DropReason::EgressFull);
+            return false;
+        };
+        self.queue_reply(id, Reply::Link(frame))
+    }
+}
+
+/// Writes the next piece of a packet to `out`; whether there are more, `None` when it cannot be cut (DF).
+fn cut_next(cutting: &mut Cutting<'_>, mtu: usize, out: &mut Frame<'_>) -> Option<bool> {
+    let header_len = usize::from(cutting.frame.first()? & 15) * 4;
+    let (header, payload) = cutting.frame.split_at_checked(header_len)?;
+    let piece = fragment::cut(header, payload.len(), mtu)?.nth(cutting.pieces)?;
+    fragment::write_header(out.append(header_len)?, header, &piece);
+    out.extend(payload.get(piece.start..piece.start + piece.len)?)?;
+    cutting.pieces += 1;
+    Some(piece.more)
+}
+
+fn arp_frame<'a>(iface: &Iface<'a>, packet: &ArpPacketRepr, dst: Mac) -> Option<Frame<'a>> {
+    let mut frame = iface.pool.take(iface.headroom())?;
+    arp::emit(frame.append(arp::LEN)?, packet);
+    ethernet::push(&mut frame, &EthernetHeader { dst, src: iface.mac, ethertype: ethernet::ARP })?;
+    Some(frame)
+}
+
+/// Puts an Ethernet header in front of an IPv4 packet; false without headroom.
+pub(crate) fn push_ethernet(frame: &mut Frame<'_>, dst: Mac, src: Mac) -> bool {
+    ethernet::push(frame, &EthernetHeader { dst, src, ethertype: ethernet::IPV4 }).is_some()
+}
+
+fn is_group(dst: IpAddr) -> bool {
+    match dst {
+        IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_multicast(),
+    }
+}
+
+/// The MAC of an IPv4 group: 01:00:5e and the lower 23 bits (RFC 1112 §6.4).
+fn group_mac(ip: Ipv4Addr) -> Mac {
+    let [_, b, c, d] = ip.octets();
+    Mac([0x01, 0x00, 0x5e, b & 0x7f, c, d])
+}

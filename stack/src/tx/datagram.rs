@@ -1,0 +1,69 @@
+//! The turn of UDP, raw and echo sockets: the oldest datagram of the queue leaves.
+
+use super::{Output, Turn};
+use crate::event::Readiness;
+use crate::link::neighbor::Demand;
+use crate::ready::NodeId;
+use crate::sockets::queue::Queue;
+use crate::stack::{IfaceId, Stack};
+
+/// What a queue's turn did besides.
+struct Taken<'a> {
+    turn: Turn<'a>,
+    more: bool,
+    was_full: bool,
+    left: bool,
+}
+
+impl<'a> Stack<'a> {
+    #[cfg(feature = "udp")]
+    pub(super) fn udp_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
+        let taken = self.queue_turn(id, |s| s.udp.sockets.at_mut(index).map(|u| &mut u.tx));
+        self.stats.udp_out += usize::from(taken.left);
+        self.after_turn(id, node, taken)
+    }
+
+    #[cfg(feature = "raw")]
+    pub(super) fn raw_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
+        let taken = self.queue_turn(id, |s| s.raw.sockets.at_mut(index).map(|r| &mut r.tx));
+        self.after_turn(id, node, taken)
+    }
+
+    #[cfg(feature = "icmp")]
+    pub(super) fn echo_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
+        let taken = self.queue_turn(id, |s| s.echo.sockets.at_mut(index).map(|e| &mut e.tx));
+        self.stats.icmp_out += usize::from(taken.left);
+        self.after_turn(id, node, taken)
+    }
+
+    fn queue_turn(&mut self, id: IfaceId, queue: impl Fn(&mut Self) -> Option<&mut Queue<'a>>) -> Taken<'a> {
+        let nothing = Taken { turn: Turn::Done, more: false, was_full: false, left: false };
+        let Some(q) = queue(self) else { return nothing };
+        let was_full = q.is_full();
+        let Some(mut item) = q.pop() else { return nothing };
+        let by = IfaceId(item.iface);
+        let turn = match self.output(id, item.frame, Some(by), Demand::Socket) {
+            Output::Send(frame) => Turn::Send(frame),
+            Output::Done => Turn::Done,
+            Output::NoFrame(frame) => {
+                item.frame = frame;
+                if let Some(q) = queue(self) {
+                    q.unpop(item);
+                }
+                return Taken { turn: Turn::Stall, more: true, was_full: false, left: false };
+            }
+        };
+        let more = queue(self).is_some_and(|q| !q.is_empty());
+        Taken { turn, more, was_full, left: true }
+    }
+
+    fn after_turn(&mut self, id: IfaceId, node: NodeId, taken: Taken<'a>) -> Turn<'a> {
+        if taken.more {
+            self.sched.wake(node, id.index());
+        }
+        if taken.was_full {
+            self.sched.post(node, Readiness::WRITE);
+        }
+        taken.turn
+    }
+}

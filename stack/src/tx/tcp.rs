@@ -1,0 +1,250 @@
+//! A connection's turn: route and neighbour, then plan, frame, segment, commit.
+//!
+//! Planning changes nothing; the connection moves on only once the frame exists (decide, reserve, emit, commit).
+
+use super::{Hop, Resolved, Turn, push_ethernet};
+use crate::device::Mac;
+use crate::frame::Frame;
+use crate::ip::v4::{self, Fields};
+use crate::link::neighbor::Demand;
+use crate::ready::NodeId;
+use crate::rx::protocol;
+use crate::sockets::demux::Tuple;
+use crate::stack::{IfaceId, Stack};
+use crate::tcp::isn;
+use crate::tcp::output::Plan;
+use crate::time::Duration;
+use crate::wire::checksum::{self, Sum};
+use crate::wire::ipv4;
+use crate::wire::segment::{self, Header};
+use core::net::IpAddr;
+
+/// How long a connection without a route waits before it looks again.
+const NO_ROUTE_RETRY: Duration = Duration::from_secs(1);
+
+/// How a segment leaves.
+enum Way {
+    /// To ourselves.
+    Own,
+    /// By the polled interface, to this link-layer address.
+    Link(Option<Mac>),
+}
+
+/// Why a segment does not leave now.
+enum NoWay {
+    NoRoute,
+    /// The route is by another interface.
+    Elsewhere(IfaceId),
+    Waiting(u32),
+    Full,
+}
+
+impl<'a> Stack<'a> {
+    /// One segment of a connection, if it owes one.
+    pub(super) fn tcp_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
+        let now = self.now;
+        let Some(remote) = self.prepare(index) else { return Turn::Done };
+        let way = match self.way(id, remote, Demand::Socket) {
+            Ok(way) => way,
+            Err(why) => return self.tcp_waits(node, why),
+        };
+        // No device segments yet, so that each segment is a frame.
+        let Some(plan) = self.tcp.conns.at(index).and_then(|e| e.conn.plan(now, 1)) else {
+            return Turn::Done;
+        };
+        let Some(frame) = self.build_segment(id, index, &plan) else {
+            self.sched.wake(node, id.index());
+            return Turn::Stall;
+        };
+        self.commit(id, node, index, &plan);
+        match way {
+            Way::Own => {
+                self.loop_back(frame);
+                Turn::Done
+            }
+            Way::Link(mac) => self.finish(id, frame, mac),
+        }
+    }
+
+    /// What a turn begins with. The initial sequence number is chosen when the first segment is about to leave, on the
+    /// clock of that moment.
+    fn prepare(&mut self, index: u32) -> Option<IpAddr> {
+        let now = self.now;
+        let entry = self.tcp.conns.at_mut(index)?;
+        let tuple = entry.conn.tuple();
+        if entry.conn.needs_iss() {
+            let key = &self.tcp.isn_key;
+            entry.conn.start(isn::isn(key, &tuple, now), isn::timestamp_offset(key, &tuple), now);
+        }
+        entry.conn.prepare(now);
+        let owes = entry.conn.owes(now);
+        let (node, deadline) = (entry.node, entry.conn.deadline());
+        match deadline {
+            Some(at) => self.sched.set_deadline(node, at),
+            None => self.sched.cancel_deadline(node),
+        }
+        owes.then_some(tuple.remote_addr)
+    }
+
+    fn way(&mut self, id: IfaceId, remote: IpAddr, demand: Demand) -> Result<Way, NoWay> {
+        if self.is_own(remote) {
+            return Ok(Way::Own);
+        }
+        let hop = self.hop(remote, None).ok_or(NoWay::NoRoute)?;
+        if hop.iface != id {
+            return Err(NoWay::Elsewhere(hop.iface));
+        }
+        self.link_way(hop, demand)
+    }
+
+    fn link_way(&mut self, hop: Hop, demand: Demand) -> Result<Way, NoWay> {
+        match self.resolve(hop, demand) {
+            Resolved::Ready(mac) => Ok(Way::Link(mac)),
+            Resolved::Waiting(index) => Err(NoWay::Waiting(index)),
+            Resolved::Full => Err(NoWay::Full),
+        }
+    }
+
+    /// A segment cannot leave now: the node waits where it will be woken.
+    fn tcp_waits(&mut self, node: NodeId, why: NoWay) -> Turn<'a> {
+        match why {
+            NoWay::Elsewhere(iface) => self.sched.wake(node, iface.index()),
+            NoWay::Waiting(index) => self.park_node(index, node),
+            NoWay::NoRoute | NoWay::Full => self.sched.set_deadline(node, self.now + NO_ROUTE_RETRY),
+        }
+        Turn::Done
+    }
+
+    fn build_segment(&mut self, id: IfaceId, index: u32, plan: &Plan) -> Option<Frame<'a>> {
+        let iface = self.iface(id)?;
+        let entry = self.tcp.conns.at(index)?;
+        let conn = &entry.conn;
+        let header = conn.header(plan, self.now);
+        let tuple = conn.tuple();
+        let mut frame = iface.pool.take(iface.headroom() + ipv4::HEADER + header.len())?;
+        // A segment without text may stand behind a FIN, where the send buffer has nothing.
+        let sum = match plan.len {
+            0 => Sum::default(),
+            len => conn.copy_text(plan, frame.append(len as usize)?),
+        };
+        push_segment(&mut frame, &tuple, &header, sum)?;
+        push_ipv4(&mut frame, &tuple, conn.ttl(), conn.tos())?;
+        Some(frame)
+    }
+
+    fn commit(&mut self, id: IfaceId, node: NodeId, index: u32, plan: &Plan) {
+        let now = self.now;
+        self.stats.tcp_segments_out = self.stats.tcp_segments_out.wrapping_add(1);
+        self.stats.tcp_retransmits += usize::from(plan.why.is_retransmission());
+        self.stats.tcp_challenge_acks += usize::from(plan.why.is_challenge());
+        let Some(entry) = self.tcp.conns.at_mut(index) else { return };
+        let verdict = entry.conn.commit(now, plan);
+        if entry.conn.owes(now) {
+            self.sched.wake(node, id.index());
+        }
+        self.settle(index, verdict);
+    }
+
+    /// A listener's turn: one SYN|ACK.
+    pub(super) fn listener_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
+        let now = self.now;
+        let Some(entry) = self.tcp.listeners.at(index) else { return Turn::Done };
+        let Some(plan) = entry.listener.plan(now) else {
+            self.schedule_listener(index);
+            return Turn::Done;
+        };
+        let (tuple, mut header) = (plan.tuple, plan.header.clone());
+        // RFC 9293 §3.7.1 (MUST-67): no more than the interface lets in.
+        let mss = self.mss(id, tuple.remote_addr);
+        header.options.mss = Some(header.options.mss.map_or(mss, |own| own.min(mss)));
+        let (ttl, tos) = (entry.options.tcp.ttl, entry.options.tcp.dscp << 2);
+        let way = match self.way(id, tuple.remote_addr, Demand::Reply) {
+            Ok(way) => way,
+            Err(NoWay::Elsewhere(iface)) => {
+                self.sched.wake(node, iface.index());
+                return Turn::Done;
+            }
+            // The SYN|ACK counts as sent, and is sent again in its time, so that no other entry waits for it.
+            Err(NoWay::Waiting(_) | NoWay::Full | NoWay::NoRoute) => {
+                self.commit_syn_ack(id, node, index, &plan);
+                return self.park_syn_ack(id, &tuple, &header, ttl, tos);
+            }
+        };
+        let Some(frame) = self.control_frame(id, &tuple, &header, ttl, tos) else {
+            self.sched.wake(node, id.index());
+            return Turn::Stall;
+        };
+        self.commit_syn_ack(id, node, index, &plan);
+        match way {
+            Way::Own => {
+                self.loop_back(frame);
+                Turn::Done
+            }
+            Way::Link(mac) => self.finish(id, frame, mac),
+        }
+    }
+
+    fn commit_syn_ack(&mut self, id: IfaceId, node: NodeId, index: u32, plan: &crate::tcp::listen::SynAck) {
+        self.stats.tcp_segments_out = self.stats.tcp_segments_out.wrapping_add(1);
+        let Some(entry) = self.tcp.listeners.at_mut(index) else { return };
+        entry.listener.commit(self.now, plan);
+        if entry.listener.plan(self.now).is_some() {
+            self.sched.wake(node, id.index());
+        }
+        self.schedule_listener(index);
+    }
+
+    /// A SYN|ACK to a neighbour not known yet takes the way of any packet: parked with the others for that neighbour.
+    fn park_syn_ack(&mut self, id: IfaceId, tuple: &Tuple, header: &Header, ttl: u8, tos: u8) -> Turn<'a> {
+        match self.control_frame(id, tuple, header, ttl, tos) {
+            Some(frame) => self.turn_of(id, frame),
+            None => Turn::Done,
+        }
+    }
+
+    /// A segment without text, as an IP packet.
+    pub(crate) fn control_frame(
+        &mut self,
+        id: IfaceId,
+        tuple: &Tuple,
+        header: &Header,
+        ttl: u8,
+        tos: u8,
+    ) -> Option<Frame<'a>> {
+        let iface = self.iface(id)?;
+        let mut frame = iface.pool.take(iface.headroom() + ipv4::HEADER + header.len())?;
+        push_segment(&mut frame, tuple, header, Sum::default())?;
+        push_ipv4(&mut frame, tuple, ttl, tos)?;
+        Some(frame)
+    }
+
+    /// The link header in front of a segment, which never exceeds the MTU.
+    fn finish(&mut self, id: IfaceId, mut frame: Frame<'a>, mac: Option<Mac>) -> Turn<'a> {
+        if let (Some(dst), Some(iface)) = (mac, self.iface(id)) {
+            let src = iface.mac;
+            push_ethernet(&mut frame, dst, src);
+        }
+        Turn::Send(frame)
+    }
+}
+
+/// The TCP header in front of the text, whose sum is known.
+fn push_segment(frame: &mut Frame<'_>, tuple: &Tuple, header: &Header, text: Sum) -> Option<()> {
+    let len = header.len();
+    let total = (frame.len() + len) as u32;
+    let buf = frame.push_front(len)?;
+    header.emit(buf);
+    let pseudo = checksum::pseudo_header(tuple.local_addr, tuple.remote_addr, protocol::TCP, total);
+    let sum = pseudo.add(checksum::sum(buf)).add(text);
+    segment::set_checksum(buf, sum.finish());
+    Some(())
+}
+
+fn push_ipv4(frame: &mut Frame<'_>, tuple: &Tuple, ttl: u8, tos: u8) -> Option<()> {
+    let (IpAddr::V4(src), IpAddr::V4(dst)) = (tuple.local_addr, tuple.remote_addr) else { return None };
+    let payload_len = frame.len();
+    let buf = frame.push_front(ipv4::HEADER)?;
+    // RFC 9293 §3.7.2 wants path MTU discovery, hence DF; RFC 6864 §4.1 then leaves the identification free: 0.
+    v4::emit(buf, &Fields { src, dst, protocol: protocol::TCP, ttl, tos, ident: 0, dont_frag: true }, payload_len);
+    Some(())
+}

@@ -1,0 +1,207 @@
+//! A stack under test, alone with a hand-made peer: frames go in, frames come out, time passes as told.
+//!
+//! The host is H, 192.0.2.1/24; its peer P, 192.0.2.2; a router R, 192.0.2.254.
+
+use crate::nic::Nic;
+use crate::packet::{self, ACK, Ip, PSH, SYN, Seen, Tcp};
+use ringtap::config::Config;
+use ringtap::device::{Mac, Medium};
+use ringtap::frame::BoxedPool;
+use ringtap::ip::addr::Cidr;
+use ringtap::rng::Secret;
+use ringtap::stack::{IfaceId, Limits, Stack, Storage};
+use ringtap::stats::DropReason;
+use ringtap::time::{Duration, Instant};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// The host under test.
+pub const H: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+/// Its MAC.
+pub const H_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+/// A peer on the link.
+pub const P: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+/// Its MAC.
+pub const P_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+/// A router on the link.
+pub const R: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
+/// Its MAC.
+pub const R_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0xfe];
+/// The broadcast MAC.
+pub const ALL: [u8; 6] = [0xff; 6];
+
+/// A stack with one interface, and what it sends.
+pub struct Bench {
+    /// The stack.
+    pub stack: Stack<'static>,
+    /// Its card.
+    pub nic: Nic,
+    /// Its interface.
+    pub iface: IfaceId,
+    /// Virtual time.
+    pub now: Instant,
+    pool: &'static BoxedPool,
+    large: &'static BoxedPool,
+}
+
+impl Default for Bench {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Bench {
+    /// H with 64 frames.
+    pub fn new() -> Self {
+        Self::with(64, |_| {})
+    }
+
+    /// H with `frames` frames and its configuration changed.
+    ///
+    /// # Panics
+    /// Never: the set-up is fixed.
+    pub fn with(frames: usize, change: impl FnOnce(&mut Config<'static>)) -> Self {
+        let pool: &'static BoxedPool = Box::leak(Box::new(BoxedPool::new(1600, frames)));
+        let large: &'static BoxedPool = Box::leak(Box::new(BoxedPool::new(66_000, 6)));
+        let mut config = Config::new(Secret::new(*b"bench test key 1"));
+        config.large_pool = Some(large.pool());
+        change(&mut config);
+        let mut stack = Stack::new(config, Storage::growing(Limits::default()));
+        let nic = Nic::new(pool.pool(), Medium::Ethernet, 1500);
+        let iface = stack.add_interface(&nic, Mac(H_MAC)).expect("room");
+        stack.add_address(iface, Cidr::new(IpAddr::V4(H), 24).expect("a prefix")).expect("a host address");
+        stack.add_gateway(iface, IpAddr::V4(R)).expect("a gateway");
+        let mut bench = Self { stack, nic, iface, now: Instant::from_secs(1000), pool, large };
+        // The announcement of the address is of no interest to tests.
+        bench.poll();
+        bench
+    }
+
+    /// Tells the stack who P and R are.
+    #[must_use]
+    pub fn with_neighbors(mut self) -> Self {
+        for (ip, mac) in [(P, P_MAC), (R, R_MAC)] {
+            self.give(packet::ethernet(H_MAC, mac, 0x0806, &packet::arp(1, mac, ip, [0; 6], H)));
+        }
+        self
+    }
+
+    /// Polls until nothing is left to do now; what was sent.
+    ///
+    /// # Panics
+    /// When it never ends.
+    pub fn poll(&mut self) -> Vec<Seen> {
+        self.poll_raw().iter().map(|f| packet::read(f)).collect()
+    }
+
+    /// As [`poll`](Self::poll), the frames as they are.
+    ///
+    /// # Panics
+    /// When it never ends.
+    pub fn poll_raw(&mut self) -> Vec<Vec<u8>> {
+        for _ in 0..10_000 {
+            let polled = self.stack.poll(self.now, self.iface, &mut self.nic, 64);
+            if !polled.more && polled.next.is_none_or(|t| t > self.now) {
+                return self.nic.tx.drain(..).collect();
+            }
+        }
+        panic!("the stack does not come to rest");
+    }
+
+    /// A frame arrives; what is sent in answer.
+    pub fn give(&mut self, frame: Vec<u8>) -> Vec<Seen> {
+        self.nic.rx.push_back(frame);
+        self.poll()
+    }
+
+    /// An IPv4 packet of P's arrives.
+    pub fn give_ip(&mut self, ip: &Ip, payload: &[u8]) -> Vec<Seen> {
+        self.give(packet::ethernet(H_MAC, P_MAC, 0x0800, &ip.build(payload)))
+    }
+
+    /// A TCP segment of P's arrives.
+    pub fn give_tcp(&mut self, segment: &Tcp) -> Vec<Seen> {
+        self.give_ip(&Ip::new(P, H, 6), &segment.build(P, H))
+    }
+
+    /// A UDP datagram of P's arrives.
+    pub fn give_udp(&mut self, from: u16, to: u16, payload: &[u8]) -> Vec<Seen> {
+        self.give_ip(&Ip::new(P, H, 17), &packet::udp((P, from), (H, to), payload))
+    }
+
+    /// Time passes, the stack being polled at its deadlines only; what was sent, and when.
+    ///
+    /// # Panics
+    /// When the stack asks for more than 100,000 polls.
+    pub fn pass(&mut self, time: Duration) -> Vec<(Instant, Seen)> {
+        let end = self.now + time;
+        let mut out = Vec::new();
+        for _ in 0..100_000 {
+            let sent = self.poll();
+            out.extend(sent.into_iter().map(|s| (self.now, s)));
+            match self.stack.next_deadline() {
+                Some(at) if at <= end => self.now = self.now.max(at),
+                _ => {
+                    self.now = end;
+                    return out;
+                }
+            }
+        }
+        panic!("the stack spins");
+    }
+
+    /// Packets dropped for `reason` so far.
+    pub fn dropped(&self, reason: DropReason) -> usize {
+        self.stack.stats().dropped(reason)
+    }
+
+    /// Frames that somebody owns.
+    pub fn frames_in_use(&self) -> usize {
+        let used = |pool: &BoxedPool| pool.pool().count() - pool.pool().free();
+        used(self.pool) + used(self.large)
+    }
+
+    /// The pool of the interface.
+    pub fn pool(&self) -> ringtap::frame::Pool<'static> {
+        self.pool.pool()
+    }
+
+    /// What every case ends with: no frame in use, a ping answered, and a TCP handshake as well if `port` listens.
+    ///
+    /// # Panics
+    /// When not.
+    pub fn is_well(&mut self) {
+        assert_eq!(self.frames_in_use(), 0, "frames are back");
+        let ping = packet::icmp(8, 0, [0, 7, 0, 9], b"are you well?");
+        let seen = self.give_ip(&Ip::new(P, H, 1), &ping);
+        let reply = Seen::Icmp(H, P, 0, 0, [0, 7, 0, 9], b"are you well?".to_vec());
+        assert_eq!(seen, [reply], "a ping is answered");
+    }
+
+    /// P opens a connection to `port`, which listens; gives H's ISS after the handshake. P's next number is 1001.
+    ///
+    /// # Panics
+    /// When the handshake fails.
+    pub fn open(&mut self, from: u16, port: u16) -> u32 {
+        let syn = Tcp { src: from, dst: port, seq: 1000, flags: SYN, window: 65_535, ..Tcp::default() };
+        let seen = self.give_tcp(&Tcp { options: vec![2, 4, 5, 0xb4], ..syn.clone() });
+        let [Seen::Tcp(_, _, answer)] = &seen[..] else { panic!("a SYN|ACK is expected: {seen:?}") };
+        assert!(answer.has(SYN | ACK) && answer.ack == 1001, "{answer:?}");
+        let ack = Tcp { seq: 1001, ack: answer.seq + 1, flags: ACK, ..syn };
+        self.give_tcp(&ack);
+        answer.seq
+    }
+
+    /// A segment of P's with text.
+    pub fn text(&self, from: u16, port: u16, seq: u32, ack: u32, text: &[u8]) -> Tcp {
+        Tcp {
+            src: from,
+            dst: port,
+            seq,
+            ack,
+            flags: ACK | PSH,
+            window: 65_535,
+            payload: text.to_vec(),
+            ..Tcp::default()
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! A simulated network card.
+
+use ringtap::device::{Capabilities, Device, Medium, RxMeta, TxMeta};
+use ringtap::frame::{Frame, Pool};
+use std::collections::VecDeque;
+
+/// A card whose wire is the simulator.
+pub struct Nic {
+    pool: Pool<'static>,
+    caps: Capabilities,
+    /// Frames that have arrived.
+    pub rx: VecDeque<Vec<u8>>,
+    /// Frames that leave.
+    pub tx: VecDeque<Vec<u8>>,
+    /// Frames the card takes until `tx` is drained; models a full transmit ring.
+    pub tx_room: usize,
+    /// Frames lost because the pool was empty.
+    pub starved: usize,
+}
+
+impl Nic {
+    /// A card over `pool` with this MTU.
+    pub fn new(pool: Pool<'static>, medium: Medium, ip_mtu: usize) -> Self {
+        Self {
+            pool,
+            caps: Capabilities::plain(medium, ip_mtu),
+            rx: VecDeque::new(),
+            tx: VecDeque::new(),
+            tx_room: usize::MAX,
+            starved: 0,
+        }
+    }
+}
+
+impl Device<'static> for Nic {
+    fn capabilities(&self) -> Capabilities {
+        self.caps
+    }
+
+    fn pool(&self) -> Pool<'static> {
+        self.pool
+    }
+
+    fn receive(&mut self) -> Option<(Frame<'static>, RxMeta)> {
+        loop {
+            let bytes = self.rx.pop_front()?;
+            let frame = self.pool.take(0).and_then(|mut f| f.extend(&bytes).map(|()| f));
+            match frame {
+                Some(frame) => return Some((frame, RxMeta::default())),
+                None => self.starved += 1,
+            }
+        }
+    }
+
+    fn transmit(&mut self, frame: Frame<'static>, _meta: TxMeta) -> Result<(), Frame<'static>> {
+        if self.tx.len() >= self.tx_room {
+            return Err(frame);
+        }
+        self.tx.push_back(frame.to_vec());
+        Ok(())
+    }
+}

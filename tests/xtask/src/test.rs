@@ -1,0 +1,235 @@
+//! `cargo xtask test`: everything that must hold, in one command.
+//!
+//! What is slow is sampled, and the run says what it left out; `--full` leaves out nothing.
+
+use crate::cargo::{Workspace, cargo, nightly, root, workspace};
+use crate::report::{Outcome, Report, capture};
+use crate::tools::{TARGETS, rustup};
+use crate::{firmware, layers, tools};
+
+/// Feature sets of `ringtap` for clippy: name and cargo's arguments.
+const STACK_LINT: [(&str, &[&str]); 5] = [
+    ("default", &[]),
+    ("no features", &["--no-default-features"]),
+    ("alloc", &["--features", "alloc"]),
+    ("std+log", &["--features", "std,log"]),
+    ("std+defmt+log", &["--features", "std,defmt,log"]),
+];
+
+/// Feature sets of `ringtap` for bare metal.
+const STACK_BARE: [(&str, &[&str]); 4] = [
+    ("no features", &["--no-default-features"]),
+    ("small", &["--no-default-features", "--features", "ipv4,tcp,udp,reassembly"]),
+    ("all protocols", &[]),
+    ("all protocols+defmt", &["--features", "defmt"]),
+];
+
+/// Feature sets that `ringtap`'s unit tests run with. Not with defmt, which needs a logger from the linker.
+const STACK_TEST: [(&str, &[&str]); 7] = [
+    ("alloc", &["--features", "alloc"]),
+    ("std+log", &["--features", "std,log"]),
+    ("default", &[]),
+    ("no features", &["--no-default-features"]),
+    ("no protocols+alloc", &["--no-default-features", "--features", "alloc"]),
+    ("small+alloc", &["--no-default-features", "--features", "ipv4,tcp,udp,reassembly,alloc"]),
+    ("icmp+raw+alloc", &["--no-default-features", "--features", "icmp,raw,alloc"]),
+];
+
+/// What one run knows.
+struct Run {
+    full: bool,
+    workspace: Workspace,
+}
+
+type Section = (&'static str, fn(&Run, &mut Report));
+
+const SECTIONS: [Section; 10] = [
+    ("tools", |_, report| tools::section(report)),
+    ("source", |_, report| layers::section(report)),
+    ("format", format),
+    ("clippy", clippy),
+    ("docs", docs),
+    ("deny", deny),
+    ("bare-metal", bare_metal),
+    ("tests", tests),
+    ("firmware", |_, report| firmware::section(report)),
+    ("miri", miri),
+];
+
+/// Runs the command with its arguments; whether everything passed.
+pub fn main(args: &[&str]) -> Result<bool, String> {
+    let (mut full, mut only, mut args_left) = (false, Vec::new(), args.iter());
+    while let Some(arg) = args_left.next() {
+        match *arg {
+            "--full" => full = true,
+            "--only" => only.push(*args_left.next().ok_or("--only needs a word")?),
+            "--list" => {
+                SECTIONS.iter().for_each(|(name, _)| println!("{name}"));
+                return Ok(true);
+            }
+            _ => return Err(crate::usage(&[&["test"], args].concat())),
+        }
+    }
+    let chosen: Vec<_> =
+        SECTIONS.iter().filter(|(name, _)| only.is_empty() || only.iter().any(|o| name.contains(o))).collect();
+    if chosen.is_empty() {
+        return Err(format!("no section is called `{}`; `cargo xtask test --list` names them", only.join("`, `")));
+    }
+    let run = Run { full, workspace: workspace(&root())? };
+    let mut report = Report::new();
+    for (_, section) in &chosen {
+        section(&run, &mut report);
+    }
+    if chosen.len() < SECTIONS.len() {
+        let names: Vec<&str> = chosen.iter().map(|(name, _)| *name).collect();
+        println!("only these sections ran: {}", names.join(" "));
+    }
+    Ok(report.finish())
+}
+
+fn format(run: &Run, report: &mut Report) {
+    report.section("format");
+    for package in &run.workspace.packages {
+        report.command(package, &mut cargo(["fmt", "--check", "-p", package]));
+    }
+    report.command("firmware-examples", &mut firmware::cargo(&["fmt", "--check"]));
+}
+
+/// Lints each package by itself: building the whole workspace at once would unify features.
+fn clippy(run: &Run, report: &mut Report) {
+    report.section("clippy");
+    let mut lint = |name: &str, package: &str, features: &[&str]| {
+        let args =
+            [&["clippy", "-p", package, "--all-targets", "--no-deps"], features, &["--", "-D", "warnings"]].concat();
+        report.command(&format!("{package}: {name}"), &mut cargo(args));
+    };
+    for (name, features) in STACK_LINT {
+        lint(name, "ringtap", features);
+    }
+    for package in run.workspace.packages.iter().filter(|p| *p != "ringtap") {
+        lint("default", package, &[]);
+    }
+    for (program, triple) in firmware::programs_and_targets() {
+        let args = ["clippy", "--release", "--bin", program, "--target", triple, "--", "-D", "warnings"];
+        report.command(&format!("firmware {program}"), &mut firmware::cargo(&args));
+    }
+}
+
+fn docs(run: &Run, report: &mut Report) {
+    report.section("docs");
+    for package in &run.workspace.packages {
+        let features: &[&str] = if package == "ringtap" { &["--features", "std,log"] } else { &[] };
+        let args = [&["doc", "--no-deps", "-p", package], features].concat();
+        report.command(package, cargo(args).env("RUSTDOCFLAGS", "-Dwarnings"));
+    }
+}
+
+fn deny(_: &Run, report: &mut Report) {
+    report.section("dependencies (cargo deny)");
+    report.sampled("bans, licenses, sources; `advisories` needs its database from the network");
+    for manifest in ["Cargo.toml", "firmware-examples/Cargo.toml"] {
+        let args = ["deny", "--manifest-path", manifest, "--config", "deny.toml", "check"];
+        report.command(manifest, cargo(args).args(["--hide-inclusion-graph", "bans", "licenses", "sources"]));
+    }
+}
+
+fn bare_metal(run: &Run, report: &mut Report) {
+    report.section("builds without std");
+    // The two ends: no compare-and-swap, and another architecture.
+    let thorough = ["thumbv6m-none-eabi", "riscv32imac-unknown-none-elf"];
+    if !run.full {
+        report.sampled("every feature set on thumbv6m and riscv32imac, all protocols and `small` on the other targets");
+    }
+    for target in TARGETS {
+        for (name, features) in STACK_BARE {
+            if run.full || thorough.contains(&target) || matches!(name, "small" | "all protocols") {
+                build(report, "ringtap", target, name, features);
+            }
+        }
+        build(report, "ringtap-drivers", target, "default", &[]);
+    }
+}
+
+fn build(report: &mut Report, package: &str, target: &str, name: &str, features: &[&str]) {
+    // `cargo rustc` rather than `cargo build`: a warning that only one target or feature set has is an error as well.
+    let args = [&["rustc", "-p", package, "--lib", "--target", target], features, &["--", "-D", "warnings"]].concat();
+    report.command(&format!("{package} for {target}: {name}"), &mut cargo(args));
+}
+
+fn tests(run: &Run, report: &mut Report) {
+    report.section("tests");
+    let sets = if run.full { STACK_TEST.as_slice() } else { &STACK_TEST[..3] };
+    if !run.full {
+        let names: Vec<&str> = sets.iter().map(|(name, _)| *name).collect();
+        report.sampled(&format!("feature sets of ringtap: {}", names.join(", ")));
+    }
+    for (name, features) in sets {
+        report.step(&format!("ringtap: {name}"), || test("ringtap", features));
+    }
+    for package in run.workspace.packages.iter().filter(|p| *p != "ringtap") {
+        report.step(package, || test(package, &[]));
+    }
+}
+
+/// Unit, integration and documentation tests of one package; the note says how many there were.
+fn test(package: &str, features: &[&str]) -> Outcome {
+    let text = capture(&mut cargo([&["test", "-p", package], features].concat()))?;
+    Ok(format!("{} tests", passed(&text)))
+}
+
+/// How many tests `cargo test` says have passed.
+fn passed(text: &str) -> usize {
+    let results = text.lines().filter_map(|line| line.strip_prefix("test result: ok. "));
+    results.filter_map(|rest| rest.split(' ').next()?.parse::<usize>().ok()).sum()
+}
+
+fn miri(run: &Run, report: &mut Report) {
+    report.section("miri");
+    let mut targets = vec![("ringtap", "frame::", None), ("ringtap-drivers", "", None)];
+    if run.full {
+        targets.push(("ringtap", "frame::", Some("s390x-unknown-linux-gnu")));
+    } else {
+        report.sampled("the host's architecture; --full adds big-endian s390x, and seeds for the driver's threads");
+    }
+    report.step("nightly toolchain with miri", || {
+        if capture(&mut nightly(["miri", "--version"])).is_err() {
+            rustup(&["toolchain", "install", "--profile", "minimal"], &["nightly"])?;
+        }
+        rustup(&["+nightly", "component", "add"], &["miri", "rust-src"])?;
+        Ok(String::new())
+    });
+    for (package, filter, target) in targets {
+        let features: &[&str] = if package == "ringtap" { &["--features", "alloc"] } else { &[] };
+        let target_args: Vec<&str> = target.into_iter().flat_map(|t| ["--target", t]).collect();
+        let args = [&["miri", "test", "-p", package, "--lib"], features, &target_args, &["--", filter]].concat();
+        // Isolation is off because proptest asks for the current directory.
+        let seeds = if run.full { " -Zmiri-many-seeds=0..8" } else { "" };
+        let flags = format!("-Zmiri-disable-isolation{seeds}");
+        report.step(&format!("{package} on {}", target.unwrap_or("the host")), || {
+            let text = capture(nightly(args).env("MIRIFLAGS", flags))?;
+            match passed(&text) {
+                0 => Err("no test matched".into()),
+                count => Ok(format!("{count} tests")),
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passed_tests_are_added_up() {
+        let text = "test result: ok. 12 passed; 0 failed\nx\ntest result: ok. 3 passed; 0 failed";
+        assert_eq!(passed(text), 15);
+        assert_eq!(passed("test result: FAILED. 3 passed; 1 failed"), 0);
+    }
+
+    #[test]
+    fn wrong_arguments_are_refused() {
+        assert!(main(&["--fulll"]).is_err());
+        assert!(main(&["--only"]).is_err());
+        assert!(main(&["--only", "nothing-like-this"]).is_err());
+    }
+}
