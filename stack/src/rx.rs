@@ -228,9 +228,7 @@ impl<'a> Stack<'a> {
 /// The metadata of a frame whose first `by` octets are cut off.
 fn shifted(meta: RxMeta, by: usize) -> RxMeta {
     let checksum = match meta.checksum {
-        RxChecksum::Partial { start, offset } => {
-            RxChecksum::Partial { start: start.saturating_sub(by as u16), offset }
-        }
+        RxChecksum::Partial { start, offset } => RxChecksum::Partial { start: start.saturating_sub(by as u16), offset },
         other => other,
     };
     RxMeta { checksum, ..meta }

@@ -22,11 +22,11 @@ mod wake;
 
 pub use admin::InterfaceView;
 pub use iface::{IfaceId, IfaceSet, MAX_ADDRESSES};
+#[cfg(feature = "icmp")]
+pub use raw::Echoed;
 #[cfg(feature = "alloc")]
 pub use storage::Limits;
 pub use storage::{StaticStorage, Storage};
-#[cfg(feature = "icmp")]
-pub use raw::Echoed;
 #[cfg(feature = "tcp")]
 pub use tcp::TcpSocket;
 #[cfg(feature = "udp")]
@@ -46,12 +46,12 @@ use crate::ip::reassembly::Reassembly;
 use crate::ip::route::Routes;
 use crate::ip::v4::Identifications;
 use crate::link::neighbor::table::Neighbors;
+use crate::ready::{Key, Scheduler};
 use crate::rng::{Purpose, Rng};
 use crate::sockets::arena::Arena;
 use crate::sockets::queue::Place;
 #[cfg(feature = "raw")]
 use crate::sockets::raw::RawLayer;
-use crate::ready::{Key, Scheduler};
 #[cfg(feature = "udp")]
 use crate::sockets::udp::UdpLayer;
 use crate::stats::Stats;

@@ -17,7 +17,7 @@ use crate::link::ethernet::{self, EthernetHeader};
 use crate::link::neighbor::Demand;
 use crate::link::neighbor::table::Lookup;
 use crate::ready::Key;
-use crate::stack::{Cutting, IfaceId, Iface, Reply, Stack};
+use crate::stack::{Cutting, Iface, IfaceId, Reply, Stack};
 use crate::stats::DropReason;
 use crate::wire::ipv4;
 use core::net::{IpAddr, Ipv4Addr};

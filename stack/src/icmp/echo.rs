@@ -1,11 +1,11 @@
 //! ICMP echo sockets: the client side of ping.
 
 use crate::event::Wakers;
+use crate::ready::NodeId;
 use crate::rng::Secret;
 use crate::sockets::binding::{Bindings, Kind};
 use crate::sockets::demux::Demux;
 use crate::sockets::queue::Queue;
-use crate::ready::NodeId;
 use crate::sockets::table::{Handle, Slab};
 
 /// Names an echo socket.

@@ -18,9 +18,9 @@ pub(crate) mod table;
 mod tests;
 
 use crate::device::Mac;
+use crate::ready::WaitList;
 use crate::time::{Duration, Instant};
 use core::net::{IpAddr, Ipv4Addr};
-use crate::ready::WaitList;
 
 /// RetransTimer (RFC 4861 §10), which is also RFC 1122 §2.3.2.1's limit.
 pub(crate) const RETRANS: Duration = Duration::from_secs(1);

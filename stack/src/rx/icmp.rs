@@ -72,7 +72,8 @@ impl<'a> Stack<'a> {
 
     #[cfg(feature = "icmp")]
     fn echo_deliver(&mut self, ident: u16, item: Queued<'a>) -> Drop {
-        let index = self.echo.bindings.best(ident, |i| u8::from(self.echo.sockets.at(i).is_some_and(|e| e.ident == ident)));
+        let index =
+            self.echo.bindings.best(ident, |i| u8::from(self.echo.sockets.at(i).is_some_and(|e| e.ident == ident)));
         let Some(socket) = index.and_then(|i| self.echo.sockets.at_mut(i)) else {
             return Err(DropReason::IcmpNoSocket);
         };
@@ -95,7 +96,14 @@ impl<'a> Stack<'a> {
     }
 
     /// An error about a packet: it must have been ours.
-    fn icmp_error(&mut self, ip: &Ipv4Header, error: IcmpError, quote: &Quote, frame: Frame<'a>, iface: IfaceId) -> Drop {
+    fn icmp_error(
+        &mut self,
+        ip: &Ipv4Header,
+        error: IcmpError,
+        quote: &Quote,
+        frame: Frame<'a>,
+        iface: IfaceId,
+    ) -> Drop {
         if !self.is_own(quote.src) {
             return Err(DropReason::IcmpBadQuote);
         }

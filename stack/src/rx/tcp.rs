@@ -29,8 +29,7 @@ impl<'a> Stack<'a> {
         let bytes = packet.get(usize::from(ip.header_len)..).ok_or(DropReason::TcpMalformed)?;
         let segment = Segment::parse(bytes)?;
         if !arrival.is_verified() {
-            let pseudo =
-                checksum::pseudo_header(ip.src.into(), ip.dst.into(), protocol::TCP, bytes.len() as u32);
+            let pseudo = checksum::pseudo_header(ip.src.into(), ip.dst.into(), protocol::TCP, bytes.len() as u32);
             if !pseudo.add(checksum::sum(bytes)).is_valid() {
                 return Err(DropReason::TcpChecksum);
             }

@@ -3,9 +3,9 @@
 use super::binding::{Bindings, Kind};
 use super::demux::Demux;
 use super::queue::Queue;
-use crate::ready::NodeId;
 use super::table::{Handle, Slab};
 use crate::event::Wakers;
+use crate::ready::NodeId;
 use crate::rng::Secret;
 
 /// Names a raw socket.

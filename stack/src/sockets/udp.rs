@@ -4,17 +4,16 @@ use super::binding::{Bindings, Kind};
 use super::demux::Demux;
 use super::ports::Ports;
 use super::queue::{Queue, Queued};
-use crate::ready::NodeId;
 use super::table::{Handle, Slab};
 use crate::error::{RecvError, SendError};
 use crate::event::Wakers;
 use crate::ip::route::IfaceId;
+use crate::ready::NodeId;
 use crate::rng::Secret;
 use core::net::{IpAddr, SocketAddr};
 
 /// Settings of a UDP socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct UdpOptions {
     /// Hop limit (IPv4: TTL) of what is sent; `None`: the stack's.
     pub ttl: Option<u8>,
@@ -118,9 +117,10 @@ impl<'a> UdpLayer<'a> {
     pub fn next_member(&self, after: Option<u32>, dst: IpAddr, port: u16, from: SocketAddr, iface: u8) -> Option<u32> {
         let mut next: Option<u32> = None;
         self.bindings.any(port, |index| {
-            let fits = self.sockets.at(index).is_some_and(|s| {
-                s.port == port && s.local.is_none_or(|a| a == dst) && s.accepts(from, iface)
-            });
+            let fits = self
+                .sockets
+                .at(index)
+                .is_some_and(|s| s.port == port && s.local.is_none_or(|a| a == dst) && s.accepts(from, iface));
             if fits && after.is_none_or(|a| index > a) && next.is_none_or(|n| index < n) {
                 next = Some(index);
             }

@@ -6,9 +6,9 @@ use crate::event::{Readiness, Wakers};
 use crate::icmp::echo::{Echo, IcmpHandle};
 use crate::icmp::{IcmpError, Message};
 use crate::ip::v4::{Destination, Fields};
+use crate::ready::{Key, NodeId};
 use crate::sockets::queue::{Queue, Queued};
 use crate::sockets::raw::{ANY_PROTOCOL, Raw, RawHandle};
-use crate::ready::{Key, NodeId};
 use crate::wire::{icmp, ipv4};
 use core::net::IpAddr;
 use core::task::Waker;
@@ -204,15 +204,11 @@ impl<'a> Stack<'a> {
         let mut frame = self.datagram_frame(iface, 0, icmp::HEADER + payload.len())?;
         crate::icmp::echo_request(&mut frame, ident, seq, payload).ok_or(SendError::TooLong)?;
         let ttl = ttl.unwrap_or(self.config.ttl);
-        self.push_ipv4(&mut frame, iface, &Fields {
-            src,
-            dst: to,
-            protocol: icmp::PROTOCOL,
-            ttl,
-            tos: 0,
-            ident: 0,
-            dont_frag: false,
-        })?;
+        self.push_ipv4(
+            &mut frame,
+            iface,
+            &Fields { src, dst: to, protocol: icmp::PROTOCOL, ttl, tos: 0, ident: 0, dont_frag: false },
+        )?;
         let item = Queued { frame, payload: (ipv4::HEADER + icmp::HEADER) as u16, iface: iface.0 };
         let state = self.echo.sockets.get_mut(socket.0).ok_or(SendError::Stale)?;
         state.tx.push(item).map_err(|_| SendError::WouldBlock)?;

@@ -54,7 +54,6 @@ pub struct Storage<'a> {
 /// How far the tables of a growing stack may grow. Nothing is allocated before it is needed.
 #[cfg(feature = "alloc")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Limits {
     /// TCP connections.
     pub tcp: usize,

@@ -3,7 +3,7 @@
 //! Implements the calls of RFC 9293 §3.9.1 in the manner of sockets: none blocks; each says `WouldBlock` when it is not
 //! its time yet, and an event or waker tells when it is.
 
-use super::{IfaceId, Stack};
+use super::{Iface, IfaceId, Stack};
 use crate::error::{AcceptError, BindError, ConnectError, Full, Stale, TcpError};
 use crate::event::{Readiness, Wakers};
 use crate::ip::addr;
@@ -229,11 +229,13 @@ impl<'a> Stack<'a> {
 
     /// The connection's protocol is over but for TIME-WAIT; its unread text stays with it.
     pub(crate) fn to_time_wait(&mut self, index: u32) {
-        let expires = self.now + self.config.time_wait;
         self.unlink(index);
         let Some(entry) = self.tcp.conns.at(index) else { return };
         let hash = entry.hash;
-        let (place, evicted) = self.tcp.time_waits.insert(&entry.conn.time_wait(), hash, expires);
+        let (place, evicted) = {
+            let (now, span) = (self.now, self.config.time_wait);
+            self.tcp.time_waits.insert(&entry.conn.time_wait(), hash, now, span)
+        };
         if let Some((old_hash, old)) = evicted {
             self.stats.drop(crate::stats::DropReason::TimeWaitEvicted);
             self.tcp.demux.remove(old_hash, Target::TimeWait(old).pack());

@@ -6,9 +6,9 @@ use crate::event::{Readiness, Wakers};
 use crate::frame::Frame;
 use crate::ip::addr;
 use crate::ip::v4::{self, Fields};
+use crate::ready::Key;
 use crate::sockets::ports;
 use crate::sockets::queue::{Queue, Queued};
-use crate::ready::Key;
 use crate::sockets::udp::{Received, Udp, UdpHandle, UdpOptions};
 use crate::wire::{ipv4, udp};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,12 +22,7 @@ impl<'a> Stack<'a> {
     ///
     /// # Errors
     /// [`BindError`].
-    pub fn udp_bind(
-        &mut self,
-        addr: Option<IpAddr>,
-        port: u16,
-        options: &UdpOptions,
-    ) -> Result<UdpHandle, BindError> {
+    pub fn udp_bind(&mut self, addr: Option<IpAddr>, port: u16, options: &UdpOptions) -> Result<UdpHandle, BindError> {
         let addr = addr.filter(|a| !a.is_unspecified());
         if addr.is_some_and(|a| !self.is_own(a) && !is_group(a) && !self.is_any_broadcast(a)) {
             return Err(BindError::NotOurAddress);
@@ -131,9 +126,7 @@ impl<'a> Stack<'a> {
         local: Option<IpAddr>,
     ) -> Result<(IfaceId, IpAddr), SendError> {
         let way = match by {
-            Some(iface) => self
-                .hop(dst, by)
-                .and_then(|hop| Some((iface, self.iface(iface)?.source_for(hop.next)?))),
+            Some(iface) => self.hop(dst, by).and_then(|hop| Some((iface, self.iface(iface)?.source_for(hop.next)?))),
             None => self.source(dst),
         };
         let (iface, source) = way.ok_or(SendError::NoRoute)?;
@@ -256,15 +249,11 @@ impl<'a> UdpSocket<'_, 'a> {
         };
         let tos = socket.options.dscp << 2;
         let node = socket.node;
-        stack.push_ipv4(&mut frame, iface, &Fields {
-            src,
-            dst,
-            protocol: udp::PROTOCOL,
-            ttl,
-            tos,
-            ident: 0,
-            dont_frag: false,
-        })?;
+        stack.push_ipv4(
+            &mut frame,
+            iface,
+            &Fields { src, dst, protocol: udp::PROTOCOL, ttl, tos, ident: 0, dont_frag: false },
+        )?;
         let payload = (ipv4::HEADER + udp::HEADER) as u16;
         let socket = stack.udp.sockets.at_mut(self.index).ok_or(SendError::Stale)?;
         socket.tx.push(Queued { frame, payload, iface: iface.0 }).map_err(|_| SendError::WouldBlock)?;
@@ -311,7 +300,10 @@ impl<'a> UdpSocket<'_, 'a> {
     /// # Errors
     /// [`SendError::InvalidRemote`] or [`SendError::NoRoute`].
     pub fn connect(&mut self, remote: SocketAddr) -> Result<(), SendError> {
-        if remote.port() == 0 || remote.ip().is_unspecified() || addr::is_martian_source(remote.ip()) && !remote.ip().is_loopback() {
+        if remote.port() == 0
+            || remote.ip().is_unspecified()
+            || addr::is_martian_source(remote.ip()) && !remote.ip().is_loopback()
+        {
             return Err(SendError::InvalidRemote);
         }
         let source = self.stack.source(remote.ip()).ok_or(SendError::NoRoute)?.1;

@@ -4,9 +4,9 @@ use super::Stack;
 use crate::event::Readiness;
 #[cfg(feature = "icmp")]
 use crate::icmp::IcmpHandle;
+use crate::ready::Key;
 #[cfg(feature = "raw")]
 use crate::sockets::RawHandle;
-use crate::ready::Key;
 #[cfg(feature = "udp")]
 use crate::sockets::UdpHandle;
 #[cfg(feature = "tcp")]

@@ -1,19 +1,19 @@
 //! All of TCP's tables: connections, listeners, TIME-WAIT, and how a segment finds its place in them.
 
 use super::conn::{Buffers, Conn};
-use super::sent::Sent;
 use super::listen::Listener;
 use super::options::TcpOptions;
+use super::sent::Sent;
 use super::timewait::TimeWaitTable;
 use crate::event::Wakers;
 use crate::ip::route::IfaceId;
+use crate::ready::NodeId;
 use crate::ring::Ring;
 use crate::rng::{Key, Purpose, Secret};
 use crate::sockets::arena::Arena;
 use crate::sockets::binding::{Bindings, Kind};
 use crate::sockets::demux::{Demux, Target, Tuple};
 use crate::sockets::ports::Ports;
-use crate::ready::NodeId;
 use crate::sockets::table::{Handle, Slab};
 use core::net::IpAddr;
 
@@ -29,7 +29,6 @@ pub struct ListenerHandle(pub(crate) Handle);
 
 /// Settings of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct ListenOptions {
     /// Connections that may wait to be accepted, and handshakes that may be under way, at most. When the queue is full,
     /// the last ACK of a further handshake is passed over, so that the peer tries again; no connection is reset.
@@ -46,7 +45,6 @@ impl Default for ListenOptions {
 
 /// Settings of a connection to be opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct ConnectOptions {
     /// The local address; `None` or unspecified: the one that suits the route.
     pub local: Option<IpAddr>,

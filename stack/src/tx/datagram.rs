@@ -3,8 +3,8 @@
 use super::{Output, Turn};
 use crate::event::Readiness;
 use crate::link::neighbor::Demand;
-use crate::sockets::queue::Queue;
 use crate::ready::NodeId;
+use crate::sockets::queue::Queue;
 use crate::stack::{IfaceId, Stack};
 
 /// What a queue's turn did besides.

@@ -149,7 +149,10 @@ impl<'a> Stack<'a> {
             self.schedule_listener(index);
             return Turn::Done;
         };
-        let (tuple, header) = (plan.tuple, plan.header);
+        let (tuple, mut header) = (plan.tuple, plan.header.clone());
+        // RFC 9293 §3.7.1 (MUST-67): no more than the interface lets in.
+        let mss = self.mss(id, tuple.remote_addr);
+        header.options.mss = Some(header.options.mss.map_or(mss, |own| own.min(mss)));
         let (ttl, tos) = (entry.options.tcp.ttl, entry.options.tcp.dscp << 2);
         let way = match self.way(id, tuple.remote_addr, Demand::Reply) {
             Ok(way) => way,

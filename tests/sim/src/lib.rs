@@ -18,8 +18,8 @@ pub mod packet;
 pub mod rng;
 pub mod sim;
 
-pub use bench::Bench;
 pub use app::{App, Bulk, Pattern};
+pub use bench::Bench;
 pub use host::Host;
 pub use link::{Gilbert, Impairments};
 pub use nic::Nic;

@@ -4,8 +4,8 @@ use crate::app::App;
 use crate::host::Host;
 use crate::link::{Direction, Impairments};
 use crate::rng::SimRng;
-use ringtap_host::pcapng::Direction;
 use ringtap::time::{Duration, Instant};
+use ringtap_host::pcapng;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::hash::{DefaultHasher, Hasher};
@@ -223,11 +223,11 @@ impl Sim {
 
     fn write_pcap(&self, path: &std::path::Path) -> std::io::Result<()> {
         let file = std::io::BufWriter::new(std::fs::File::create(path)?);
-        let mut out = ringtap_host::pcapng::Writer::new(file, ringtap::device::Medium::Ethernet, "sim")?;
+        let mut out = pcapng::Writer::new(file, ringtap::device::Medium::Ethernet, "sim")?;
         // As host 0 saw it, and what the other hosts alone saw after that.
         for (at, host, inbound, frame) in &self.packets {
             if *host == 0 || self.hosts.len() > 2 {
-                let direction = if *inbound { Direction::Inbound } else { Direction::Outbound };
+                let direction = if *inbound { pcapng::Direction::Inbound } else { pcapng::Direction::Outbound };
                 out.packet(at.as_micros() * 1000, direction, frame)?;
             }
         }

@@ -99,7 +99,8 @@ fn format(run: &Run, report: &mut Report) {
 fn clippy(run: &Run, report: &mut Report) {
     report.section("clippy");
     let mut lint = |name: &str, package: &str, features: &[&str]| {
-        let args = [&["clippy", "-p", package, "--all-targets", "--no-deps"], features, &["--", "-D", "warnings"]].concat();
+        let args =
+            [&["clippy", "-p", package, "--all-targets", "--no-deps"], features, &["--", "-D", "warnings"]].concat();
         report.command(&format!("{package}: {name}"), &mut cargo(args));
     };
     for (name, features) in STACK_LINT {
