@@ -122,7 +122,7 @@ mod tests {
     extern crate std;
     use std::collections::VecDeque;
 
-    fn check(mut queue: Queue<'_>, memory: &BoxedPool, limit: usize, ops: &[u8]) -> Result<(), TestCaseError> {
+    fn check<'p>(mut queue: Queue<'p>, memory: &'p BoxedPool, limit: usize, ops: &[u8]) -> Result<(), TestCaseError> {
         let mut model = VecDeque::new();
         let mut held = None;
         let mut n = 0u16;
