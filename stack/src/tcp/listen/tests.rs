@@ -80,7 +80,10 @@ fn a_handshake_hands_over_what_both_sides_said() {
 
         let verdict = l.handle_segment(at(9), &tuple(1), &ack(ISN), Seq::new(0));
         let ListenVerdict::Complete(h) = verdict else { panic!("{verdict:?}") };
-        assert_eq!((h.iss, h.irs, h.peer_mss, h.peer_scale, h.our_scale), (ISN, Seq::new(100), Some(1400), Some(7), Some(1)));
+        assert_eq!(
+            (h.iss, h.irs, h.peer_mss, h.peer_scale, h.our_scale),
+            (ISN, Seq::new(100), Some(1400), Some(7), Some(1))
+        );
         assert_eq!(h.timestamps, Some(HandshakeTimestamps { recent: 4242, offset }));
         assert_eq!((h.snd_wnd, h.rcv_wnd, h.sent_at, h.retransmitted), (5000, 65_535, at(5), false));
         l.remove(&tuple(1));
@@ -133,7 +136,9 @@ fn the_same_syn_a_hundred_times_is_one_entry_with_one_iss() {
 
 #[test]
 fn answers_to_a_flood_of_the_same_segment_are_spaced() {
-    for seg in [syn(), segment(Flags::ACK, 70_000, ISN + 1), segment(Flags::SYN, 500, ISN), segment(Flags::RST, 102, ISN)] {
+    for seg in
+        [syn(), segment(Flags::ACK, 70_000, ISN + 1), segment(Flags::SYN, 500, ISN), segment(Flags::RST, 102, ISN)]
+    {
         with(4, |l| {
             l.handle_segment(at(0), &tuple(1), &syn(), ISN);
             send(l, at(0));
@@ -165,7 +170,8 @@ fn an_exact_reset_ends_the_handshake_and_others_do_not() {
 #[test]
 fn in_listen_resets_are_ignored_acks_reset_and_the_rest_dropped() {
     with(4, |l| {
-        let verdict = |l: &mut Listener<'_>, flags| l.handle_segment(at(0), &tuple(1), &segment(flags, 7, Seq::new(9)), ISN);
+        let verdict =
+            |l: &mut Listener<'_>, flags| l.handle_segment(at(0), &tuple(1), &segment(flags, 7, Seq::new(9)), ISN);
         assert!(matches!(verdict(l, Flags::RST | Flags::ACK), ListenVerdict::Drop(DropReason::TcpBadReset)));
         assert!(matches!(verdict(l, Flags::RST | Flags::SYN), ListenVerdict::Drop(DropReason::TcpBadReset)));
         for flags in [Flags::ACK, Flags::SYN | Flags::ACK, Flags::FIN | Flags::ACK] {
@@ -280,10 +286,7 @@ fn a_client_finishes_its_handshake_during_a_flood_of_syns() {
             }
         };
         flood(l, at(0), 1000);
-        assert!(matches!(
-            l.handle_segment(at(1), &tuple(1), &syn(), ISN),
-            ListenVerdict::Queued { .. }
-        ));
+        assert!(matches!(l.handle_segment(at(1), &tuple(1), &syn(), ISN), ListenVerdict::Queued { .. }));
         let plan = send(l, at(1)).pop().expect("the client is answered");
         assert_eq!(plan.tuple, tuple(1));
         // 100 ms later, a thousand SYNs further, nothing is left in the queue of the client's handshake.
@@ -415,7 +418,8 @@ proptest! {
                     l.on_deadline(now);
                 }
             }
-            if l.plan(now).is_none() {
+            prop_assert_eq!(l.owes(), l.plan(now).is_some());
+            if !l.owes() {
                 prop_assert!(l.deadline().is_none_or(|next| next > now), "what is due is owed");
             }
         }
