@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn our_mac_address_is_a_stations_and_not_the_kernels() {
-        let kernel = Mac([0xaa, 1, 2, 3, 4, 5]);
+        let kernel = Mac([0x02, 1, 2, 3, 4, 5]);
         assert!(beside(kernel).is_station() && beside(kernel) != kernel && beside(kernel) == beside(kernel));
     }
 }

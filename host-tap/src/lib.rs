@@ -4,12 +4,15 @@
 pub mod attach;
 pub mod clock;
 pub mod device;
+pub mod engine;
 pub mod entropy;
 pub mod epoll;
 pub mod failure;
 pub mod netns;
 pub mod pcapng;
 pub mod pool;
+pub mod runtime;
+pub mod serve;
 pub mod sys;
 pub mod tap;
 pub mod unix;

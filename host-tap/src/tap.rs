@@ -277,7 +277,7 @@ impl Tap {
         let mut scratch = [0; 64];
         for _ in 0..DRAIN {
             match self.file.read(&mut scratch) {
-                Ok(_) => self.counters.no_frame += 1,
+                Ok(_cut_off) => self.counters.no_frame += 1,
                 Err(e) => return self.on_read_error(e),
             }
         }
@@ -337,8 +337,9 @@ impl Device<'static> for Tap {
             self.counters.not_sent += 1;
             return Ok(());
         }
+        // The kernel takes a frame whole or not at all.
         match self.file.write(&frame) {
-            Ok(_) => (self.refused, self.down) = (false, false),
+            Ok(_all) => (self.refused, self.down) = (false, false),
             Err(e) => match Trouble::of(&e) {
                 Trouble::Later => {
                     self.refused = true;

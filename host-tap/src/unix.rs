@@ -569,7 +569,7 @@ mod tests {
         a.transmit(frame(lease.pool(), 60, 1), TxMeta::default()).expect("lost, not refused");
         assert_eq!((a.counters().not_sent, a.link()), (1, Link::Down));
         let mut b = DatagramDevice::open(&right, &left, 1_500, lease.pool()).expect("a device");
-        for (from, to) in [(&mut a, 2u8), (&mut b, 3)].into_iter().map(|(d, n)| (d, n)) {
+        for (from, to) in [(&mut a, 2u8), (&mut b, 3)] {
             from.transmit(frame(lease.pool(), 60, to), TxMeta::default()).expect("room");
         }
         assert_eq!(b.receive().map(|(f, _)| f[0]), Some(2));

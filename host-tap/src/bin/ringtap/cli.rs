@@ -1,6 +1,6 @@
 //! The command line: commands, options, and what is wrong with them, in one line each.
 
-use crate::doctor;
+use crate::{ctl, demo, doctor, get, nc, ping, serve};
 use clap::{Args, Parser, Subcommand};
 use ringtap::device::Mac;
 use ringtap::ip::addr::Cidr;
@@ -229,9 +229,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         Err(error) => return usage(&error),
     };
     match cli.command.unwrap_or(Command::Demo(DemoArgs::default())) {
+        Command::Demo(args) => demo::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Ctl(args) => ctl::run(args),
+        Command::Ping(args) => ping::run(args),
+        Command::Nc(args) => nc::run(args),
+        Command::Get(args) => get::run(args),
         Command::Doctor => Ok(doctor::run()),
         Command::Other(words) => Err(other(&words)),
-        _ => Err(Failure::not_built_yet("this command")),
     }
 }
 
@@ -240,6 +245,9 @@ fn usage(error: &clap::Error) -> Result<ExitCode, Failure> {
     if !error.use_stderr() {
         print!("{error}");
         return Ok(ExitCode::SUCCESS);
+    }
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Err(Failure::usage("something is missing").remedy("see --help after the command"));
     }
     let text = error.to_string();
     // Its message ends where the usage begins.

@@ -2,7 +2,14 @@
 #![deny(unsafe_code)]
 
 mod cli;
+mod ctl;
+mod demo;
 mod doctor;
+mod get;
+mod nc;
+mod ping;
+mod resolve;
+mod serve;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,102 @@
+//! `ringtap ctl`: asks a running `serve`.
+
+use crate::cli::{CtlArgs, CtlCommand};
+use crate::resolve::resolve;
+use ringtap_host::failure::Failure;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Longer than any answer takes.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Asks, and prints the answer.
+pub fn run(args: CtlArgs) -> Result<ExitCode, Failure> {
+    let (question, json) = match args.command {
+        CtlCommand::Connect { host, port } => {
+            let to = resolve(&host, port)?;
+            (json!({ "do": "connect", "addr": to.ip().to_string(), "port": port }), false)
+        }
+        CtlCommand::Join { group } | CtlCommand::Leave { group } => {
+            return Err(Failure::not_built_yet(&format!("multicast ({group})")));
+        }
+        CtlCommand::Stats(f) => (json!({ "do": "stats" }), f.json),
+        CtlCommand::Sockets(f) => (json!({ "do": "sockets" }), f.json),
+        CtlCommand::Routes(f) => (json!({ "do": "routes" }), f.json),
+        CtlCommand::Neighbours(f) => (json!({ "do": "neighbours" }), f.json),
+    };
+    let answer = ask(&args.path, &question)?;
+    if let Some(error) = answer["error"].as_str() {
+        return Err(Failure::new(error));
+    }
+    let text = if json { format!("{}\n", answer["ok"]) } else { as_text(&answer["ok"]) };
+    // A closed pipe is the reader's decision.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn ask(path: &Path, question: &Value) -> Result<Value, Failure> {
+    let failure = |e: std::io::Error| {
+        Failure::io(format_args!("cannot ask at {}", path.display()), &e)
+            .remedy("give the path that a running `ringtap serve --control PATH` has")
+    };
+    let mut stream = UnixStream::connect(path).map_err(failure)?;
+    stream.set_read_timeout(Some(TIMEOUT)).map_err(failure)?;
+    stream.write_all(format!("{question}\n").as_bytes()).map_err(failure)?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).map_err(failure)?;
+    serde_json::from_str(&line).map_err(|_| Failure::new(format!("no answer at {}", path.display())))
+}
+
+/// Rows of objects as a table with a heading; an object as lines of name and value.
+fn as_text(value: &Value) -> String {
+    match value {
+        Value::Array(rows) => table(rows),
+        Value::Object(fields) => fields.iter().map(|(name, v)| format!("{name} {}\n", cell(Some(v)))).collect(),
+        Value::Null => String::new(),
+        other => format!("{}\n", cell(Some(other))),
+    }
+}
+
+fn cell(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => "-".into(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn table(rows: &[Value]) -> String {
+    let mut columns: Vec<&String> = Vec::new();
+    for name in rows.iter().filter_map(Value::as_object).flat_map(|row| row.keys()) {
+        if !columns.contains(&name) {
+            columns.push(name);
+        }
+    }
+    let heading: Vec<String> = columns.iter().map(ToString::to_string).collect();
+    let body = rows.iter().map(|row| columns.iter().map(|name| cell(row.get(name.as_str()))).collect());
+    let lines: Vec<Vec<String>> = std::iter::once(heading).chain(body).collect();
+    let width = |i: usize| lines.iter().filter_map(|l| l.get(i)).map(String::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let line = |cells: &Vec<String>| {
+        let padded: Vec<String> = cells.iter().zip(&widths).map(|(c, w)| format!("{c:w$}", w = *w)).collect();
+        format!("{}\n", padded.join("  ").trim_end())
+    };
+    lines.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_tables_and_lists() {
+        let rows = json!([{ "a": "x", "b": 10 }, { "a": "longer", "b": null, "c": 1 }]);
+        assert_eq!(as_text(&rows), "a       b   c\nx       10  -\nlonger  -   1\n");
+        assert_eq!(as_text(&json!({ "rx": 1, "tx": 2 })), "rx 1\ntx 2\n");
+        assert_eq!(as_text(&Value::Null), "");
+    }
+}

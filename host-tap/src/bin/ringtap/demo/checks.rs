@@ -1,0 +1,392 @@
+//! What the demo tries, one function each.
+
+use indicatif::ProgressBar;
+use ringtap_host::runtime::{Pinger, Runtime, TcpListener, TcpStream, UdpSocket};
+use ringtap_host::sys;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+/// The kernel's address.
+pub const KERNEL: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 1);
+/// The stack's address.
+pub const STACK: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 2);
+
+/// How long anything may take that should be done at once.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Octets of a bulk transfer.
+const BULK: u64 = 64 << 20;
+
+/// Octets of a TCP echo.
+const ECHOED: usize = 1 << 20;
+
+/// Payloads: none, small, all that fits one packet, and more than that.
+const SIZES: [usize; 5] = [0, 56, 1_471, 1_472, 8_000];
+
+/// `Ok(None)`: not built yet.
+type Checked = io::Result<Option<String>>;
+
+/// One thing to try.
+pub struct Check {
+    pub what: &'static str,
+    pub peer: &'static str,
+    /// Its share of the progress bar; bulk moves it on by itself, a step per MiB.
+    pub weight: u64,
+    pub run: fn(&Runtime, &ProgressBar) -> Checked,
+}
+
+const fn check(
+    what: &'static str,
+    peer: &'static str,
+    weight: u64,
+    run: fn(&Runtime, &ProgressBar) -> Checked,
+) -> Check {
+    Check { what, peer, weight, run }
+}
+
+const TO_KERNEL: &str = "stack -> kernel";
+const TO_STACK: &str = "kernel -> stack";
+
+/// Everything, in order.
+pub const ALL: &[Check] = &[
+    check("ping, 0 to 8000 octets", TO_KERNEL, 2, ping_kernel),
+    check("ping, 0 to 8000 octets", TO_STACK, 2, ping_stack),
+    check("UDP echo, 0 to 8000 octets", TO_KERNEL, 2, udp_kernel),
+    check("UDP echo, 0 to 8000 octets", TO_STACK, 2, udp_stack),
+    check("TCP echo, 1 MiB", TO_KERNEL, 2, tcp_kernel),
+    check("TCP echo, 1 MiB", TO_STACK, 2, tcp_stack),
+    check("TCP to a closed port", TO_KERNEL, 1, closed_kernel),
+    check("TCP to a closed port", TO_STACK, 1, closed_stack),
+    check("TCP bulk, 64 MiB", TO_KERNEL, BULK >> 20, bulk_kernel),
+    check("TCP bulk, 64 MiB", TO_STACK, BULK >> 20, bulk_stack),
+    check("HTTP, status page and 8 MiB", TO_STACK, 4, http_stack),
+    check("the same over IPv6", "both ways", 1, |_, _| Ok(None)),
+    check("multicast", "both ways", 1, |_, _| Ok(None)),
+];
+
+fn wrong(what: impl Into<String>) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, what.into())
+}
+
+/// Octets with a pattern that a displacement or a swap would show.
+fn pattern(at: u64, buf: &mut [u8]) {
+    for (i, octet) in (at..).zip(buf) {
+        *octet = (i % 251) as u8;
+    }
+}
+
+fn payload(len: usize) -> Vec<u8> {
+    let mut data = vec![0; len];
+    pattern(len as u64, &mut data);
+    data
+}
+
+fn kernel(port: u16) -> SocketAddr {
+    (KERNEL, port).into()
+}
+
+fn stack(port: u16) -> SocketAddr {
+    (STACK, port).into()
+}
+
+/// The mean of round trips in words.
+fn mean(times: &[Duration]) -> Checked {
+    let total: Duration = times.iter().sum();
+    let mean = total.as_secs_f64() * 1e6 / times.len().max(1) as f64;
+    Ok(Some(format!("{} of {}, mean {mean:.0} us", times.len(), times.len())))
+}
+
+fn ping_kernel(runtime: &Runtime, _: &ProgressBar) -> Checked {
+    let mut pinger = Pinger::new(runtime)?;
+    let mut times = Vec::new();
+    for size in SIZES {
+        times.push(pinger.ping(IpAddr::V4(KERNEL), &payload(size), TIMEOUT)?);
+    }
+    mean(&times)
+}
+
+/// The Internet checksum (RFC 1071).
+fn checksum(data: &[u8]) -> u16 {
+    let word = |c: &[u8]| u32::from(u16::from_be_bytes([c[0], c.get(1).copied().unwrap_or(0)]));
+    let mut sum: u32 = data.chunks(2).map(word).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !(sum as u16)
+}
+
+fn ping_stack(_: &Runtime, _: &ProgressBar) -> Checked {
+    let socket = sys::raw_icmp_socket()?;
+    socket.set_read_timeout(Some(TIMEOUT))?;
+    let mut times = Vec::new();
+    for (seq, size) in (1u16..).zip(SIZES) {
+        // Type 8, code 0, checksum, identifier, sequence number.
+        let mut request = vec![8, 0, 0, 0, 0x72, 0x74];
+        request.extend(seq.to_be_bytes());
+        request.extend(payload(size));
+        let sum = checksum(&request).to_be_bytes();
+        request[2..4].copy_from_slice(&sum);
+        let start = Instant::now();
+        socket.send_to(&request, stack(0))?;
+        let mut buf = vec![0; 16 << 10];
+        loop {
+            let (n, from) = socket.recv_from(&mut buf)?;
+            // A raw socket gives the IP header, too, of 20 octets; and packets to other sockets, and of our own sending.
+            let message = buf.get(20..n).unwrap_or_default();
+            if from.ip() == IpAddr::V4(STACK) && message.first() == Some(&0) && message.get(4..8) == request.get(4..8) {
+                if checksum(message) != 0 || message.get(8..) != request.get(8..) {
+                    return Err(wrong("the reply is damaged"));
+                }
+                break;
+            }
+            if start.elapsed() > TIMEOUT {
+                return Err(ErrorKind::TimedOut.into());
+            }
+        }
+        times.push(start.elapsed());
+    }
+    mean(&times)
+}
+
+fn udp_kernel(runtime: &Runtime, _: &ProgressBar) -> Checked {
+    let server = std::net::UdpSocket::bind(kernel(0))?;
+    server.set_read_timeout(Some(TIMEOUT))?;
+    let to = server.local_addr()?;
+    let echo = std::thread::spawn(move || {
+        let mut buf = vec![0; 64 << 10];
+        for _ in SIZES {
+            let Ok((n, from)) = server.recv_from(&mut buf) else { return };
+            let _ = server.send_to(&buf[..n], from);
+        }
+    });
+    let client = UdpSocket::bind(runtime, stack(0))?;
+    client.set_read_timeout(Some(TIMEOUT))?;
+    let times = udp_times(
+        |data, buf| {
+            client.send_to(data, to)?;
+            client.recv_from(buf)
+        },
+        to,
+    );
+    let _ = echo.join();
+    mean(&times?)
+}
+
+fn udp_stack(_: &Runtime, _: &ProgressBar) -> Checked {
+    let client = std::net::UdpSocket::bind(kernel(0))?;
+    client.set_read_timeout(Some(TIMEOUT))?;
+    let times = udp_times(
+        |data, buf| {
+            client.send_to(data, stack(7))?;
+            client.recv_from(buf)
+        },
+        stack(7),
+    );
+    mean(&times?)
+}
+
+fn udp_times(
+    mut exchange: impl FnMut(&[u8], &mut [u8]) -> io::Result<(usize, SocketAddr)>,
+    server: SocketAddr,
+) -> io::Result<Vec<Duration>> {
+    let mut buf = vec![0; 64 << 10];
+    let mut times = Vec::new();
+    for size in SIZES {
+        let data = payload(size);
+        let start = Instant::now();
+        let (n, from) = exchange(&data, &mut buf)?;
+        times.push(start.elapsed());
+        if from != server || buf[..n] != data[..] {
+            return Err(wrong(format!("{size} octets came back otherwise")));
+        }
+    }
+    Ok(times)
+}
+
+fn tcp_kernel(runtime: &Runtime, _: &ProgressBar) -> Checked {
+    let listener = std::net::TcpListener::bind(kernel(0))?;
+    let to = listener.local_addr()?;
+    let server = std::thread::spawn(move || -> io::Result<()> {
+        let (mut stream, _) = listener.accept()?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        let mut buf = vec![0; 64 << 10];
+        loop {
+            match stream.read(&mut buf)? {
+                0 => return Ok(()),
+                n => stream.write_all(&buf[..n])?,
+            }
+        }
+    });
+    let stream = TcpStream::connect_timeout(runtime, to, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    let (reader, writer) = stream.split();
+    let result = tcp_echo(reader, &writer, |w| w.shutdown(Shutdown::Write));
+    server.join().map_err(|_| wrong("the kernel's end has failed"))??;
+    result
+}
+
+fn tcp_stack(_: &Runtime, _: &ProgressBar) -> Checked {
+    let stream = std::net::TcpStream::connect_timeout(&stack(7), TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    tcp_echo(&stream, &stream, |w| w.shutdown(Shutdown::Write))
+}
+
+/// Sends `ECHOED` octets and their end, and wants the same back.
+fn tcp_echo<W>(mut reader: impl Read + Send, writer: &W, shutdown: impl FnOnce(&W) -> io::Result<()> + Send) -> Checked
+where
+    W: Sync,
+    for<'w> &'w W: Write,
+{
+    let data = payload(ECHOED);
+    let start = Instant::now();
+    let back = std::thread::scope(|scope| {
+        let back = scope.spawn(move || {
+            let mut back = Vec::new();
+            reader.read_to_end(&mut back).map(|_| back)
+        });
+        let mut to = writer;
+        to.write_all(&data)?;
+        shutdown(writer)?;
+        back.join().map_err(|_| wrong("the reader has failed"))?
+    })?;
+    if back != data {
+        return Err(wrong(format!("{} of {ECHOED} octets came back, or others", back.len())));
+    }
+    rate(ECHOED as u64, start)
+}
+
+fn rate(octets: u64, start: Instant) -> Checked {
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(Some(format!("{:.2} Gbit/s ({:.2} s)", octets as f64 * 8e-9 / seconds, seconds)))
+}
+
+/// A port at which nobody listens.
+const CLOSED: u16 = 4;
+
+fn closed_kernel(runtime: &Runtime, _: &ProgressBar) -> Checked {
+    refused(TcpStream::connect_timeout(runtime, kernel(CLOSED), TIMEOUT).err())
+}
+
+fn closed_stack(_: &Runtime, _: &ProgressBar) -> Checked {
+    refused(std::net::TcpStream::connect_timeout(&stack(CLOSED), TIMEOUT).err())
+}
+
+fn refused(error: Option<io::Error>) -> Checked {
+    match error {
+        Some(e) if e.kind() == ErrorKind::ConnectionRefused => Ok(Some("refused at once".into())),
+        Some(e) => Err(e),
+        None => Err(wrong("it was accepted")),
+    }
+}
+
+/// The kernel's sockets without pacing: what is measured is the way, not the kernel's guess of it.
+fn plain(socket: impl AsFd) {
+    // Without reno in the kernel, its default serves.
+    let _ = sys::set_tcp_congestion(socket.as_fd(), "reno");
+}
+
+fn bulk_kernel(runtime: &Runtime, bar: &ProgressBar) -> Checked {
+    let listener = std::net::TcpListener::bind(kernel(0))?;
+    let to = listener.local_addr()?;
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            let (stream, _) = listener.accept()?;
+            stream.set_read_timeout(Some(TIMEOUT))?;
+            read_bulk(stream, bar)
+        });
+        let stream = TcpStream::connect_timeout(runtime, to, TIMEOUT)?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        let start = Instant::now();
+        write_bulk(&stream)?;
+        stream.shutdown(Shutdown::Write)?;
+        reader.join().map_err(|_| wrong("the reader has failed"))??;
+        rate(BULK, start)
+    })
+}
+
+fn bulk_stack(runtime: &Runtime, bar: &ProgressBar) -> Checked {
+    let listener = TcpListener::bind(runtime, stack(0))?;
+    let to = listener.local_addr()?;
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            let (stream, _) = listener.accept()?;
+            stream.set_read_timeout(Some(TIMEOUT))?;
+            read_bulk(stream, bar)
+        });
+        let stream = std::net::TcpStream::connect_timeout(&to, TIMEOUT)?;
+        plain(&stream);
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        let start = Instant::now();
+        write_bulk(&stream)?;
+        stream.shutdown(Shutdown::Write)?;
+        reader.join().map_err(|_| wrong("the reader has failed"))??;
+        rate(BULK, start)
+    })
+}
+
+/// The pattern's period times a power of two, so that every chunk is the same.
+const CHUNK: usize = 251 << 8;
+
+fn write_bulk(mut to: impl Write) -> io::Result<()> {
+    let mut chunk = vec![0; CHUNK];
+    pattern(0, &mut chunk);
+    let mut left = BULK;
+    while left > 0 {
+        let n = left.min(CHUNK as u64);
+        to.write_all(&chunk[..n as usize])?;
+        left -= n;
+    }
+    Ok(())
+}
+
+/// Reads to the end, compares every octet, and moves the bar on.
+fn read_bulk(mut from: impl Read, bar: &ProgressBar) -> io::Result<()> {
+    let mut expected = vec![0; 2 * CHUNK];
+    pattern(0, &mut expected);
+    let mut buf = vec![0; CHUNK];
+    let mut at = 0u64;
+    loop {
+        let n = from.read(&mut buf)?;
+        let offset = (at % 251) as usize;
+        if buf[..n] != expected[offset..offset + n] {
+            return Err(wrong(format!("other octets than sent, near {at}")));
+        }
+        let before = at >> 20;
+        at += n as u64;
+        bar.inc((at >> 20) - before);
+        if n == 0 {
+            return if at == BULK { Ok(()) } else { Err(wrong(format!("{at} of {BULK} octets came"))) };
+        }
+    }
+}
+
+fn http_stack(_: &Runtime, _: &ProgressBar) -> Checked {
+    let page = http("/")?;
+    if !page.starts_with(b"<!doctype html>") {
+        return Err(wrong("that is no status page"));
+    }
+    let start = Instant::now();
+    let body = http("/bytes/8388608")?;
+    let mut expected = vec![0; 8 << 20];
+    pattern(0, &mut expected);
+    if body != expected {
+        return Err(wrong("the body is damaged"));
+    }
+    rate(8 << 20, start)
+}
+
+/// The body of an answer, without any checks but that it is a good one.
+fn http(target: &str) -> io::Result<Vec<u8>> {
+    let mut stream = std::net::TcpStream::connect_timeout(&stack(80), TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    write!(stream, "GET {target} HTTP/1.1\r\nHost: {STACK}\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    if !answer.starts_with(b"HTTP/1.1 200 ") {
+        return Err(wrong("the server did not answer 200"));
+    }
+    let end = answer.windows(4).position(|w| w == b"\r\n\r\n").ok_or_else(|| wrong("its head has no end"))?;
+    Ok(answer.split_off(end + 4))
+}

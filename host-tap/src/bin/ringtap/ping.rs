@@ -1,0 +1,168 @@
+//! `ringtap ping`: echo requests from the stack, in its event loop.
+
+use crate::cli::PingArgs;
+use crate::resolve::resolve;
+use ringtap::error::SendError;
+use ringtap::event::Readiness;
+use ringtap::icmp::IcmpHandle;
+use ringtap::stack::{Echoed, Limits, SocketId, Stack};
+use ringtap::time::{Duration, Instant};
+use ringtap_host::engine::{App, Engine};
+use ringtap_host::epoll::Signals;
+use ringtap_host::failure::Failure;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::process::ExitCode;
+
+/// How long the last reply is waited for.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
+/// Octets of an ICMP header.
+const ICMP_HEADER: usize = 8;
+
+struct Ping {
+    target: IpAddr,
+    socket: IcmpHandle,
+    payload: Vec<u8>,
+    ttl: Option<u8>,
+    /// 0: without end.
+    count: u64,
+    interval: Duration,
+    next: Instant,
+    sent: u64,
+    received: u64,
+    damaged: u64,
+    /// When each request that is not yet answered has left.
+    out: HashMap<u16, std::time::Instant>,
+    times: Vec<f64>,
+    done: bool,
+}
+
+/// Pings until all is sent and answered, or a signal comes.
+pub fn run(args: PingArgs) -> Result<ExitCode, Failure> {
+    let target = resolve(&args.host, 0)?.ip();
+    if !(args.interval.is_finite() && (0.001..=3_600.0).contains(&args.interval)) {
+        return Err(Failure::usage("the interval must lie between 0.001 and 3600 seconds"));
+    }
+    if args.size > 65_507 {
+        return Err(Failure::usage("the size must not exceed 65507 octets"));
+    }
+    let signals = Signals::new().map_err(|e| Failure::io("cannot wait for signals", &e))?;
+    let attached = args.device.attachment()?.open()?;
+    let mut engine = Engine::new(attached, Limits::default(), Some(signals))?;
+    let socket = engine.shared().lock().stack.icmp_bind(None);
+    let mut ping = Ping {
+        target,
+        socket: socket.map_err(|e| Failure::new(e.to_string()))?,
+        payload: (0..args.size).map(|i| i as u8).collect(),
+        ttl: args.ttl,
+        count: args.count,
+        interval: Duration::from_micros((args.interval * 1e6) as u64),
+        next: Instant::ZERO,
+        sent: 0,
+        received: 0,
+        damaged: 0,
+        out: HashMap::new(),
+        times: Vec::new(),
+        done: false,
+    };
+    println!("PING {target}: {} octets of payload", args.size);
+    engine.run(&mut ping)?;
+    ping.summary();
+    Ok(if ping.received > 0 && ping.damaged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl App for Ping {
+    fn on_event(&mut self, stack: &mut Stack<'static>, _socket: SocketId, what: Readiness) {
+        if what.any(Readiness::READ | Readiness::ERROR) {
+            let mut buf = vec![0; self.payload.len() + 1];
+            while let Ok(echoed) = stack.icmp_recv(self.socket, &mut buf) {
+                self.take(echoed, &buf);
+            }
+        }
+    }
+
+    fn turn(&mut self, stack: &mut Stack<'static>, now: Instant) -> bool {
+        let all_sent = self.count != 0 && self.sent >= self.count;
+        if all_sent && (self.out.is_empty() || now >= self.next) {
+            self.done = true;
+        } else if !all_sent && now >= self.next {
+            self.send(stack, now);
+        }
+        false
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        Some(self.next)
+    }
+
+    fn done(&self) -> bool {
+        self.done
+    }
+}
+
+impl Ping {
+    fn send(&mut self, stack: &mut Stack<'static>, now: Instant) {
+        let seq = self.sent.wrapping_add(1) as u16;
+        self.sent += 1;
+        let last = self.count != 0 && self.sent >= self.count;
+        self.next = now + if last { LAST_WAIT } else { self.interval };
+        self.out.insert(seq, std::time::Instant::now());
+        match stack.icmp_send(self.socket, self.target, seq, &self.payload, self.ttl) {
+            // No room: as good as lost.
+            Ok(()) | Err(SendError::WouldBlock) => {}
+            Err(e) => {
+                self.out.remove(&seq);
+                println!("seq={seq}: {e}");
+            }
+        }
+    }
+
+    fn take(&mut self, echoed: Echoed, buf: &[u8]) {
+        match echoed {
+            Echoed::Reply { from, seq, len, ttl } => {
+                let Some(sent) = self.out.remove(&seq) else {
+                    println!("{} octets from {from}: seq={seq} ttl={ttl} (again)", len + ICMP_HEADER);
+                    return;
+                };
+                let millis = sent.elapsed().as_secs_f64() * 1e3;
+                let good = buf.get(..len) == Some(self.payload.as_slice());
+                self.received += 1;
+                self.damaged += u64::from(!good);
+                self.times.push(millis);
+                let damage = if good { "" } else { " (damaged)" };
+                println!("{} octets from {from}: seq={seq} ttl={ttl} time={millis:.3} ms{damage}", len + ICMP_HEADER);
+            }
+            Echoed::Error { from, seq, kind, code } => {
+                self.out.remove(&seq);
+                println!("from {from}: seq={seq} {}", reason(kind, code));
+            }
+            _ => {}
+        }
+    }
+
+    fn summary(&self) {
+        let lost = 100.0 * (1.0 - self.received as f64 / self.sent.max(1) as f64);
+        println!("--- {}: {} sent, {} received, {lost:.0} % lost", self.target, self.sent, self.received);
+        if self.times.is_empty() {
+            return;
+        }
+        let min = self.times.iter().copied().fold(f64::INFINITY, f64::min);
+        let max = self.times.iter().copied().fold(0.0, f64::max);
+        let mean = self.times.iter().sum::<f64>() / self.times.len() as f64;
+        println!("round trip min/mean/max = {min:.3}/{mean:.3}/{max:.3} ms");
+    }
+}
+
+/// What an ICMP error means (RFC 792, RFC 1122 §3.2.2).
+fn reason(kind: u8, code: u8) -> String {
+    match (kind, code) {
+        (3, 0) => "network unreachable".into(),
+        (3, 1) => "host unreachable".into(),
+        (3, 4) => "too big for the path".into(),
+        (3, 13) => "administratively prohibited".into(),
+        (11, 0) => "hop limit exceeded".into(),
+        (11, 1) => "reassembly time exceeded".into(),
+        _ => format!("ICMP error {kind}/{code}"),
+    }
+}

@@ -1,0 +1,88 @@
+//! Names and URLs to addresses, by the host's own resolver.
+
+use ringtap_host::failure::Failure;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+
+/// The address of `host`, which is a name or an address.
+pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
+    let literal = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    let found: Vec<SocketAddr> = match literal.parse::<IpAddr>() {
+        Ok(ip) => vec![SocketAddr::new(ip, port)],
+        Err(_) => (host, port)
+            .to_socket_addrs()
+            .map_err(|_| Failure::new(format!("cannot resolve {host}")).remedy("give its address"))?
+            .collect(),
+    };
+    match found.iter().find(|a| a.is_ipv4()).or(found.first()) {
+        Some(addr) if addr.is_ipv4() => Ok(*addr),
+        Some(addr) => Err(Failure::not_built_yet(&format!("IPv6 ({})", addr.ip()))),
+        None => Err(Failure::new(format!("{host} has no address"))),
+    }
+}
+
+/// The parts of an `http://` URL.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Url {
+    /// Host, as it goes into the Host field.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Path and query, beginning with a slash.
+    pub target: String,
+}
+
+impl Url {
+    /// Takes a URL apart.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        let bad = || Failure::usage(format!("{text} is no URL")).remedy("give one like http://10.7.0.1/index.html");
+        let rest = match text.split_once("://") {
+            Some(("http", rest)) => rest,
+            Some((scheme, _)) => return Err(Failure::not_built_yet(&format!("{scheme}://"))),
+            None => text,
+        };
+        let rest = rest.split('#').next().unwrap_or_default();
+        let at = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at(at);
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| bad())?),
+            _ => (authority, 80),
+        };
+        let clean = |s: &str| s.bytes().all(|b| b.is_ascii_graphic());
+        if host.is_empty() || host.contains('@') || !clean(host) || !clean(target) {
+            return Err(bad());
+        }
+        let slash = if target.starts_with('/') { "" } else { "/" };
+        Ok(Self { host: host.into(), port, target: format!("{slash}{target}") })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        for (text, host, port, target) in [
+            ("http://10.7.0.1", "10.7.0.1", 80, "/"),
+            ("http://a.b:8080/c/d?e=f#g", "a.b", 8080, "/c/d?e=f"),
+            ("host/x", "host", 80, "/x"),
+            ("http://h?q", "h", 80, "/?q"),
+            ("http://[fd07::1]/", "[fd07::1]", 80, "/"),
+        ] {
+            let url = Url { host: host.into(), port, target: target.into() };
+            assert_eq!(Url::parse(text), Ok(url), "{text}");
+        }
+        for text in
+            ["", "http://", "http:///x", "http://h:99999/", "http://h:/", "http://u@h/", "http://h/a b", "ftp://h/"]
+        {
+            assert!(Url::parse(text).is_err_and(|f| f.code() == 2), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_resolve_to_themselves_and_ipv6_is_not_built_yet() {
+        assert_eq!(resolve("10.7.0.1", 5).map(|a| a.to_string()), Ok("10.7.0.1:5".into()));
+        assert!(resolve("[fd07::1]", 5).is_err_and(|f| f.to_string().ends_with("not built yet")));
+        assert!(resolve("no such host.invalid", 5).is_err_and(|f| f.code() == 1));
+    }
+}

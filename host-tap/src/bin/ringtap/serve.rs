@@ -1,0 +1,46 @@
+//! `ringtap serve`: the services on a device, until a signal.
+
+use crate::cli::ServeArgs;
+use ringtap::ip::addr::Cidr;
+use ringtap_host::engine::Engine;
+use ringtap_host::epoll::Signals;
+use ringtap_host::failure::Failure;
+use ringtap_host::serve::control::{Controlled, counters};
+use ringtap_host::serve::{Service, Services, limits};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Runs until SIGINT or SIGTERM.
+pub fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
+    if let Some(group) = args.join.first() {
+        return Err(Failure::not_built_yet(&format!("multicast (--join {group})")));
+    }
+    // Before anything else, so that a signal during the start ends it in order, too.
+    let signals = Signals::new().map_err(|e| Failure::io("cannot wait for signals", &e))?;
+    let attached = args.device.attachment()?.open()?;
+    if let Some(note) = &attached.note {
+        eprintln!("ringtap: {note}");
+    }
+    let addresses = attached.addresses.iter().map(Cidr::to_string).collect::<Vec<_>>().join(" ");
+    let head = format!("ready {} {addresses} mac {}", attached.name, attached.mac);
+    let mut engine = Engine::new(attached, limits(), Some(signals))?;
+    let services = Services::start(&mut engine.shared().lock().stack)?;
+    let mut app = Controlled::new(services);
+    if let Some(path) = &args.control {
+        app.listen(engine.poller(), path)?;
+    }
+    let services = Service::ALL.map(|s| format!("{}/{}", s.name(), s.port())).join(" ");
+    say(&format!("{head} services {services}"));
+    let end = engine.run(&mut app);
+    let shared = engine.shared();
+    let stats = counters(shared.lock().stack.stats());
+    let stats = stats.iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(" ");
+    say(&format!("served {} connections; {stats}; device {}", app.services().served(), engine.device_counters()));
+    end.map(|_| ExitCode::SUCCESS)
+}
+
+/// A line on stdout, at once; a reader that is gone is no reason to end.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}

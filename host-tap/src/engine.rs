@@ -1,0 +1,350 @@
+//! The event loop: one stack, one device, and what runs beside them, on one thread.
+//!
+//! ```text
+//!   device readable ─┐                 ┌─▶ app (services, control socket)
+//!   kick (eventfd) ──┼─▶ poll ─ events ┤
+//!   signal, timer ───┘     ▲           └─▶ wakers (threads that wait in a blocking call)
+//!                          └── sleeps exactly until the stack's or the app's next deadline
+//! ```
+//!
+//! The stack lies behind a mutex, so that other threads may act on sockets while the loop sleeps; they tell it by a kick.
+
+use crate::attach::Attached;
+use crate::clock::Clock;
+use crate::device::{AnyDevice, Counters, HostDevice};
+use crate::entropy;
+use crate::epoll::{Kick, Poller, Signals};
+use crate::failure::Failure;
+use crate::pool::Lease;
+use crate::sys::{Events, Interest, Ready};
+use ringtap::config::Config;
+use ringtap::event::Readiness;
+use ringtap::stack::{Event, IfaceId, Limits, SocketId, Stack, Storage};
+use ringtap::time::Instant;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Frames each way in one poll: short enough for other threads to get their turn, long enough to spread the costs.
+const BUDGET: usize = 64;
+
+/// Polls in a row without looking at descriptors, while there is work.
+const ROUNDS: usize = 4;
+
+/// Octets of a datagram that was, or will be, in fragments, with headers.
+const LARGE_FRAME: usize = 65_535 + 128;
+
+/// Datagrams in fragments at one time.
+const LARGE_FRAMES: usize = 64;
+
+const DEVICE: u64 = 0;
+const KICK: u64 = 1;
+const SIGNAL: u64 = 2;
+
+/// The first token that an [`App`] may use for descriptors of its own.
+pub const APP: u64 = 16;
+
+/// What runs beside the stack, on its thread.
+pub trait App: Send {
+    /// Something changed for a socket.
+    fn on_event(&mut self, stack: &mut Stack<'static>, socket: SocketId, what: Readiness) {
+        let _ = (stack, socket, what);
+    }
+
+    /// A descriptor of the app's own is ready.
+    fn on_ready(&mut self, stack: &mut Stack<'static>, poller: &Poller, ready: Ready) {
+        let _ = (stack, poller, ready);
+    }
+
+    /// Called after each poll; `true` when there is more to do at once.
+    fn turn(&mut self, stack: &mut Stack<'static>, now: Instant) -> bool {
+        let _ = (stack, now);
+        false
+    }
+
+    /// When `turn` wants to be called next.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Whether the loop should end.
+    fn done(&self) -> bool {
+        false
+    }
+}
+
+/// Nothing beside the stack.
+pub struct NoApp;
+
+impl App for NoApp {}
+
+/// The stack, and why it no longer runs, if so.
+pub struct Core {
+    /// The stack.
+    pub stack: Stack<'static>,
+    /// Why the loop has ended.
+    pub ended: Option<Failure>,
+}
+
+/// What the loop shares with threads that act on sockets.
+pub struct Shared {
+    core: Mutex<Core>,
+    /// How many threads want the lock: the loop lets them go first.
+    waiting: AtomicUsize,
+    asleep: AtomicBool,
+    stop: AtomicBool,
+    kick: Kick,
+}
+
+impl Shared {
+    /// The stack, for a thread other than the loop's.
+    pub fn lock(&self) -> MutexGuard<'_, Core> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        core
+    }
+
+    /// Tells a sleeping loop that there is work.
+    pub fn kick(&self) {
+        // SeqCst: the loop sets the flag under the lock that the caller has just released, so one of both sees the other.
+        if self.asleep.swap(false, Ordering::SeqCst) {
+            self.kick.kick();
+        }
+    }
+
+    /// Ends the loop, once connections that are closed have delivered what they had, or after a short time.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.kick.kick();
+    }
+
+    /// The loop's own lock. A mutex is not fair: without a pause, a busy loop would keep others out for long.
+    fn lock_for_loop(&self) -> MutexGuard<'_, Core> {
+        for _ in 0..100 {
+            if self.waiting.load(Ordering::Relaxed) == 0 {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why the loop has ended, if not by a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// SIGINT or SIGTERM.
+    Signal,
+    /// The app is done.
+    Done,
+    /// [`Shared::stop`] was called.
+    Stopped,
+}
+
+/// The loop.
+pub struct Engine {
+    shared: Arc<Shared>,
+    device: AnyDevice,
+    iface: IfaceId,
+    clock: Clock,
+    poller: Poller,
+    events: Events,
+    /// The device's descriptor and interest, as the poller knows them.
+    watched: (RawFd, Interest),
+    signals: Option<Signals>,
+    woken: Vec<Event>,
+    /// How long closed connections may still deliver, once the loop was told to stop.
+    stop_by: Option<Instant>,
+    _lease: Lease,
+    _large: Lease,
+}
+
+impl Engine {
+    /// A stack on this device, with its addresses and gateways, bounded by `limits`.
+    ///
+    /// # Errors
+    /// When an address or gateway cannot be, or the process has no descriptor left.
+    pub fn new(attached: Attached, limits: Limits, signals: Option<Signals>) -> Result<Self, Failure> {
+        let Attached { device, lease, mac, addresses, gateways, .. } = attached;
+        let large = Lease::new(LARGE_FRAME, LARGE_FRAMES);
+        let mut config = Config::new(entropy::secret()?);
+        config.large_pool = Some(large.pool());
+        let mut stack = Stack::new(config, Storage::growing(limits));
+        let iface = stack.add_interface(&device, mac).map_err(|e| Failure::new(e.to_string()))?;
+        for cidr in addresses {
+            stack
+                .add_address(iface, cidr)
+                .map_err(|e| Failure::usage(format!("cannot have the address {cidr}: {e}")))?;
+        }
+        for ip in gateways {
+            stack.add_gateway(iface, ip).map_err(|e| Failure::usage(format!("cannot use the gateway {ip}: {e}")))?;
+        }
+        let no_loop = |e: std::io::Error| Failure::io("cannot make an event loop", &e);
+        let (poller, kick) = (Poller::new().map_err(no_loop)?, Kick::new().map_err(no_loop)?);
+        poller.add(&kick, KICK, Interest::READ).map_err(no_loop)?;
+        poller.add(device.descriptor(), DEVICE, Interest::READ).map_err(no_loop)?;
+        if let Some(signals) = &signals {
+            poller.add(signals, SIGNAL, Interest::READ).map_err(no_loop)?;
+        }
+        let shared = Arc::new(Shared {
+            core: Mutex::new(Core { stack, ended: None }),
+            waiting: AtomicUsize::new(0),
+            asleep: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            kick,
+        });
+        Ok(Self {
+            watched: (device.descriptor().as_raw_fd(), Interest::READ),
+            shared,
+            device,
+            iface,
+            clock: Clock::new(),
+            poller,
+            events: Events::new(),
+            signals,
+            woken: Vec::new(),
+            stop_by: None,
+            _lease: lease,
+            _large: large,
+        })
+    }
+
+    /// What other threads need to act on sockets.
+    pub fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// The set in which an app may wait for descriptors of its own, with tokens from [`APP`] on.
+    pub fn poller(&self) -> &Poller {
+        &self.poller
+    }
+
+    /// The interface of the device.
+    pub fn iface(&self) -> IfaceId {
+        self.iface
+    }
+
+    /// What was lost at the device.
+    pub fn device_counters(&self) -> Counters {
+        self.device.counters()
+    }
+
+    /// Runs until a signal, the app, [`Shared::stop`] or a failure of the device ends it.
+    ///
+    /// # Errors
+    /// Why the device is gone.
+    pub fn run(&mut self, app: &mut dyn App) -> Result<End, Failure> {
+        let end = self.run_until_end(app);
+        let ended = end.clone().err().unwrap_or_else(|| Failure::new("the stack has stopped"));
+        self.shared.lock_for_loop().ended = Some(ended);
+        end
+    }
+
+    fn run_until_end(&mut self, app: &mut dyn App) -> Result<End, Failure> {
+        loop {
+            let until = self.work(app);
+            for event in self.woken.drain(..) {
+                event.wake();
+            }
+            if let Some(failure) = self.device.failure() {
+                return Err(failure);
+            }
+            if app.done() {
+                return Ok(End::Done);
+            }
+            if self.may_stop() {
+                return Ok(End::Stopped);
+            }
+            if self.sleep(until, app)? {
+                return Ok(End::Signal);
+            }
+        }
+    }
+
+    /// Polls and hands out events; says when to come back.
+    fn work(&mut self, app: &mut dyn App) -> Option<Instant> {
+        let mut core = self.shared.lock_for_loop();
+        let stack = &mut core.stack;
+        let mut busy = true;
+        let mut now = Instant::ZERO;
+        for _ in 0..ROUNDS {
+            now = self.clock.now();
+            let polled = stack.poll(now, self.iface, &mut self.device, BUDGET);
+            while let Some(event) = stack.next_event() {
+                app.on_event(stack, event.socket, event.what);
+                self.woken.push(event);
+            }
+            busy = app.turn(stack, now) | polled.more;
+            // Woken threads should not wait for further rounds.
+            if !self.woken.is_empty() || !(busy || stack.pending().contains(self.iface)) {
+                break;
+            }
+        }
+        let next = earlier(stack.next_deadline(), app.deadline());
+        let next = earlier(next, self.stop_by);
+        // Set under the lock: whoever acts on a socket from now on sees it, and kicks.
+        self.shared.asleep.store(true, Ordering::SeqCst);
+        if busy { Some(now) } else { next }
+    }
+
+    /// Sleeps until `until`, or something is ready; `true` when that was a signal.
+    fn sleep(&mut self, until: Option<Instant>, app: &mut dyn App) -> Result<bool, Failure> {
+        self.watch_device();
+        let timeout = until.map(|at| self.clock.until(at));
+        if timeout.is_none_or(|t| !t.is_zero()) {
+            self.device.idle();
+        }
+        let failed = |e: std::io::Error| Failure::io("cannot wait for events", &e);
+        self.poller.wait(&mut self.events, timeout).map_err(failed)?;
+        self.shared.asleep.store(false, Ordering::SeqCst);
+        let mut signalled = false;
+        for ready in self.events.iter() {
+            match ready.token {
+                DEVICE => {}
+                KICK => self.shared.kick.drain(),
+                SIGNAL => signalled |= self.signals.as_mut().is_some_and(Signals::take),
+                _ => app.on_ready(&mut self.shared.lock_for_loop().stack, &self.poller, ready),
+            }
+        }
+        Ok(signalled)
+    }
+
+    /// Waits for the descriptor that the device has now, and for room only while it lacks it.
+    fn watch_device(&mut self) {
+        let fd = self.device.descriptor();
+        let wanted = (fd.as_raw_fd(), Interest { read: true, write: self.device.wants_write() });
+        if wanted == self.watched {
+            return;
+        }
+        let done = if wanted.0 == self.watched.0 {
+            self.poller.modify(fd, DEVICE, wanted.1).or_else(|_| self.poller.add(fd, DEVICE, wanted.1))
+        } else {
+            // The old descriptor may be open still, such as a listener's while it has a peer.
+            self.poller.add(fd, DEVICE, wanted.1).or_else(|_| self.poller.modify(fd, DEVICE, wanted.1))
+        };
+        if done.is_ok() {
+            self.watched = wanted;
+        }
+    }
+
+    /// Whether the loop was told to stop, and has nothing more to deliver.
+    fn may_stop(&mut self) -> bool {
+        if !self.shared.stop.load(Ordering::SeqCst) {
+            return false;
+        }
+        let now = self.clock.now();
+        let by = *self.stop_by.get_or_insert(now + LINGER);
+        now >= by || self.shared.lock_for_loop().stack.tcp_connections() == 0
+    }
+}
+
+/// How long a stopped loop lets closed connections deliver.
+const LINGER: ringtap::time::Duration = ringtap::time::Duration::from_secs(2);
+
+fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

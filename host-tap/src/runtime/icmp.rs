@@ -1,0 +1,82 @@
+//! Blocking ICMP echo: a ping in one call.
+
+use super::{Net, Runtime, Waiter};
+use ringtap::error::{RecvError, SendError};
+use ringtap::event::Readiness;
+use ringtap::icmp::IcmpHandle;
+use ringtap::stack::Echoed;
+use std::io::{self, ErrorKind};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+/// Sends echo requests and waits for their replies.
+pub struct Pinger {
+    net: Arc<Net>,
+    handle: IcmpHandle,
+    waiter: Waiter,
+    seq: u16,
+}
+
+impl Drop for Pinger {
+    fn drop(&mut self) {
+        let _ = self.net.act(|stack| {
+            let _ = stack.icmp_close(self.handle);
+            Ok(())
+        });
+    }
+}
+
+impl Pinger {
+    /// With an identifier of the stack's choice.
+    ///
+    /// # Errors
+    /// When the stack has no room for another socket.
+    pub fn new(runtime: &Runtime) -> io::Result<Self> {
+        let net = Arc::clone(&runtime.net);
+        let handle = net.act(|stack| stack.icmp_bind(None).map_err(super::tcp::bind_error))?;
+        let waiter = net.signal();
+        Ok(Self { net, handle, waiter, seq: 0 })
+    }
+
+    /// Pings `dst` once, and says how long the answer took.
+    ///
+    /// # Errors
+    /// `WouldBlock` when none came in time; `InvalidData` when it was not what was sent; `HostUnreachable`.
+    pub fn ping(&mut self, dst: IpAddr, payload: &[u8], timeout: Duration) -> io::Result<Duration> {
+        self.seq = self.seq.wrapping_add(1);
+        let (seq, handle) = (self.seq, self.handle);
+        let start = Instant::now();
+        self.net.block_on(&self.waiter, Some(timeout), |stack, waker| {
+            match stack.icmp_send(handle, dst, seq, payload, None) {
+                Err(SendError::WouldBlock) => {
+                    let _ = stack.icmp_register(handle, Readiness::WRITE, waker);
+                    Poll::Pending
+                }
+                other => Poll::Ready(other.map_err(|e| io::Error::new(ErrorKind::InvalidInput, e))),
+            }
+        })?;
+        let mut buf = vec![0; payload.len() + 1];
+        let left = timeout.saturating_sub(start.elapsed());
+        self.net.block_on(&self.waiter, Some(left), |stack, waker| {
+            loop {
+                return match stack.icmp_recv(handle, &mut buf) {
+                    Ok(Echoed::Reply { seq: s, len, .. }) if s == seq => {
+                        let good = buf.get(..len) == Some(payload);
+                        Poll::Ready(if good { Ok(()) } else { Err(ErrorKind::InvalidData.into()) })
+                    }
+                    Ok(Echoed::Error { seq: s, .. }) if s == seq => Poll::Ready(Err(ErrorKind::HostUnreachable.into())),
+                    // Of an earlier request, which was given up.
+                    Ok(_) => continue,
+                    Err(RecvError::WouldBlock) => {
+                        let _ = stack.icmp_register(handle, Readiness::READ, waker);
+                        Poll::Pending
+                    }
+                    Err(e) => Poll::Ready(Err(io::Error::new(ErrorKind::NotConnected, e))),
+                };
+            }
+        })?;
+        Ok(start.elapsed())
+    }
+}

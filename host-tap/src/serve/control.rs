@@ -1,0 +1,273 @@
+//! The control socket of `serve`: a line of JSON asks, a line of JSON answers.
+//!
+//! ```text
+//!  {"do":"connect","addr":"10.7.0.1","port":5001}  ─▶  {"ok":null}
+//!  {"do":"stats"}                                  ─▶  {"ok":{"rx_frames":12,…}}
+//!                                                      {"error":"…"}
+//! ```
+
+use super::Services;
+use crate::engine::{APP, App};
+use crate::epoll::Poller;
+use crate::failure::Failure;
+use crate::sys::{Interest, Ready};
+use ringtap::event::Readiness;
+use ringtap::stack::{SocketId, Stack};
+use ringtap::stats::Stats;
+use ringtap::time::Instant;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+/// The longest question.
+const LONGEST_LINE: usize = 4096;
+
+/// Callers at one time; more wait in the socket's backlog.
+const CALLERS: usize = 32;
+
+/// The services, and a control socket to ask them by.
+pub struct Controlled {
+    services: Services,
+    control: Option<Control>,
+}
+
+struct Control {
+    listener: UnixListener,
+    path: PathBuf,
+    callers: BTreeMap<u64, Caller>,
+    next_token: u64,
+    /// Whether callers wait because there are too many.
+    full: bool,
+}
+
+struct Caller {
+    stream: UnixStream,
+    question: Vec<u8>,
+    answer: Vec<u8>,
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Controlled {
+    /// Services without a control socket.
+    pub fn new(services: Services) -> Self {
+        Self { services, control: None }
+    }
+
+    /// The services.
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// Opens the control socket at `path`, in place of one left behind.
+    ///
+    /// # Errors
+    /// When another program listens there, or it cannot be made.
+    pub fn listen(&mut self, poller: &Poller, path: &Path) -> Result<(), Failure> {
+        let failure =
+            |e: std::io::Error| Failure::io(format_args!("cannot make the control socket {}", path.display()), &e);
+        match UnixStream::connect(path) {
+            Ok(_) => {
+                return Err(Failure::new(format!("another program listens at {}", path.display()))
+                    .remedy("end it, or choose another --control"));
+            }
+            // A socket left behind by a program that is gone.
+            Err(e) if e.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path).map_err(failure)?,
+            Err(_) => {}
+        }
+        let listener = UnixListener::bind(path).map_err(failure)?;
+        listener.set_nonblocking(true).map_err(failure)?;
+        poller.add(&listener, APP, Interest::READ).map_err(failure)?;
+        let (path, callers) = (path.to_path_buf(), BTreeMap::new());
+        self.control = Some(Control { listener, path, callers, next_token: APP + 1, full: false });
+        Ok(())
+    }
+}
+
+impl App for Controlled {
+    fn on_event(&mut self, stack: &mut Stack<'static>, socket: SocketId, what: Readiness) {
+        self.services.on_event(stack, socket, what);
+    }
+
+    fn on_ready(&mut self, stack: &mut Stack<'static>, poller: &Poller, ready: Ready) {
+        let Some(control) = &mut self.control else { return };
+        if ready.token == APP {
+            control.accept(poller);
+        } else if !control.serve(stack, &mut self.services, poller, ready.token) {
+            control.callers.remove(&ready.token);
+            if std::mem::take(&mut control.full) {
+                let _ = poller.modify(&control.listener, APP, Interest::READ);
+            }
+        }
+    }
+
+    fn turn(&mut self, stack: &mut Stack<'static>, now: Instant) -> bool {
+        self.services.turn(stack, now)
+    }
+}
+
+impl Control {
+    fn accept(&mut self, poller: &Poller) {
+        while let Ok((stream, _)) = self.listener.accept() {
+            let token = self.next_token;
+            self.next_token += 1;
+            if stream.set_nonblocking(true).is_ok() && poller.add(&stream, token, Interest::READ).is_ok() {
+                self.callers.insert(token, Caller { stream, question: Vec::new(), answer: Vec::new() });
+            }
+            if self.callers.len() >= CALLERS {
+                self.full = poller.modify(&self.listener, APP, Interest::default()).is_ok();
+                return;
+            }
+        }
+    }
+
+    /// Reads on, or writes on; `false` once the caller is served or gone.
+    fn serve(&mut self, stack: &mut Stack<'static>, services: &mut Services, poller: &Poller, token: u64) -> bool {
+        let Some(caller) = self.callers.get_mut(&token) else { return false };
+        if caller.answer.is_empty() {
+            match caller.read() {
+                Some(true) => {}
+                Some(false) => return true,
+                None => return false,
+            }
+            let answer = match serde_json::from_slice(&caller.question) {
+                Ok(question) => answer(stack, services, &question),
+                Err(e) => Err(format!("not a question: {e}")),
+            };
+            let answer = match answer {
+                Ok(value) => json!({ "ok": value }),
+                Err(text) => json!({ "error": text }),
+            };
+            caller.answer = format!("{answer}\n").into_bytes();
+        }
+        loop {
+            match caller.stream.write(&caller.answer) {
+                Ok(n) if n < caller.answer.len() => drop(caller.answer.drain(..n)),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    return poller.modify(&caller.stream, token, Interest { read: false, write: true }).is_ok();
+                }
+                Ok(_) | Err(_) => return false,
+            }
+        }
+    }
+}
+
+impl Caller {
+    /// `Some(true)` once the line is whole, `None` when there will be none.
+    fn read(&mut self) -> Option<bool> {
+        let mut buf = [0; 1024];
+        loop {
+            match self.stream.read(&mut buf) {
+                Ok(0) => return None,
+                Ok(n) => self.question.extend_from_slice(buf.get(..n)?),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Some(false),
+                Err(_) => return None,
+            }
+            if self.question.ends_with(b"\n") {
+                return Some(true);
+            }
+            if self.question.len() > LONGEST_LINE {
+                return None;
+            }
+        }
+    }
+}
+
+fn answer(stack: &mut Stack<'static>, services: &mut Services, question: &Value) -> Result<Value, String> {
+    match question["do"].as_str().unwrap_or_default() {
+        "connect" => {
+            let to = target(question).ok_or("connect needs an address and a port")?;
+            services.connect(stack, to).map_err(|e| format!("cannot connect to {to}: {e}"))?;
+            Ok(Value::Null)
+        }
+        "stats" => Ok(stats(stack.stats())),
+        "sockets" => Ok(sockets(stack, services)),
+        "routes" => Ok(routes(stack)),
+        "neighbours" => Ok(neighbours(stack)),
+        "join" | "leave" => Err("multicast: not built yet".into()),
+        other => Err(format!("cannot {other:?}")),
+    }
+}
+
+fn target(question: &Value) -> Option<SocketAddr> {
+    let ip: IpAddr = question["addr"].as_str()?.parse().ok()?;
+    Some(SocketAddr::new(ip, question["port"].as_u64()?.try_into().ok()?))
+}
+
+/// All counters by name, zero ones of drops left out.
+pub fn counters(stats: &Stats) -> Vec<(String, usize)> {
+    let fixed = [
+        ("rx_frames", stats.rx_frames),
+        ("rx_octets", stats.rx_octets),
+        ("tx_frames", stats.tx_frames),
+        ("tx_octets", stats.tx_octets),
+        ("tx_refused", stats.tx_refused),
+        ("copies", stats.copies),
+        ("pool_empty", stats.pool_empty),
+        ("tcp_segments_in", stats.tcp_segments_in),
+        ("tcp_segments_out", stats.tcp_segments_out),
+        ("tcp_retransmits", stats.tcp_retransmits),
+        ("tcp_resets_out", stats.tcp_resets_out),
+        ("tcp_challenge_acks", stats.tcp_challenge_acks),
+        ("tcp_established", stats.tcp_established),
+        ("udp_in", stats.udp_in),
+        ("udp_out", stats.udp_out),
+        ("icmp_in", stats.icmp_in),
+        ("icmp_out", stats.icmp_out),
+        ("reassembled", stats.reassembled),
+        ("fragments_out", stats.fragments_out),
+        ("dropped", stats.dropped_total()),
+    ];
+    let drops = stats.drops().map(|(reason, n)| (format!("drop.{}", reason.name()), n));
+    fixed.into_iter().map(|(name, n)| (name.to_string(), n)).chain(drops).collect()
+}
+
+fn stats(stats: &Stats) -> Value {
+    counters(stats).into_iter().map(|(name, n)| (name, json!(n))).collect::<Map<_, _>>().into()
+}
+
+fn sockets(stack: &mut Stack<'static>, services: &Services) -> Value {
+    let mut all = Vec::new();
+    for service in services.listeners.values() {
+        all.push(json!({ "proto": "tcp", "state": "Listen", "local": format!("*:{}", service.port()),
+            "remote": null, "service": service.name() }));
+    }
+    for (&handle, stream) in &services.streams {
+        let Ok(socket) = stack.tcp(handle) else { continue };
+        all.push(json!({ "proto": "tcp", "state": format!("{:?}", socket.state()),
+            "local": socket.local_addr().map(|a| a.to_string()), "remote": socket.remote_addr().map(|a| a.to_string()),
+            "service": stream.service().name(), "unacknowledged": socket.unacknowledged() }));
+    }
+    for (&handle, bound) in &services.sockets {
+        let Ok(socket) = stack.udp(handle) else { continue };
+        all.push(json!({ "proto": "udp", "state": null, "local": socket.local_addr().map(|a| a.to_string()),
+            "remote": null, "service": bound.service().name(), "dropped": socket.dropped() }));
+    }
+    all.sort_by_key(|s| {
+        (s["proto"].to_string(), s["state"] != "Listen", s["local"].to_string(), s["remote"].to_string())
+    });
+    Value::Array(all)
+}
+
+fn routes(stack: &Stack<'static>) -> Value {
+    let row = |r: &ringtap::ip::route::Route| {
+        json!({ "prefix": r.prefix.to_string(), "gateway": r.gateway.map(|g| g.to_string()),
+            "iface": r.iface.index(), "metric": r.metric })
+    };
+    stack.routes().map(row).collect()
+}
+
+fn neighbours(stack: &Stack<'static>) -> Value {
+    let row = |n: ringtap::link::neighbor::NeighborInfo| {
+        json!({ "addr": n.addr.to_string(), "mac": n.mac.map(|m| m.to_string()),
+            "state": format!("{:?}", n.state), "iface": n.iface })
+    };
+    stack.neighbors().map(row).collect()
+}
