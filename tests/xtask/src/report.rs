@@ -102,8 +102,9 @@ fn essence(text: &str) -> String {
         } else if line.is_empty() || line.starts_with("error") {
             in_warning = false;
         }
-        let noise =
-            in_warning || line.starts_with("test ") && line.ends_with("... ok") || line.starts_with("   Compiling ");
+        let doubled = line.is_empty() && kept.last().is_none_or(|l: &&str| l.is_empty());
+        let passed = line.starts_with("test ") && line.ends_with("... ok");
+        let noise = doubled || passed || in_warning || line.starts_with("   Compiling ");
         if !noise {
             kept.push(line);
         }
