@@ -126,6 +126,7 @@ pub(super) struct SynQueue<'a> {
 
 impl<'a> SynQueue<'a> {
     /// A table over free places; an owned one makes `count` of them when the first SYN comes.
+    #[cfg_attr(not(feature = "alloc"), allow(unused_variables))]
     pub fn new(slots: ManagedSlice<'a, SynSlot>, count: usize) -> Self {
         let count = match &slots {
             ManagedSlice::Borrowed(slots) => slots.len(),
