@@ -275,6 +275,7 @@ impl<'a> Stack<'a> {
                 #[cfg(feature = "tcp")]
                 Key::TimeWait => self.time_wait_deadline(),
                 Key::Neighbor(index) => self.neighbor_deadline(index),
+                #[cfg(feature = "reassembly")]
                 Key::Reassembly => self.reassembly_deadline(),
                 // Datagram sockets have no timers.
                 _ => {}
