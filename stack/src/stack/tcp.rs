@@ -176,6 +176,12 @@ impl<'a> Stack<'a> {
         Ok(TcpSocket { stack: self, index: handle.0.index })
     }
 
+    /// Connections that still do something: those of users, and those closed that have yet to deliver what they took.
+    /// TIME-WAIT is not counted.
+    pub fn tcp_connections(&self) -> usize {
+        self.tcp.conns.len()
+    }
+
     /// Connections of TCP in all states, TIME-WAIT included.
     pub fn tcp_count(&self) -> usize {
         self.tcp.conns.len() + self.tcp.time_waits.len()
