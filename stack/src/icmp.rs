@@ -5,7 +5,7 @@
 
 #[cfg(feature = "icmp")]
 pub(crate) mod echo;
-#[cfg(test)]
+#[cfg(all(test, feature = "alloc"))]
 mod tests;
 
 #[cfg(feature = "icmp")]

@@ -43,3 +43,8 @@ pub mod tcp;
 
 mod rx;
 mod tx;
+
+/// The examples in the project's README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -26,6 +26,8 @@ pub(crate) enum Purpose {
     Challenge = 8,
     Reassembly = 9,
     SynCookies = 10,
+    ReplyLimit = 11,
+    ReplyDraws = 12,
 }
 
 impl Secret {

@@ -136,7 +136,13 @@ impl<'a> Stack<'a> {
             limiter: Limiter::new(config.reply_rate, secret),
             ifaces: storage.ifaces,
             routes: Routes::new(storage.routes, storage.route_limit),
-            neighbors: Neighbors::new(storage.neighbors, storage.neighbor_limit, PARKED, secret),
+            neighbors: Neighbors::new(
+                storage.neighbors,
+                storage.neighbor_index,
+                storage.neighbor_limit,
+                PARKED,
+                secret,
+            ),
             sched: storage.sched,
             queues: storage.queues,
             #[cfg(feature = "tcp")]

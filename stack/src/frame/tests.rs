@@ -82,6 +82,8 @@ fn frames_cross_threads_and_come_back() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 6 } else { 256 }, ..ProptestConfig::default() })]
+
     /// The obvious model: a set of owned slots.
     #[test]
     fn taking_and_dropping_in_any_order_matches_a_set(ops in prop::collection::vec((any::<bool>(), any::<usize>()), 0..200)) {

@@ -54,8 +54,8 @@ impl Limiter {
             all: Bucket::default(),
             by_destination: [Bucket::default(); BUCKETS],
             half_price: (SECOND / 2).checked_div(u64::from(rate)),
-            key: secret.key(Purpose::Jitter),
-            rng: Rng::new(secret, Purpose::Challenge),
+            key: secret.key(Purpose::ReplyLimit),
+            rng: Rng::new(secret, Purpose::ReplyDraws),
         }
     }
 

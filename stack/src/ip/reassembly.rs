@@ -23,7 +23,7 @@ use managed::ManagedSlice;
 /// RFC 1122 §3.3.2: 60 to 120 seconds; RFC 8200 §4.5: 60.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// For as long a whole datagram is remembered, for copies of its fragments not to start another one.
-const REMEMBERED: Duration = Duration::from_secs(2);
+const REMEMBERED: Duration = Duration::from_millis(500);
 /// Fragments per datagram, 64: the largest datagram in pieces of 1,024 octets; the work per fragment is bounded by it.
 const FRAGMENTS: usize = 64;
 /// Octets kept free in front of the datagram: its header, and what may be pushed in front of that when it is passed on.
@@ -169,7 +169,7 @@ impl<'a> Reassembly<'a> {
         };
         let slot = self.slots.get_mut(index).ok_or(DropReason::FragmentNoRoom)?;
         slot.add(&fragment)?;
-        let whole = slot.finish(now);
+        let whole = slot.finish(now)?;
         stats.reassembled = stats.reassembled.wrapping_add(usize::from(whole.is_some()));
         Ok(whole)
     }
@@ -304,25 +304,27 @@ impl<'a> ReassemblySlot<'a> {
     }
 
     /// The whole packet, if nothing is missing.
-    fn finish(&mut self, now: Instant) -> Option<Frame<'a>> {
-        let total = self.total?;
+    fn finish(&mut self, now: Instant) -> Result<Option<Frame<'a>>, DropReason> {
+        let Some(total) = self.total else {
+            return Ok(None);
+        };
         // Pieces do not overlap and none goes beyond the last, so that their sum tells.
         if self.octets != u32::from(total) || self.header.is_empty() {
-            return None;
+            return Ok(None);
         }
         let State::Partial(mut frame) = core::mem::replace(&mut self.state, State::Done) else {
-            return None;
+            return Ok(None);
         };
         self.pieces.clear();
         self.started = now;
         let total = usize::from(total) + self.header.len();
+        let front = frame.push_front(self.header.len()).ok_or(DropReason::FragmentTooLarge)?;
         if total > 65_535 {
-            return None;
+            return Err(DropReason::FragmentMalformed);
         }
-        let front = frame.push_front(self.header.len())?;
         front.copy_from_slice(&self.header);
         set_whole(front, total);
-        Some(frame)
+        Ok(Some(frame))
     }
 
     /// What is to be told of when the time is up: only if the first fragment came (RFC 1122 §3.3.2).
@@ -340,5 +342,5 @@ impl<'a> ReassemblySlot<'a> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "alloc"))]
 mod tests;

@@ -174,6 +174,12 @@ mod tests {
             panic!("a reply");
         };
         assert_eq!((destination(&reply), reply.sender_ip, learn), (PEER, OUR_IP, None));
+        // Not even where every address is on the link.
+        let everywhere = ["192.0.2.1/0".parse().expect("valid text")];
+        let mut buf = [0; LEN];
+        emit(&mut buf, &request(PEER, Ipv4Addr::UNSPECIFIED, OUR_IP));
+        let verdict = handle(Instant::ZERO, &buf, &everywhere, US, &mut Defence::default());
+        assert!(matches!(verdict, ArpVerdict::Reply { learn: None, .. }), "{verdict:?}");
         let other = handle_one(request(PEER, Ipv4Addr::UNSPECIFIED, PEER_IP));
         assert_eq!(other, ArpVerdict::Drop(DropReason::ArpNotForUs));
     }

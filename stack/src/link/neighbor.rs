@@ -14,7 +14,7 @@
 
 pub(crate) mod parked;
 pub(crate) mod table;
-#[cfg(test)]
+#[cfg(all(test, feature = "alloc"))]
 mod tests;
 
 use crate::device::Mac;
@@ -202,24 +202,18 @@ impl NeighborSlot {
                 self.deadline = Some(self.at + HOLD_DOWN);
                 Err(false)
             }
-            Some(Failed) | None => Err(self.start_asking(now)),
+            Some(Failed) | None => {
+                self.start_asking(now);
+                Err(true)
+            }
         }
     }
 
-    /// Enters INCOMPLETE; whether a request is due at once.
-    fn start_asking(&mut self, now: Instant) -> bool {
+    /// Enters INCOMPLETE, where a request is due at once: the last one is at least a second old, since it has failed.
+    fn start_asking(&mut self, now: Instant) {
         self.state = Some(NeighborState::Incomplete);
         self.tries = 0;
-        match self.requested {
-            Some(last) if now.since(last) < RETRANS => {
-                self.deadline = Some(last + RETRANS);
-                false
-            }
-            _ => {
-                self.on_requested(now);
-                true
-            }
-        }
+        self.on_requested(now);
     }
 
     //= https://www.rfc-editor.org/rfc/rfc1122#section-2.3.2.1
@@ -261,11 +255,7 @@ impl NeighborSlot {
                 self.tries = 0;
                 self.on_requested(now);
             }
-            Some(Failed) if wanted => {
-                if !self.start_asking(now) {
-                    return Action::None;
-                }
-            }
+            Some(Failed) if wanted => self.start_asking(now),
             Some(Reachable | Stale | Failed) | None => return Action::None,
         }
         let unicast = (self.state == Some(Probe)).then_some(self.mac);

@@ -30,6 +30,7 @@ pub struct Storage<'a> {
     pub(crate) routes: ManagedSlice<'a, RouteSlot>,
     pub(crate) route_limit: usize,
     pub(crate) neighbors: ManagedSlice<'a, NeighborSlot>,
+    pub(crate) neighbor_index: Demux<'a>,
     pub(crate) neighbor_limit: usize,
     #[cfg(feature = "reassembly")]
     pub(crate) reassembly: ManagedSlice<'a, ReassemblySlot<'a>>,
@@ -104,6 +105,7 @@ impl Storage<'_> {
             routes: owned(),
             route_limit: l.routes,
             neighbors: owned(),
+            neighbor_index: Demux::new(owned()),
             neighbor_limit: l.neighbors,
             #[cfg(feature = "reassembly")]
             reassembly: ManagedSlice::Owned((0..l.reassembly).map(|_| ReassemblySlot::new()).collect()),

@@ -374,11 +374,20 @@ impl<'a> TcpSocket<'_, 'a> {
         self.stack.tcp.conns.at(self.index).map(|e| &e.conn).ok_or(TcpError::Stale)
     }
 
-    /// Does something with the connection, and sees to what it owes then.
-    fn act<R>(&mut self, f: impl FnOnce(&mut Conn<'a>) -> R) -> Result<R, TcpError> {
-        let entry = self.stack.tcp.conns.at_mut(self.index).ok_or(TcpError::Stale)?;
-        let result = f(&mut entry.conn);
-        self.stack.after_call(self.index, Verdict::default());
+    /// Does something with the connection, and gives it a turn if it owes something then, or if what was done may have
+    /// started a clock.
+    fn act<R>(
+        &mut self,
+        starts_clocks: bool,
+        f: impl FnOnce(&mut Conn<'a>) -> Result<R, TcpError>,
+    ) -> Result<R, TcpError> {
+        let stack = &mut *self.stack;
+        let entry = stack.tcp.conns.at_mut(self.index).ok_or(TcpError::Stale)?;
+        let result = f(&mut entry.conn)?;
+        if starts_clocks || entry.conn.owes(stack.now) {
+            let (node, iface) = (entry.node, entry.iface);
+            stack.sched.wake(node, iface.index());
+        }
         Ok(result)
     }
 
@@ -387,7 +396,7 @@ impl<'a> TcpSocket<'_, 'a> {
     /// # Errors
     /// `WouldBlock` when nothing has come; how the connection ended, once all is read.
     pub fn read(&mut self, buf: &mut [u8]) -> Result<usize, TcpError> {
-        self.act(|conn| conn.read(buf))?
+        self.act(false, |conn| conn.read(buf))
     }
 
     /// Gives `f` what has come, without a copy; it answers how many octets it has used.
@@ -397,7 +406,7 @@ impl<'a> TcpSocket<'_, 'a> {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn read_with<R>(&mut self, f: impl FnOnce(&[u8]) -> (usize, R)) -> Result<R, TcpError> {
-        self.act(|conn| conn.read_with(f))?
+        self.act(false, |conn| conn.read_with(f))
     }
 
     /// Queues as much of `data` as there is room for, and says how much.
@@ -406,7 +415,7 @@ impl<'a> TcpSocket<'_, 'a> {
     /// `WouldBlock` when there is no room (or the connection is not established yet); `Closed` after
     /// [`shutdown_write`](Self::shutdown_write); how the connection ended.
     pub fn write(&mut self, data: &[u8]) -> Result<usize, TcpError> {
-        self.act(|conn| conn.write(data))?
+        self.act(true, |conn| conn.write(data))
     }
 
     /// Gives `f` room in the send buffer to fill; it answers how many octets it has filled.
@@ -414,7 +423,7 @@ impl<'a> TcpSocket<'_, 'a> {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn write_with<R>(&mut self, f: impl FnOnce(&mut [u8]) -> (usize, R)) -> Result<R, TcpError> {
-        self.act(|conn| conn.write_with(f))?
+        self.act(true, |conn| conn.write_with(f))
     }
 
     /// Ends this direction: the peer reads what is queued, then the end. Reading goes on.
@@ -422,7 +431,10 @@ impl<'a> TcpSocket<'_, 'a> {
     /// # Errors
     /// How the connection ended, if it has.
     pub fn shutdown_write(&mut self) -> Result<(), TcpError> {
-        self.act(Conn::shutdown_write)
+        self.act(true, |conn| {
+            conn.shutdown_write();
+            Ok(())
+        })
     }
 
     /// Gives the connection up: what was accepted for sending is delivered, within the option `linger`, and the handle

@@ -22,11 +22,12 @@ use super::cc::Controller;
 use super::info::{IcmpError, SoftError};
 use super::listen::{Handshake, ts_clock};
 use super::options::{Settings, TcpOptions, micros};
+#[allow(unused_imports)]
 pub(crate) use super::output::{Plan, Why};
 use super::rcv::{Rcv, syn_window, window_shift};
 use super::rtt::Rtt;
 use super::sent::{Sent, SentLog};
-use super::snd::{MSS_FLOOR, Phase, Snd};
+use super::snd::{MSS_FLOOR, Snd};
 use super::state::{Event, State};
 use super::timers::{Timer, Timers};
 use crate::assembler::{Assembler, Range};
@@ -39,12 +40,8 @@ use crate::stats::DropReason;
 use crate::time::{Duration, Instant};
 pub(crate) use crate::wire::segment::Reply;
 
-/// R1 of RFC 9293 §3.8.3: retransmissions after which the user is told; at least 3.
-const R1: u8 = 3;
 /// How long a reset may wait to leave before the connection is forgotten without it.
-const RESET_PATIENCE: Duration = Duration::from_secs(10);
-/// How long the last acknowledgment of a connection may wait to leave: as long as TIME-WAIT itself.
-const TIME_WAIT_PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const RESET_PATIENCE: Duration = Duration::from_secs(10);
 /// Challenge ACKs per connection and second (RFC 5961 §7; the budget is not shared, so that it tells nobody anything).
 const CHALLENGES: u8 = 10;
 /// Answers to keep-alive probes per connection and second: two ends that disagree must not answer each other for ever.
@@ -298,32 +295,6 @@ impl<'a> Conn<'a> {
         self.arm(now);
     }
 
-    /// Timers that are due.
-    pub fn on_deadline(&mut self, now: Instant) -> Verdict {
-        if self.timers.ack.is_due(now) {
-            self.timers.ack = Timer::OFF;
-            self.rcv.ack_now = true;
-        }
-        if self.timers.retransmit.is_due(now) {
-            self.timers.retransmit = Timer::OFF;
-            self.on_retransmit_timer(now);
-        }
-        if self.timers.keep.is_due(now) {
-            self.timers.keep = Timer::OFF;
-            self.on_keep_timer(now);
-        }
-        if self.timers.life.is_due(now) {
-            self.timers.life = Timer::OFF;
-            self.on_end_of_life(now);
-        }
-        self.finish(now, ControlFlow::Continue(()))
-    }
-
-    /// When [`on_deadline`](Self::on_deadline) is to be called; `None`: not by itself.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.timers.next()
-    }
-
     /// An ICMP error that quotes the segment with this sequence number (RFC 5927 §4, §5; RFC 1122 §4.2.3.9).
     pub fn on_icmp_error(&mut self, kind: IcmpError, quoted_seq: Seq) -> Verdict {
         //= https://www.rfc-editor.org/rfc/rfc5927#section-4.1
@@ -418,159 +389,6 @@ impl<'a> Conn<'a> {
         self.error = self.error.or(error);
         self.timers = Timers::OFF;
         self.events |= Readiness::CLOSED | Readiness::READ | Readiness::WRITE;
-    }
-
-    /// The connection was not answered in time.
-    fn give_up(&mut self, now: Instant) {
-        if self.state == State::SynSent {
-            self.close_with(Some(TcpError::TimedOut));
-        } else {
-            self.abort_with(Some(TcpError::TimedOut));
-            self.timers.life = Timer::after(now, RESET_PATIENCE);
-        }
-    }
-
-    fn start_linger(&mut self, now: Instant) {
-        self.timers.life = match self.state {
-            State::Closed => Timer::OFF,
-            State::FinWait2 => Timer::after(now, self.settings.fin_wait2()),
-            State::TimeWait => Timer::after(now, TIME_WAIT_PATIENCE),
-            _ => Timer::after(now, self.settings.linger()),
-        };
-    }
-
-    /// The state was entered by a segment: clocks that belong to it.
-    pub(super) fn on_entered(&mut self, now: Instant) {
-        match self.state {
-            State::TimeWait => self.timers.life = Timer::after(now, TIME_WAIT_PATIENCE),
-            State::FinWait2 if self.orphan => self.start_linger(now),
-            _ => {}
-        }
-    }
-
-    /// RFC 9293 §3.8.3: how long nothing may be acknowledged.
-    fn patience(&self) -> Duration {
-        match self.state {
-            State::SynSent | State::SynReceived => self.settings.connect_timeout(),
-            _ => self.settings.user_timeout(),
-        }
-    }
-
-    fn on_retransmit_timer(&mut self, now: Instant) {
-        if now.since(self.progress_at) >= self.patience() {
-            self.give_up(now);
-        } else if self.snd.is_idle() {
-            self.on_persist_timer();
-        } else {
-            self.on_rto();
-        }
-    }
-
-    /// Nothing is in flight, yet something waits: for the window (RFC 9293 §3.8.6.1), for SWS avoidance's override
-    /// (§3.8.6.2.1), or for a way out of this host.
-    fn on_persist_timer(&mut self) {
-        if self.state.is_synchronized() && self.new_text(usize::from(self.snd.mss)).is_none() {
-            self.snd.probe = true;
-        }
-        self.rtt.back_off();
-    }
-
-    /// RFC 6298 §5.4 to §5.7, RFC 6582 §3.2 step 4.
-    fn on_rto(&mut self) {
-        self.retries = self.retries.saturating_add(1);
-        if self.retries == R1 {
-            self.soft = Some(SoftError::NoProgress);
-            self.events |= Readiness::ERROR;
-        }
-        if !self.snd.syn_is_acked() {
-            self.lost_syn = true;
-        } else if self.snd.wnd > 0 {
-            let first = !self.rtt.is_backed_off();
-            self.cc.on_rto(self.snd.outstanding(), u32::from(self.snd.mss), first);
-        }
-        self.snd.phase = Phase::Loss;
-        self.snd.recover = self.snd.nxt;
-        self.snd.dup_acks = 0;
-        self.snd.mark_lost();
-        self.rtt.back_off();
-    }
-
-    /// RFC 9293 §3.8.4.
-    fn on_keep_timer(&mut self, now: Instant) {
-        let idle = self.settings.keep_idle();
-        if now.since(self.last_heard) < idle {
-            self.timers.keep = Timer::after(self.last_heard, idle);
-        } else if !self.snd.is_idle() {
-            // What is in flight asks the same question.
-            self.timers.keep = Timer::after(now, idle);
-        } else if self.keep_probes >= self.settings.keep_count {
-            self.give_up(now);
-        } else {
-            self.keep_probes += 1;
-            self.keep_due = true;
-            self.timers.keep = Timer::after(now, self.settings.keep_interval());
-        }
-    }
-
-    fn on_end_of_life(&mut self, now: Instant) {
-        match self.state {
-            State::Closed => {
-                self.reset_owed = false;
-                self.fate = Fate::Closed;
-            }
-            State::FinWait2 | State::TimeWait => self.close_with(None),
-            State::SynSent => self.close_with(Some(TcpError::TimedOut)),
-            _ => self.give_up(now),
-        }
-    }
-
-    /// Starts the timers that must run and do not, and stops the one that has nothing left to wait for.
-    pub(super) fn arm(&mut self, now: Instant) {
-        if self.state == State::Closed {
-            return;
-        }
-        if self.rcv.unacked > 0 && self.timers.ack.is_off() && !self.rcv.owes_ack() {
-            self.timers.ack = Timer::after(now, Duration::from_micros(u64::from(self.settings.delayed_ack)));
-        }
-        if !self.timers.retransmit.is_off() && !(self.snd.is_idle() && !self.has_unsent()) {
-            return;
-        }
-        if !self.snd.is_idle() {
-            self.restart_retransmit(now);
-        } else if self.has_unsent() {
-            self.progress_at = if self.state == State::SynSent { self.progress_at } else { now };
-            self.start_persist(now);
-        } else {
-            self.timers.retransmit = Timer::OFF;
-        }
-    }
-
-    /// Something of ours was never sent.
-    fn has_unsent(&self) -> bool {
-        match self.state {
-            State::SynSent | State::SynReceived => !self.snd.syn_is_acked(),
-            state => state.may_send() && (self.tx.len() > self.snd.outstanding() as usize || self.owes_fin()),
-        }
-    }
-
-    pub(super) fn owes_fin(&self) -> bool {
-        self.fin_queued && !self.fin_sent && !self.reset_at_end
-    }
-
-    fn start_persist(&mut self, now: Instant) {
-        //= https://www.rfc-editor.org/rfc/rfc9293#section-3.8.6.2.1
-        //# the override timeout should be in the range 0.1 - 1.0 seconds
-        const OVERRIDE: Duration = Duration::from_millis(200);
-        if self.snd.window_room() > 0 && self.state.is_synchronized() && !self.rtt.is_backed_off() {
-            self.timers.retransmit = Timer::after(now, OVERRIDE);
-        } else {
-            self.restart_retransmit(now);
-        }
-    }
-
-    pub(super) fn restart_retransmit(&mut self, now: Instant) {
-        let give_up = Timer::after(self.progress_at, self.patience());
-        self.timers.retransmit = Timer::after(now, self.rtt.rto(&self.settings)).earlier(give_up);
     }
 
     /// The MSS option of the peer's SYN.

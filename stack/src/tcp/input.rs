@@ -42,23 +42,25 @@ impl<'s> Text<'s> {
     //= https://www.rfc-editor.org/rfc/rfc9293#section-3.10.7.4
     //# Segments with higher beginning sequence numbers SHOULD be held for later processing (SHLD-31). [...] segments
     //# [are] trimmed of any portions that lie outside the window (including SYN and FIN)
-    /// Cuts off what lies before `nxt`, and what lies `wnd` octets behind it.
-    fn trim(&mut self, nxt: Seq, wnd: u32) {
+    /// Cuts off what lies before `nxt`, and what lies `wnd` octets behind it; whether there was any of the latter.
+    fn trim(&mut self, nxt: Seq, wnd: u32) -> bool {
         if self.seq.before(nxt) {
             let old = nxt.distance_from(self.seq).min(self.len());
             self.payload = self.payload.get(old as usize..).unwrap_or_default();
             self.seq = nxt;
         }
-        self.cut_at(nxt + wnd);
+        self.cut_at(nxt + wnd)
     }
 
     /// Cuts off what lies at or behind `edge`, the FIN too unless all text before it stays.
-    fn cut_at(&mut self, edge: Seq) {
-        if self.end().after(edge) {
+    fn cut_at(&mut self, edge: Seq) -> bool {
+        let beyond = self.end().after(edge);
+        if beyond {
             let keep = if self.seq.before(edge) { edge.distance_from(self.seq) } else { 0 };
             self.payload = self.payload.get(..keep as usize).unwrap_or_default();
             self.fin = false;
         }
+        beyond
     }
 
     /// Nothing fits: what remains is a FIN that came alone.
@@ -120,7 +122,8 @@ impl Conn<'_> {
         self.check_timestamp(now, seg)?;
         let (nxt, wnd) = (self.rcv.nxt, self.rcv.wnd());
         if is_acceptable(seg, nxt, wnd) {
-            text.trim(nxt, wnd);
+            // A sender that overran the window is to know at once.
+            self.rcv.ack_now |= text.trim(nxt, wnd);
         } else if seg.seq == nxt {
             //= https://www.rfc-editor.org/rfc/rfc9293#section-3.10.7.4
             //# If the RCV.WND is zero, no segments will be acceptable, but special allowance should be made to accept

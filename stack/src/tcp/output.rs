@@ -79,13 +79,23 @@ impl Plan {
 const ACK: Flags = Flags::ACK;
 
 impl Conn<'_> {
-    /// Whether there is a plan.
+    /// Whether there is a plan: the same questions, without making it.
     pub fn owes(&self, now: Instant) -> bool {
-        self.plan(now, usize::from(self.snd.mss)).is_some()
+        if self.over || !self.state.is_synchronized() {
+            return self.plan(now, 1).is_some();
+        }
+        if self.owes_any_ack() || (self.keep_due && self.snd.is_idle()) {
+            return true;
+        }
+        if self.snd.resend != self.snd.nxt || self.snd.fast_retransmit {
+            return self.plan(now, 1).is_some();
+        }
+        let waiting = self.tx.len() > self.snd.outstanding() as usize || self.owes_fin();
+        waiting && self.plan_text(1).is_some()
     }
 
-    /// The next segment, with at most `limit` octets of text: one MSS, or what the device segments (GSO).
-    pub fn plan(&self, _now: Instant, limit: usize) -> Option<Plan> {
+    /// The next segment; where the device segments (GSO), one of up to so many full ones ([`mss`](Self::mss)), else 1.
+    pub fn plan(&self, _now: Instant, segments: u32) -> Option<Plan> {
         if self.over {
             return None;
         }
@@ -93,9 +103,9 @@ impl Conn<'_> {
             State::Closed => self.reset_owed.then(|| self.bare(Why::Reset)),
             State::SynSent | State::SynReceived => self.plan_handshake(),
             _ => self
-                .plan_retransmission(limit)
+                .plan_retransmission()
                 .or_else(|| self.plan_urgent_ack())
-                .or_else(|| self.plan_text(limit))
+                .or_else(|| self.plan_text(segments))
                 .or_else(|| self.plan_late_ack()),
         }
     }
@@ -112,7 +122,8 @@ impl Conn<'_> {
     }
 
     /// RFC 6582 §3.2 (the first unacknowledged segment), or what a time-out took for lost, as cwnd allows.
-    fn plan_retransmission(&self, limit: usize) -> Option<Plan> {
+    #[inline]
+    fn plan_retransmission(&self) -> Option<Plan> {
         let snd = &self.snd;
         if snd.resend == snd.nxt && !snd.fast_retransmit {
             return None;
@@ -130,12 +141,12 @@ impl Conn<'_> {
         let room = if beyond == 0 { room.max(1) } else { room };
         let text_end = snd.nxt - u32::from(self.fin_sent);
         let left = text_end.distance_from(start);
-        let len = left.min(room).min(mss).min(clamp(limit));
+        let len = left.min(room).min(mss);
         let fin = self.fin_sent && len == left;
         if len == 0 && !fin {
             return None;
         }
-        Some(self.segment(Why::Retransmit, start, len, text_flags(fin, len == left)))
+        Some(self.segment(Why::Retransmit, start, len, text_flags(fin, len > 0 && len == left)))
     }
 
     /// Acknowledgments that must go alone: the peer counts the duplicates.
@@ -149,13 +160,13 @@ impl Conn<'_> {
         self.rcv.challenge.then(|| self.bare(Why::Challenge))
     }
 
-    fn plan_text(&self, limit: usize) -> Option<Plan> {
+    fn plan_text(&self, segments: u32) -> Option<Plan> {
         if self.snd.probe
             && let Some(probe) = self.plan_probe()
         {
             return Some(probe);
         }
-        let len = self.new_text(limit)?;
+        let len = self.new_text(u32::from(self.snd.mss).saturating_mul(segments))?;
         let last = self.snd.outstanding() + len == self.tx.len() as u32;
         let fin = last && self.owes_fin();
         Some(self.segment(Why::Text, self.snd.nxt, len, text_flags(fin, last && len > 0)))
@@ -174,7 +185,7 @@ impl Conn<'_> {
 
     /// Octets of new text that may leave now; zero: a FIN alone.
     #[inline]
-    pub(super) fn new_text(&self, limit: usize) -> Option<u32> {
+    pub(super) fn new_text(&self, limit: u32) -> Option<u32> {
         let snd = &self.snd;
         if !self.state.may_send() || snd.resend != snd.nxt {
             return None;
@@ -187,7 +198,7 @@ impl Conn<'_> {
         let cwnd_room = self.effective_cwnd().saturating_sub(outstanding);
         let window_room = snd.wnd.saturating_sub(outstanding);
         let usable = window_room.min(cwnd_room);
-        let len = self.worth_sending(queued, usable, clamp(limit))?;
+        let len = self.worth_sending(queued, usable, limit)?;
         (len > 0).then_some(len)
     }
 
@@ -205,7 +216,7 @@ impl Conn<'_> {
     //# be sent now [...] (3) or if at least a fraction Fs of the maximum window can be sent
     /// How much of `queued` octets is worth a segment (or several, where `limit` allows), `usable` being allowed.
     fn worth_sending(&self, queued: u32, usable: u32, limit: u32) -> Option<u32> {
-        let mss = u32::from(self.snd.mss).min(limit);
+        let mss = u32::from(self.snd.mss);
         let len = queued.min(usable).min(limit);
         let all = len == queued;
         if len >= mss {
@@ -236,8 +247,9 @@ impl Conn<'_> {
         self.owes_ack().then(|| self.bare(Why::Ack))
     }
 
+    #[inline]
     fn owes_ack(&self) -> bool {
-        self.rcv.owes_ack()
+        self.rcv.owes_ack(self.rx.capacity() as u32)
             || (self.state.may_receive()
                 && !self.orphan
                 && self.rcv.owes_window_update(self.rx.free() as u32, self.rx.capacity() as u32))
@@ -405,8 +417,4 @@ impl Conn<'_> {
 fn text_flags(fin: bool, push: bool) -> Flags {
     let flags = if push { ACK | Flags::PSH } else { ACK };
     if fin { flags | Flags::FIN } else { flags }
-}
-
-fn clamp(limit: usize) -> u32 {
-    u32::try_from(limit).unwrap_or(u32::MAX)
 }

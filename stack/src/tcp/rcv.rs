@@ -94,7 +94,8 @@ impl Rcv {
 
     /// Octets that the edge could move by, were it told now.
     fn gain(&self, free: u32) -> u32 {
-        free.saturating_sub(self.adv.distance_from(self.nxt))
+        let most = u32::from(u16::MAX) << self.shift;
+        free.min(most).saturating_sub(self.adv.distance_from(self.nxt))
     }
 
     //= https://www.rfc-editor.org/rfc/rfc9293#section-3.8.6.2.2
@@ -129,11 +130,11 @@ impl Rcv {
         self.gain(free) >= threshold
     }
 
-    /// Whether an acknowledgment must leave now.
-    pub fn owes_ack(&self) -> bool {
+    /// Whether an acknowledgment must leave now; of a buffer of `capacity` octets, half is as good as two segments.
+    pub fn owes_ack(&self, capacity: u32) -> bool {
         //= https://www.rfc-editor.org/rfc/rfc9293#section-3.8.6.3
         //# An ACK SHOULD be generated for at least every second full-sized segment
-        self.ack_now || self.unacked >= 2 * u32::from(self.full)
+        self.ack_now || (self.unacked > 0 && self.unacked >= (2 * u32::from(self.full)).min(capacity / 2))
     }
 
     /// A segment beyond a hole came: RFC 5681 §4.2 wants one duplicate acknowledgment for each.
@@ -184,7 +185,7 @@ mod tests {
     fn the_right_edge_never_goes_back_while_octets_of_any_number_arrive() {
         for shift in [0, 1, 5, 14] {
             let capacity = 60_000u32 << shift;
-            let mut r = rcv(shift, u16::MAX);
+            let mut r = rcv(shift, 60_000);
             let (mut free, mut granted) = (capacity, r.adv);
             for n in [1u32, 1460, 7, 1, 3, 9999, 1] {
                 r.advance(n);

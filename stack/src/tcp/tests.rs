@@ -1,1 +1,15 @@
-//! Tests of connections.
+//! Tests of connections: scripts of single segments, and two connections over a link that loses, repeats and reorders.
+
+// Scripts often look only at what leaves.
+#![allow(unused_must_use)]
+
+mod bulk;
+mod close;
+mod harness;
+mod link;
+mod loss;
+mod open;
+mod resets;
+mod segments;
+mod transfer;
+mod windows;

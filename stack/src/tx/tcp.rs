@@ -48,7 +48,8 @@ impl<'a> Stack<'a> {
             Ok(way) => way,
             Err(why) => return self.tcp_waits(node, why),
         };
-        let Some(plan) = self.tcp.conns.at(index).and_then(|e| e.conn.plan(now, usize::MAX)) else {
+        // No device segments yet, so that each segment is a frame.
+        let Some(plan) = self.tcp.conns.at(index).and_then(|e| e.conn.plan(now, usize::from(e.conn.mss()))) else {
             return Turn::Done;
         };
         let Some(frame) = self.build_segment(id, index, &plan) else {

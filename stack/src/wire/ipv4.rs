@@ -62,29 +62,34 @@ pub(crate) fn parse(packet: &[u8]) -> Result<Ipv4Header, DropReason> {
         total_len: usize::from(p.total_len()),
     };
     // One comparison for both of version 4 and no options, which nearly every packet has.
-    let plain = fixed[0] == 0x45;
-    if (!plain && (p.version() != 4 || header.header_len < HEADER))
-        || header.total_len < header.header_len
-        || header.total_len > packet.len()
-    {
+    if fixed[0] != 0x45 {
+        check_unusual(&header, packet)?;
+    }
+    if header.total_len < header.header_len || header.total_len > packet.len() {
         return Err(DropReason::Ipv4Malformed);
     }
     //= https://www.rfc-editor.org/rfc/rfc1122#section-3.2.1.2
     //# A host MUST verify the IP header checksum on every received
     //# datagram and silently discard every datagram that has a bad
     //# checksum.
-    if plain {
-        if sum(fixed) != 0xffff {
-            return Err(DropReason::Ipv4Checksum);
-        }
-        return Ok(header);
+    if fixed[0] == 0x45 && sum(fixed) != 0xffff {
+        return Err(DropReason::Ipv4Checksum);
     }
-    let (bytes, _) = packet.split_at_checked(header.header_len).ok_or(DropReason::Ipv4Malformed)?;
+    Ok(header)
+}
+
+/// Checks a header of another version or length than nearly all have: its sum, then its options.
+#[cold]
+fn check_unusual(header: &Ipv4Header, packet: &[u8]) -> Result<(), DropReason> {
+    let bytes = packet.get(..header.header_len).ok_or(DropReason::Ipv4Malformed)?;
+    if packet.first().is_none_or(|b| b >> 4 != 4) || header.header_len < HEADER || header.total_len < header.header_len
+    {
+        return Err(DropReason::Ipv4Malformed);
+    }
     if sum(bytes) != 0xffff {
         return Err(DropReason::Ipv4Checksum);
     }
-    check_options(bytes)?;
-    Ok(header)
+    check_options(bytes)
 }
 
 /// The ones' complement sum of `words`, a multiple of four octets, in the machine's byte order.
@@ -94,16 +99,14 @@ pub(crate) fn parse(packet: &[u8]) -> Result<Ipv4Header, DropReason> {
 fn sum(words: &[u8]) -> u16 {
     let (words, _) = words.as_chunks::<4>();
     let sum: u64 = words.iter().map(|w| u64::from(u32::from_ne_bytes(*w))).sum();
-    let sum = (sum & 0xffff_ffff) + (sum >> 32);
-    let sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    ((sum & 0xffff) + (sum >> 16)) as u16
+    // A number and its rotation by half add up, with the carry of the lower halves, to the folded sum in the upper half.
+    let sum = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
+    (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
 }
 
 /// Walks the options of `header`: each must lie inside it and none may be a source route.
 ///
 /// A completed source route is refused as well: what sent it steers around whatever stands between (RFC 7126 §4.3).
-#[cold]
 fn check_options(header: &[u8]) -> Result<(), DropReason> {
     let mut options = header.get(HEADER..).unwrap_or(&[]);
     loop {

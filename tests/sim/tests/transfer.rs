@@ -52,7 +52,8 @@ fn everything_arrives_on_lossy_duplicating_reordering_corrupting_links() {
 #[test]
 fn bursts_of_losses_and_short_outages_are_survived() {
     for seed in 100..108 {
-        let holes = vec![(Instant::from_secs(1), Instant::from_secs(3)), (Instant::from_secs(8), Instant::from_secs(12))];
+        let holes =
+            vec![(Instant::from_secs(1), Instant::from_secs(3)), (Instant::from_secs(8), Instant::from_secs(12))];
         let bad = Impairments {
             delay: Duration::from_millis(20),
             bursts: Gilbert { to_bad: 0.005, to_good: 0.3 },

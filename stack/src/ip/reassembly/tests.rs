@@ -73,9 +73,10 @@ fn five_fragments_in_every_order_twice_each_make_one_datagram() {
         let again = order.iter().chain(&order).copied().collect();
         for order in [twice, again] {
             let mut b = Bench::new(2, 2);
-            let delivered: StdVec<_> =
-                order.iter().filter_map(|&i| b.feed(Instant::ZERO, &pieces[i]).ok().flatten()).collect();
-            assert_eq!(delivered, [whole.clone()], "{order:?}");
+            let results: StdVec<_> = order.iter().map(|&i| b.feed(Instant::ZERO, &pieces[i])).collect();
+            assert!(results.iter().all(|r| r.is_ok() || *r == Err(DropReason::FragmentDuplicate)), "{order:?}");
+            let delivered: StdVec<_> = results.into_iter().filter_map(|r| r.ok().flatten()).collect();
+            assert_eq!(delivered, std::slice::from_ref(&whole), "{order:?}");
             assert_eq!(b.pool.free(), 2);
             assert_eq!(b.stats.reassembled, 1);
         }
@@ -100,6 +101,20 @@ fn lone_fragments_give_way_to_whole_datagrams() {
         }
         assert!(b.stats.dropped(DropReason::FragmentEvicted) >= 1);
     }
+}
+
+/// What is remembered of a whole datagram is given up before what is still incomplete.
+#[test]
+fn a_whole_datagram_gives_way_before_an_incomplete_one() {
+    let mut b = Bench::new(2, 2);
+    let (whole, pieces) = fragments(PEER, 17, 1, 2000, 1500);
+    assert_eq!(b.feed(Instant::ZERO, &pieces[0]), Ok(None));
+    let (_, other) = fragments(PEER, 17, 2, 2000, 1500);
+    for piece in &other {
+        b.feed(Instant::from_millis(1), piece).expect("fits");
+    }
+    assert_eq!(b.feed(Instant::from_millis(2), &piece(PEER, 17, 3, 0, true, &[0; 8])), Ok(None));
+    assert_eq!(b.feed(Instant::from_millis(3), &pieces[1]), Ok(Some(whole)));
 }
 
 /// H025.
@@ -131,6 +146,19 @@ fn fragments_that_cannot_be_are_dropped() {
     assert_eq!(b.feed(Instant::ZERO, &piece(PEER, 17, 1, 0, true, &[])), malformed);
     assert_eq!(b.feed(Instant::ZERO, &piece(PEER, 17, 1, 8, false, &[])), malformed);
     assert_eq!((b.pool.free(), b.slots.deadline()), (2, None));
+}
+
+/// H026: also where only the first fragment's options make it too long.
+#[test]
+fn a_datagram_longer_than_any_can_be_is_dropped_when_it_is_whole() {
+    let mut b = Bench::new(1, 1);
+    let mut first = piece(PEER, 17, 1, 0, true, &[1; 4 + 65_504]);
+    first[0] = 0x46;
+    ipv4::set_checksum(&mut first[..24]);
+    assert_eq!(b.feed(Instant::ZERO, &first), Ok(None));
+    let last = piece(PEER, 17, 1, 65_504, false, &[2; 11]);
+    assert_eq!(b.feed(Instant::ZERO, &last), Err(DropReason::FragmentMalformed));
+    assert_eq!(b.pool.free(), 1);
 }
 
 /// H027.

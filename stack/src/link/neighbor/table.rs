@@ -9,6 +9,7 @@ use super::{Action, Demand, Heard, NeighborInfo, NeighborSlot, NeighborState, RE
 use crate::device::{Mac, TxMeta};
 use crate::frame::Frame;
 use crate::rng::{Key, Purpose, Secret};
+use crate::sockets::demux::Demux;
 use crate::stats::{DropReason, Stats};
 use crate::time::{Duration, Instant};
 use core::net::IpAddr;
@@ -58,13 +59,21 @@ pub(crate) struct Neighbors<'a> {
     /// Neighbours asked for on behalf of replies only.
     asked_for_replies: usize,
     lot: Lot<'a>,
+    /// From the keyed hash of an address to its place.
+    index: Demux<'a>,
     key: Key,
 }
 
 impl<'a> Neighbors<'a> {
     /// A table of at most `limit` neighbours, and of at most as many as borrowed storage holds, with at most `park_limit`
-    /// packets parked.
-    pub fn new(slots: ManagedSlice<'a, NeighborSlot>, limit: usize, park_limit: usize, secret: &Secret) -> Self {
+    /// packets parked. Borrowed, `index` has room for as many.
+    pub fn new(
+        slots: ManagedSlice<'a, NeighborSlot>,
+        index: Demux<'a>,
+        limit: usize,
+        park_limit: usize,
+        secret: &Secret,
+    ) -> Self {
         let limit = match &slots {
             ManagedSlice::Borrowed(s) => limit.min(s.len()),
             #[cfg(feature = "alloc")]
@@ -79,6 +88,7 @@ impl<'a> Neighbors<'a> {
             pressed: None,
             asked_for_replies: 0,
             lot: Lot::new(park_limit),
+            index,
             key: secret.key(Purpose::Neighbors),
         }
     }
@@ -104,7 +114,7 @@ impl<'a> Neighbors<'a> {
         let place = match found {
             _ if refused => None,
             Some(index) => Some(index),
-            None => self.make_room(now, Worth::Unanswered, stats).inspect(|&index| self.insert(index, iface, addr)),
+            None => self.make_room(now, Worth::Unanswered, stats).and_then(|index| self.insert(index, iface, addr)),
         };
         let Some(index) = place else {
             self.pressed = Some(now);
@@ -160,10 +170,10 @@ impl<'a> Neighbors<'a> {
             Heard::Unknown => {}
             known => return known,
         }
-        let Some(index) = self.make_room(now, Worth::Idle, stats) else {
+        let room = self.make_room(now, Worth::Idle, stats);
+        let Some(index) = room.and_then(|index| self.insert(index, iface, addr)) else {
             return Heard::Unknown;
         };
-        self.insert(index, iface, addr);
         self.update(index, |slot| {
             slot.state = Some(NeighborState::Stale);
             slot.mac = mac;
@@ -318,18 +328,30 @@ impl<'a> Neighbors<'a> {
     }
 
     fn find(&self, iface: u8, addr: IpAddr) -> Option<u32> {
-        let _ = self.hash(iface, addr);
-        self.slots.iter().take(self.fresh).position(|s| s.is(iface, addr)).map(|i| i as u32)
+        let is = |index: u32| self.slots.get(index as usize).is_some_and(|s| s.is(iface, addr));
+        self.index.find(self.hash(iface, addr), is)
     }
 
-    /// Puts a neighbour, in no state yet, into a free place.
-    fn insert(&mut self, index: u32, iface: u8, addr: IpAddr) {
-        if let Some(slot) = self.slots.get_mut(index as usize) {
-            slot.occupy(iface, addr);
+    /// Puts a neighbour, in no state yet, into the free place `index`. `None`, and the place free again, where the index
+    /// has no room.
+    fn insert(&mut self, index: u32, iface: u8, addr: IpAddr) -> Option<u32> {
+        self.slots.get_mut(index as usize)?.occupy(iface, addr);
+        if self.index.insert(self.hash(iface, addr), index).is_err() {
+            self.release(index);
+            return None;
         }
+        Some(index)
     }
 
     fn remove(&mut self, index: u32) {
+        let Some((iface, addr)) = self.slots.get(index as usize).map(NeighborSlot::key) else {
+            return;
+        };
+        self.index.remove(self.hash(iface, addr), index);
+        self.release(index);
+    }
+
+    fn release(&mut self, index: u32) {
         let free = self.free;
         self.update(index, |slot| {
             slot.state = None;

@@ -3,6 +3,7 @@ use super::*;
 use crate::device::TxMeta;
 use crate::frame::{BoxedPool, Pool};
 use crate::rng::Secret;
+use crate::sockets::demux::{Demux, Slot};
 use crate::stats::{DropReason, Stats};
 use managed::ManagedSlice;
 extern crate std;
@@ -21,7 +22,8 @@ fn ms(n: u64) -> Instant {
 }
 
 fn table<'a>(limit: usize, park: usize) -> (Neighbors<'a>, Stats) {
-    (Neighbors::new(ManagedSlice::Owned(Vec::new()), limit, park, &Secret::new([5; 16])), Stats::new())
+    let index = Demux::new(ManagedSlice::Owned(Vec::new()));
+    (Neighbors::new(ManagedSlice::Owned(Vec::new()), index, limit, park, &Secret::new([5; 16])), Stats::new())
 }
 
 fn park(t: &mut Neighbors<'static>, index: u32, pool: Pool<'static>, tag: u8, stats: &mut Stats) {
@@ -169,6 +171,8 @@ fn a_failed_neighbour_that_nobody_wants_has_no_timer() {
     }
     assert_eq!(t.deadline(i), None);
     assert_eq!(t.lookup(ms(4000), 0, ip(1), Demand::Socket, &mut stats), Lookup::Unresolved(i, true));
+    let again = [5000, 6000, 7000].map(|at| t.on_deadline(ms(at), i, &mut stats));
+    assert_eq!(again, [broadcast(1), broadcast(1), Action::Failed]);
 }
 
 /// H018's states, for ARP.
@@ -245,6 +249,11 @@ fn a_neighbour_that_asks_for_us_while_we_ask_for_it_is_known() {
     park(&mut t, i, pool(1), 1, &mut stats);
     assert_eq!(t.learn(ms(1), 0, ip(1), MAC, &mut stats), Heard::Resolved(i));
     assert_eq!(parked(&mut t, i), [1]);
+    // That we hear it says nothing of whether it hears us; nor does an answer that nobody asked for.
+    let stale = |t: &Neighbors<'_>| t.iter(ms(1)).all(|n| n.state == NeighborState::Stale);
+    assert!(stale(&t));
+    t.on_heard(ms(1), 0, ip(1), MAC, true);
+    assert!(stale(&t));
 }
 
 #[test]
@@ -313,7 +322,7 @@ fn replies_to_the_unresolvable_leave_room() {
                 note(addr, now);
             }
         }
-        let addr = ip(1000 + n % 64);
+        let addr = ip(1000 + (n.wrapping_mul(0x9e37_79b9) >> 26));
         match t.lookup(now, 0, addr, Demand::Reply, &mut stats) {
             Lookup::Unresolved(i, request) => {
                 if request {
@@ -331,7 +340,58 @@ fn replies_to_the_unresolvable_leave_room() {
             assert!(matches!(t.lookup(now, 0, newcomer, Demand::Reply, &mut stats), Lookup::Known(MAC, _)));
         }
     }
-    assert!(requests.len() > 16, "they take turns: {}", requests.len());
+    // Four at a time, a second each, make 80 turns in these 20 seconds; three requests each would make 27.
+    assert!(requests.len() >= 40, "{} took turns", requests.len());
+}
+
+/// H006: in use means within the last half minute, however many come.
+#[test]
+fn what_a_socket_used_lately_stays_and_of_the_rest_the_longest_unused_goes() {
+    let (mut t, mut stats) = table(4, 4);
+    for n in 0..4 {
+        t.learn(ms(n), 0, ip(n as u32), MAC, &mut stats);
+    }
+    t.lookup(ms(10), 0, ip(0), Demand::Socket, &mut stats);
+    t.lookup(ms(11), 0, ip(1), Demand::Reply, &mut stats);
+    let has = |t: &Neighbors<'_>, n| t.iter(ms(0)).any(|e| e.addr == ip(n));
+    // Heard of only: the oldest first.
+    t.learn(ms(20), 0, ip(100), MAC, &mut stats);
+    assert!(!has(&t, 2) && has(&t, 3));
+    t.learn(ms(21), 0, ip(101), MAC, &mut stats);
+    assert!(!has(&t, 3) && has(&t, 100));
+    for n in 0..100 {
+        t.lookup(ms(29_000), 0, ip(200 + n), Demand::Reply, &mut stats);
+        t.learn(ms(29_000), 0, ip(300 + n), MAC, &mut stats);
+    }
+    assert!(has(&t, 0) && !has(&t, 1));
+    for n in 0..4 {
+        t.lookup(ms(30_010), 0, ip(400 + n), Demand::Socket, &mut stats);
+    }
+    assert!((0..4).all(|n| has(&t, 400 + n)) && !has(&t, 0));
+}
+
+/// H006: forgetting a neighbour does not have it asked for twice within a second.
+#[test]
+fn a_neighbour_asked_for_within_the_last_second_is_not_forgotten() {
+    let (mut t, mut stats) = table(1, 4);
+    assert_eq!(t.lookup(ms(0), 0, ip(1), Demand::Reply, &mut stats), Lookup::Unresolved(0, true));
+    t.on_heard(ms(1), 0, ip(1), MAC, true);
+    assert_eq!(t.lookup(ms(999), 0, ip(2), Demand::Reply, &mut stats), Lookup::Full);
+    assert_eq!(t.lookup(ms(1000), 0, ip(2), Demand::Reply, &mut stats), Lookup::Unresolved(0, true));
+}
+
+#[test]
+fn an_index_is_good_for_its_own_neighbour_only() {
+    let (mut t, mut stats) = table(2, 4);
+    t.learn(ms(0), 0, ip(1), MAC, &mut stats);
+    t.confirm(ms(0), 0, 0, ip(2));
+    t.confirm(ms(0), 0, 1, ip(1));
+    assert_eq!(t.known(ms(0), 0, 0, ip(1)), None);
+    t.confirm(ms(0), 0, 0, ip(1));
+    assert_eq!(t.known(ms(0), 0, 0, ip(1)), Some(MAC));
+    for (index, iface, addr) in [(0, 0, ip(2)), (0, 1, ip(1)), (1, 0, ip(1)), (9, 0, ip(1))] {
+        assert_eq!(t.known(ms(0), index, iface, addr), None);
+    }
 }
 
 /// H143, H149: an interface leaves nothing behind.
@@ -354,4 +414,57 @@ fn removing_an_interface_forgets_its_neighbours_and_frees_their_frames() {
     // The learned one, never used, gives way; those in use do not.
     assert_eq!(t.lookup(ms(0), 0, ip(98), Demand::Socket, &mut stats), Lookup::Unresolved(1, true));
     assert_eq!(t.lookup(ms(0), 0, ip(99), Demand::Socket, &mut stats), Lookup::Full);
+}
+
+/// Borrowed and owned tables answer alike, and as a search of all entries would.
+#[test]
+fn borrowed_and_owned_tables_are_the_same() {
+    let (mut owned, mut stats) = table(8, 4);
+    let mut slots: Vec<_> = (0..8).map(|_| NeighborSlot::new()).collect();
+    let mut places = [const { Slot::new() }; 16];
+    let index = Demux::new(ManagedSlice::Borrowed(&mut places));
+    let secret = Secret::new([5; 16]);
+    let mut borrowed = Neighbors::new(ManagedSlice::Borrowed(&mut slots), index, usize::MAX, 4, &secret);
+    let mut seed = 1u32;
+    for n in 0..20_000 {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let (now, addr, iface) = (ms(n * 50), ip(seed >> 16 & 15), (seed >> 20 & 1) as u8);
+        match seed >> 24 & 7 {
+            0 | 1 => {
+                let a = owned.lookup(now, iface, addr, Demand::Socket, &mut stats);
+                assert_eq!(a, borrowed.lookup(now, iface, addr, Demand::Socket, &mut stats));
+                assert!(a == Lookup::Full || owned.iter(now).any(|e| e.iface == usize::from(iface) && e.addr == addr));
+            }
+            2 => {
+                let a = owned.lookup(now, iface, addr, Demand::Reply, &mut stats);
+                assert_eq!(a, borrowed.lookup(now, iface, addr, Demand::Reply, &mut stats));
+            }
+            3 | 4 => {
+                let a = owned.learn(now, iface, addr, MAC, &mut stats);
+                assert_eq!(a, borrowed.learn(now, iface, addr, MAC, &mut stats));
+            }
+            5 => {
+                let there = owned.iter(now).any(|e| e.iface == usize::from(iface) && e.addr == addr);
+                let a = owned.on_heard(now, iface, addr, MAC, true);
+                assert_eq!(a == Heard::Unknown, !there);
+                assert_eq!(a, borrowed.on_heard(now, iface, addr, MAC, true));
+            }
+            6 if n % 64 == 0 => {
+                owned.remove_iface(iface, &mut stats, |_| {});
+                borrowed.remove_iface(iface, &mut stats, |_| {});
+            }
+            _ => {
+                for i in 0..8 {
+                    assert_eq!(owned.deadline(i), borrowed.deadline(i));
+                    let a = owned.on_deadline(now, i, &mut stats);
+                    assert_eq!(a, borrowed.on_deadline(now, i, &mut stats));
+                }
+            }
+        }
+        assert!(owned.iter(now).eq(borrowed.iter(now)));
+        let mut names: Vec<_> = owned.iter(now).map(|e| (e.iface, e.addr)).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), owned.iter(now).count(), "nobody is there twice");
+    }
 }

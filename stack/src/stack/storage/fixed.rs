@@ -57,6 +57,7 @@ pub struct StaticStorage<'a, const TCP: usize, const UDP: usize, const RX: usize
     ifaces: [Option<Iface<'a>>; IFACES],
     routes: [RouteSlot; ROUTES],
     neighbors: [NeighborSlot; NEIGHBORS],
+    neighbor_index: [Slot; 2 * NEIGHBORS],
     #[cfg(feature = "reassembly")]
     reassembly: [ReassemblySlot<'a>; REASSEMBLY],
     nodes: [Node; NODES],
@@ -98,6 +99,7 @@ impl<'a, const TCP: usize, const UDP: usize, const RX: usize, const TX: usize, c
             ifaces: [const { None }; IFACES],
             routes: [None; ROUTES],
             neighbors: [const { NeighborSlot::new() }; NEIGHBORS],
+            neighbor_index: [const { Slot::new() }; 2 * NEIGHBORS],
             #[cfg(feature = "reassembly")]
             reassembly: [const { ReassemblySlot::new() }; REASSEMBLY],
             nodes: [const { Node::new() }; N],
@@ -145,6 +147,7 @@ impl<'a, const TCP: usize, const UDP: usize, const RX: usize, const TX: usize, c
             routes: Borrowed(&mut s.routes),
             route_limit: all,
             neighbors: Borrowed(&mut s.neighbors),
+            neighbor_index: Demux::new(Borrowed(&mut s.neighbor_index)),
             neighbor_limit: all,
             #[cfg(feature = "reassembly")]
             reassembly: Borrowed(&mut s.reassembly),
