@@ -176,15 +176,14 @@ impl<'a> Stack<'a> {
         Ok(TcpSocket { stack: self, index: handle.0.index })
     }
 
-    /// Connections that still do something: those of users, and those closed that have yet to deliver what they took.
-    /// TIME-WAIT is not counted.
+    /// TCP connections, those that users have closed and that still deliver included.
     pub fn tcp_connections(&self) -> usize {
         self.tcp.conns.len()
     }
 
-    /// Connections of TCP in all states, TIME-WAIT included.
-    pub fn tcp_count(&self) -> usize {
-        self.tcp.conns.len() + self.tcp.time_waits.len()
+    /// Connections in TIME-WAIT.
+    pub fn tcp_time_waits(&self) -> usize {
+        self.tcp.time_waits.len()
     }
 
     /// The largest TCP text in one segment on an interface, options aside (RFC 9293 §3.7.1): the MTU less both fixed

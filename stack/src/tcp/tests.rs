@@ -4,6 +4,7 @@
 #![allow(unused_must_use)]
 
 mod bulk;
+mod chaos;
 mod close;
 mod harness;
 mod link;

@@ -49,7 +49,7 @@ impl<'a> Stack<'a> {
             Err(why) => return self.tcp_waits(node, why),
         };
         // No device segments yet, so that each segment is a frame.
-        let Some(plan) = self.tcp.conns.at(index).and_then(|e| e.conn.plan(now, usize::from(e.conn.mss()))) else {
+        let Some(plan) = self.tcp.conns.at(index).and_then(|e| e.conn.plan(now, 1)) else {
             return Turn::Done;
         };
         let Some(frame) = self.build_segment(id, index, &plan) else {
@@ -122,8 +122,11 @@ impl<'a> Stack<'a> {
         let header = conn.header(plan, self.now);
         let tuple = conn.tuple();
         let mut frame = iface.pool.take(iface.headroom() + ipv4::HEADER + header.len())?;
-        let text = frame.append(plan.len as usize)?;
-        let sum = conn.copy_text(plan, text);
+        // A segment without text may stand behind a FIN, where the send buffer has nothing.
+        let sum = match plan.len {
+            0 => Sum::default(),
+            len => conn.copy_text(plan, frame.append(len as usize)?),
+        };
         push_segment(&mut frame, &tuple, &header, sum)?;
         push_ipv4(&mut frame, &tuple, conn.ttl(), conn.tos())?;
         Some(frame)

@@ -204,7 +204,8 @@ impl Sim {
         let end = self.now + Duration::from_secs(200);
         self.run_until(end)?;
         for index in 0..self.hosts.len() {
-            let (used, sockets) = (self.hosts[index].frames_in_use(), self.hosts[index].stack.tcp_count());
+            let (used, stack) = (self.hosts[index].frames_in_use(), &self.hosts[index].stack);
+            let sockets = stack.tcp_connections() + stack.tcp_time_waits();
             if used != 0 || sockets != 0 {
                 return Err(self.failure(format!("host {index} keeps {used} frames, {sockets} TCP entries")));
             }
