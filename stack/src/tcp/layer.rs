@@ -67,6 +67,18 @@ pub(crate) enum Owner {
     Nobody,
 }
 
+/// The way of a connection's last segment: good while the routes are as they were and the neighbour is known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Neighbor {
+    /// Its place in the neighbour table; `None` where the medium has no addresses.
+    pub place: Option<u32>,
+    pub iface: IfaceId,
+    /// The next hop.
+    pub addr: IpAddr,
+    /// The generation of the route table.
+    pub routes: u32,
+}
+
 /// A connection in its table.
 pub(crate) struct Entry<'a> {
     pub conn: Conn<'a>,
@@ -74,8 +86,8 @@ pub(crate) struct Entry<'a> {
     pub hash: u32,
     /// The interface that its segments leave by, as far as known.
     pub iface: IfaceId,
-    /// The neighbour that they went to last: its place, interface and address.
-    pub neighbor: Option<(u32, IfaceId, IpAddr)>,
+    /// The way that they went last.
+    pub neighbor: Option<Neighbor>,
     pub owner: Owner,
     /// Whether segments find it.
     pub linked: bool,
