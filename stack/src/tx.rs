@@ -53,8 +53,10 @@ pub(crate) struct Hop {
 
 /// Whether a hop's link-layer address is known.
 pub(crate) enum Resolved {
-    /// It is; `None` where the medium has none.
+    /// It is, and is nobody's in particular; `None` where the medium has none.
     Ready(Option<Mac>),
+    /// It is that of a neighbour, at this place in the table.
+    Neighbor(Mac, u32),
     /// It is being asked for: the neighbour's place in the table.
     Waiting(u32),
     /// The neighbour table has no room.
@@ -70,6 +72,7 @@ impl<'a> Stack<'a> {
         loop {
             match self.poll_turn(id)? {
                 Turn::Send(frame) => return Some((frame, TxMeta::default())),
+                Turn::Done if self.looped.is_empty() => {}
                 Turn::Done => self.handle_looped(),
                 Turn::Stall => {
                     self.stats.pool_empty = self.stats.pool_empty.wrapping_add(1);
@@ -152,6 +155,7 @@ impl<'a> Stack<'a> {
         };
         match self.resolve(hop, demand) {
             Resolved::Ready(mac) => self.emit(hop.iface, frame, mac),
+            Resolved::Neighbor(mac, _) => self.emit(hop.iface, frame, Some(mac)),
             Resolved::Waiting(index) => {
                 self.park(index, frame);
                 Output::Done
@@ -258,7 +262,7 @@ impl<'a> Stack<'a> {
         match self.neighbors.lookup(self.now, hop.iface.0, hop.next, demand, &mut self.stats) {
             Lookup::Known(mac, index) => {
                 self.schedule_neighbor(index);
-                Resolved::Ready(Some(mac))
+                Resolved::Neighbor(mac, index)
             }
             Lookup::Unresolved(index, request) => {
                 if request {

@@ -5,7 +5,7 @@
 use crate::nic::Nic;
 use crate::packet::{self, ACK, Ip, PSH, SYN, Seen, Tcp};
 use ringtap::config::Config;
-use ringtap::device::{Mac, Medium};
+use ringtap::device::{Capabilities, Mac, Medium};
 use ringtap::frame::BoxedPool;
 use ringtap::ip::addr::Cidr;
 use ringtap::rng::Secret;
@@ -27,10 +27,33 @@ pub const P_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 pub const R: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
 /// Its MAC.
 pub const R_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0xfe];
+/// The host's address on its second link, where it has one.
+pub const H2: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+/// A peer on the second link.
+pub const P2: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 /// The broadcast MAC.
 pub const ALL: [u8; 6] = [0xff; 6];
 
-/// A stack with one interface, and what it sends.
+/// What a [`Bench`] is made of.
+pub struct Setup {
+    /// Frames of the interface's pool.
+    pub frames: usize,
+    /// How far the stack's tables may grow.
+    pub limits: Limits,
+    /// What the card can do.
+    pub caps: Capabilities,
+    /// Frames of 66,000 octets, for long datagrams; 0: there is no such pool.
+    pub large: usize,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let caps = Capabilities::plain(Medium::Ethernet, 1500);
+        Self { frames: 64, limits: Limits::default(), caps, large: 24 }
+    }
+}
+
+/// A stack with one interface, or two, and what it sends.
 pub struct Bench {
     /// The stack.
     pub stack: Stack<'static>,
@@ -42,8 +65,9 @@ pub struct Bench {
     pub now: Instant,
     /// P and R answer ARP requests, which then are not among what [`poll`](Self::poll) gives.
     pub resolves: bool,
-    pool: &'static BoxedPool,
-    large: &'static BoxedPool,
+    /// A second interface and its card, whose sent frames stay there.
+    pub other: Option<(IfaceId, Nic)>,
+    pools: Vec<&'static BoxedPool>,
 }
 
 impl Default for Bench {
@@ -63,17 +87,27 @@ impl Bench {
     /// # Panics
     /// Never: the set-up is fixed.
     pub fn with(frames: usize, change: impl FnOnce(&mut Config<'static>)) -> Self {
-        let pool: &'static BoxedPool = Box::leak(Box::new(BoxedPool::new(1600, frames)));
-        let large: &'static BoxedPool = Box::leak(Box::new(BoxedPool::new(66_000, 6)));
+        Self::built(Setup { frames, ..Setup::default() }, change)
+    }
+
+    /// H made of these parts.
+    ///
+    /// # Panics
+    /// When the parts do not make a stack.
+    pub fn built(setup: Setup, change: impl FnOnce(&mut Config<'static>)) -> Self {
+        let pool: &'static BoxedPool = Box::leak(Box::new(BoxedPool::new(1600, setup.frames)));
+        let large: &'static BoxedPool = Box::leak(Box::new(BoxedPool::new(66_000, setup.large)));
         let mut config = Config::new(Secret::new(*b"bench test key 1"));
-        config.large_pool = Some(large.pool());
+        config.large_pool = (setup.large > 0).then(|| large.pool());
         change(&mut config);
-        let mut stack = Stack::new(config, Storage::growing(Limits::default()));
-        let nic = Nic::new(pool.pool(), Medium::Ethernet, 1500);
+        let mut stack = Stack::new(config, Storage::growing(setup.limits));
+        let nic = Nic::with(pool.pool(), setup.caps);
         let iface = stack.add_interface(&nic, Mac(H_MAC)).expect("room");
         stack.add_address(iface, Cidr::new(IpAddr::V4(H), 24).expect("a prefix")).expect("a host address");
         stack.add_gateway(iface, IpAddr::V4(R)).expect("a gateway");
-        let mut bench = Self { stack, nic, iface, now: Instant::from_secs(1000), resolves: false, pool, large };
+        let pools = vec![pool, large];
+        let now = Instant::from_secs(1000);
+        let mut bench = Self { stack, nic, iface, now, resolves: false, other: None, pools };
         // The announcement of the address is of no interest to tests.
         bench.poll();
         bench
@@ -95,6 +129,37 @@ impl Bench {
         self.with_neighbors()
     }
 
+    /// A second link: H is H2 there, and P2 is known.
+    ///
+    /// # Panics
+    /// Never: the set-up is fixed.
+    #[must_use]
+    pub fn with_second_link(mut self) -> Self {
+        let pool: &'static BoxedPool = Box::leak(Box::new(BoxedPool::new(1600, 64)));
+        let nic = Nic::new(pool.pool(), Medium::Ethernet, 1500);
+        let iface = self.stack.add_interface(&nic, Mac(H_MAC)).expect("room");
+        self.stack.add_address(iface, Cidr::new(IpAddr::V4(H2), 24).expect("a prefix")).expect("a host address");
+        self.pools.push(pool);
+        self.other = Some((iface, nic));
+        self.poll();
+        self.give_other(packet::ethernet(H_MAC, P_MAC, 0x0806, &packet::arp(1, P_MAC, P2, [0; 6], H2)));
+        self
+    }
+
+    /// A frame arrives by the second link; what leaves there.
+    pub fn give_other(&mut self, frame: Vec<u8>) -> Vec<Seen> {
+        if let Some((_, nic)) = &mut self.other {
+            nic.rx.push_back(frame);
+        }
+        self.poll();
+        self.sent_by_other()
+    }
+
+    /// What has left by the second link.
+    pub fn sent_by_other(&mut self) -> Vec<Seen> {
+        self.other.iter_mut().flat_map(|(_, nic)| nic.tx.drain(..)).map(|f| packet::read(&f)).collect()
+    }
+
     /// Polls until nothing is left to do now; what was sent.
     ///
     /// # Panics
@@ -109,9 +174,12 @@ impl Bench {
     /// When it never ends.
     pub fn poll_raw(&mut self) -> Vec<Vec<u8>> {
         for _ in 0..10_000 {
-            let polled = self.stack.poll(self.now, self.iface, &mut self.nic, 64);
+            let mut more = self.stack.poll(self.now, self.iface, &mut self.nic, 64).more;
+            if let Some((iface, nic)) = &mut self.other {
+                more |= self.stack.poll(self.now, *iface, nic, 64).more;
+            }
             self.answer_arp();
-            if self.nic.rx.is_empty() && !polled.more && polled.next.is_none_or(|t| t > self.now) {
+            if self.nic.rx.is_empty() && !more && self.stack.next_deadline().is_none_or(|t| t > self.now) {
                 return self.nic.tx.drain(..).collect();
             }
         }
@@ -125,7 +193,9 @@ impl Bench {
         let (mut sent, rx) = (std::mem::take(&mut self.nic.tx), &mut self.nic.rx);
         sent.retain(|frame| {
             let Seen::Arp(1, _, _, target) = packet::read(frame) else { return true };
-            let Some((_, mac)) = [(P, P_MAC), (R, R_MAC)].into_iter().find(|(ip, _)| *ip == target) else { return true };
+            let Some((_, mac)) = [(P, P_MAC), (R, R_MAC)].into_iter().find(|(ip, _)| *ip == target) else {
+                return true;
+            };
             rx.push_back(packet::ethernet(H_MAC, mac, 0x0806, &packet::arp(2, mac, target, H_MAC, H)));
             false
         });
@@ -182,12 +252,12 @@ impl Bench {
     /// Frames that somebody owns.
     pub fn frames_in_use(&self) -> usize {
         let used = |pool: &BoxedPool| pool.pool().count() - pool.pool().free();
-        used(self.pool) + used(self.large)
+        self.pools.iter().map(|p| used(p)).sum()
     }
 
     /// The pool of the interface.
     pub fn pool(&self) -> ringtap::frame::Pool<'static> {
-        self.pool.pool()
+        self.pools[0].pool()
     }
 
     /// What every case ends with: no frame in use, a ping answered, and a TCP handshake as well if `port` listens.

@@ -282,8 +282,7 @@ fn ten_thousand_lives_and_deaths_leave_every_table_empty() {
     assert_eq!((bench.stack.tcp_connections(), bench.stack.tcp_time_waits()), (0, 0));
     // All nodes are free again: as many connections as ever fit.
     let remote = SocketAddr::new(IpAddr::V4(P), 7);
-    let all: Vec<_> =
-        std::iter::from_fn(|| bench.stack.tcp_connect(remote, &ConnectOptions::default()).ok()).collect();
+    let all: Vec<_> = std::iter::from_fn(|| bench.stack.tcp_connect(remote, &ConnectOptions::default()).ok()).collect();
     assert_eq!(all.len(), 1_000);
     for handle in all {
         bench.stack.tcp(handle).unwrap().abort();

@@ -2,9 +2,9 @@
 
 use ringtap::error::{ConnectError, SendError, TcpError};
 use ringtap::ip::addr::Cidr;
+use ringtap::sockets::UdpOptions;
 use ringtap::tcp::{ConnectOptions, State, TcpOptions};
 use ringtap::time::Duration;
-use ringtap::sockets::UdpOptions;
 use ringtap_sim::Bench;
 use ringtap_sim::bench::{H, H_MAC, P, P_MAC, segments, timed};
 use ringtap_sim::packet::{self, ACK, RST, SYN, Seen, Tcp};
@@ -46,8 +46,7 @@ fn segments_that_come_before_the_syn_has_left_are_refused_and_the_open_goes_on()
             bench.resolves = false;
             let handle = bench.stack.tcp_connect(REMOTE, &options(50_000)).unwrap();
             assert!(segments(&bench.poll()).is_empty(), "no SYN without a neighbour");
-            let early =
-                Tcp { src: 80, dst: 50_000, seq: 9000, ack, flags, window: 65_535, ..Tcp::default() };
+            let early = Tcp { src: 80, dst: 50_000, seq: 9000, ack, flags, window: 65_535, ..Tcp::default() };
             let seen = segments(&bench.give_tcp(&early));
             assert!(seen.iter().all(|s| s.has(RST)), "{seen:?}");
             assert_eq!(bench.stack.tcp(handle).unwrap().state(), State::SynSent, "flags {flags}, ack {ack}");
@@ -67,8 +66,7 @@ fn a_syn_that_crosses_an_unsent_syn_is_a_simultaneous_open() {
     bench.nic.tx_room = 0;
     let handle = bench.stack.tcp_connect(REMOTE, &options(50_000)).unwrap();
     assert_eq!(bench.poll(), []);
-    let theirs =
-        Tcp { src: 80, dst: 50_000, seq: 9000, flags: SYN, window: 65_535, ..Tcp::default() };
+    let theirs = Tcp { src: 80, dst: 50_000, seq: 9000, flags: SYN, window: 65_535, ..Tcp::default() };
     assert_eq!(bench.give_tcp(&theirs), []);
     bench.nic.tx_room = usize::MAX;
     let sent: Vec<_> = bench.pass(Duration::from_secs(2)).into_iter().map(|(_, s)| s).collect();
@@ -126,7 +124,12 @@ fn an_open_to_a_silent_host_backs_off_and_ends() {
     assert!(sent.iter().all(|(_, s)| matches!(s, Seen::Arp(1, ..))));
     assert_eq!(bench.stack.tcp(handle).unwrap().error(), None, "not before three minutes");
     bench.pass(Duration::from_secs(5));
-    assert_eq!(bench.stack.tcp(handle).unwrap().error(), Some(TcpError::TimedOut), "{}", bench.now.since(start).as_secs());
+    assert_eq!(
+        bench.stack.tcp(handle).unwrap().error(),
+        Some(TcpError::TimedOut),
+        "{}",
+        bench.now.since(start).as_secs()
+    );
     bench.stack.tcp(handle).unwrap().close();
     assert!(bench.stack.next_deadline().is_none_or(|t| t > bench.now + Duration::from_secs(1)));
     assert_eq!((bench.stack.tcp_connections(), bench.frames_in_use()), (0, 0));

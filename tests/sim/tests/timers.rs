@@ -79,7 +79,15 @@ fn every_call_that_creates_work_moves_the_deadline_to_now() {
     bench.stack.tcp(handle).unwrap().write(b"text").unwrap();
     assert_eq!(segments(&owes(&mut bench, "write")).len(), 1);
     bench.give_tcp(&from_p(1001, next + 4, ACK));
-    bench.stack.tcp(handle).unwrap().write_with(|room| { room[0] = 7; (1, ()) }).unwrap();
+    bench
+        .stack
+        .tcp(handle)
+        .unwrap()
+        .write_with(|room| {
+            room[0] = 7;
+            (1, ())
+        })
+        .unwrap();
     assert_eq!(segments(&owes(&mut bench, "write_with")).len(), 1);
     bench.give_tcp(&from_p(1001, next + 5, ACK));
     // The window closes, and is opened by reading.
@@ -263,7 +271,8 @@ fn connections_survive_a_clock_that_jumps_and_steps_back() {
 #[test]
 fn a_step_back_while_text_is_in_flight_stretches_timers_by_no_more_than_the_step() {
     // H114.
-    let (mut bench, handle, next) = served(TcpOptions { keep_alive: Some(KeepAlive::default()), ..TcpOptions::default() });
+    let (mut bench, handle, next) =
+        served(TcpOptions { keep_alive: Some(KeepAlive::default()), ..TcpOptions::default() });
     bench.now += Duration::from_secs(10_000);
     bench.poll();
     bench.stack.tcp(handle).unwrap().write(b"in flight").unwrap();
