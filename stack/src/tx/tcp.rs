@@ -11,6 +11,7 @@ use crate::ready::NodeId;
 use crate::rx::protocol;
 use crate::sockets::demux::Tuple;
 use crate::stack::{IfaceId, Stack};
+use crate::stats::DropReason;
 use crate::tcp::isn;
 use crate::tcp::layer::Neighbor;
 use crate::tcp::output::Plan;
@@ -196,6 +197,11 @@ impl<'a> Stack<'a> {
             return Turn::Done;
         };
         let (tuple, mut header) = (plan.tuple, plan.header.clone());
+        if !self.is_own(tuple.local_addr) {
+            self.stats.drop(DropReason::SourceGone);
+            self.commit_syn_ack(id, node, index, &plan);
+            return Turn::Done;
+        }
         // RFC 9293 §3.7.1 (MUST-67): no more than the interface lets in.
         let mss = self.mss(id, tuple.remote_addr);
         header.options.mss = Some(header.options.mss.map_or(mss, |own| own.min(mss)));
