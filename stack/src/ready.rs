@@ -371,5 +371,5 @@ impl<'a> Scheduler<'a> {
     }
 }
 
-#[cfg(all(test, feature = "alloc"))]
+#[cfg(all(test, feature = "alloc", feature = "tcp", feature = "udp"))]
 mod tests;

@@ -59,7 +59,9 @@ impl<'a> Stack<'a> {
         if let Err(reason) = handled {
             self.stats.drop(reason);
         }
-        self.handle_looped();
+        if !self.looped.is_empty() {
+            self.handle_looped();
+        }
     }
 
     fn handle_ethernet(&mut self, id: IfaceId, mut frame: Frame<'a>, meta: RxMeta) -> Drop {
@@ -103,6 +105,8 @@ impl<'a> Stack<'a> {
                 true => Err(DropReason::MartianSource),
                 false => Ok(Destination::Ours),
             },
+            // An address of ours on another interface is no source either.
+            Ok(_) if self.ifaces.len() > 1 && self.is_configured(header.src.into()) => Err(DropReason::MartianSource),
             admitted => admitted,
         }
     }

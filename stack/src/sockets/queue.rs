@@ -122,7 +122,7 @@ mod tests {
     extern crate std;
     use std::collections::VecDeque;
 
-    fn check<'p>(mut queue: Queue<'p>, memory: &'p BoxedPool, limit: usize, ops: &[u8]) -> Result<(), TestCaseError> {
+    fn check<'a>(mut queue: Queue<'a>, memory: &'a BoxedPool, limit: usize, ops: &[u8]) -> Result<(), TestCaseError> {
         let mut model = VecDeque::new();
         let mut held = None;
         let mut n = 0u16;
@@ -166,7 +166,7 @@ mod tests {
         fn a_queue_is_a_bounded_fifo_borrowed_and_owned(ops in prop::collection::vec(any::<u8>(), 0..200)) {
             let memory = BoxedPool::new(64, 16);
             check(Queue::new(ManagedSlice::Owned(std::vec::Vec::new()), 7), &memory, 7, &ops)?;
-            let places: &mut [Place<'_>] = std::boxed::Box::leak(std::boxed::Box::new([const { None }; 5]));
+            let places: &'static mut [Place<'static>] = std::boxed::Box::leak(std::boxed::Box::new([const { None }; 5]));
             let leaked: &'static BoxedPool = std::boxed::Box::leak(std::boxed::Box::new(BoxedPool::new(64, 16)));
             check(Queue::new(ManagedSlice::Borrowed(places), 7), leaked, 5, &ops)?;
         }

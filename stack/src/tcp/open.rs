@@ -33,7 +33,7 @@ impl Conn<'_> {
         //= https://www.rfc-editor.org/rfc/rfc9293#section-3.10.7.3
         //# If SEG.ACK =< ISS or SEG.ACK > SND.NXT, send a reset (unless the RST bit is set, if so drop the segment and
         //# return)
-        if self.snd.is_idle() || seg.ack.at_or_before(self.snd.iss) || seg.ack.after(self.snd.nxt) {
+        if seg.ack.at_or_before(self.snd.iss) || seg.ack.after(self.snd.nxt) {
             return match bad_ack(seg) {
                 ControlFlow::Break(verdict) => ControlFlow::Break(verdict),
                 ControlFlow::Continue(()) => ControlFlow::Continue(false),

@@ -91,7 +91,7 @@ impl Conn<'_> {
             return self.plan(now, 1).is_some();
         }
         let waiting = self.tx.len() > self.snd.outstanding() as usize || self.owes_fin();
-        waiting && self.plan_text(1).is_some()
+        waiting && (self.new_text(u32::from(self.snd.mss)).is_some() || (self.snd.probe && self.plan_probe().is_some()))
     }
 
     /// The next segment; where the device segments (GSO), one of up to so many full ones ([`mss`](Self::mss)), else 1.

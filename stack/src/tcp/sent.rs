@@ -161,6 +161,7 @@ impl<'a> SentLog<'a> {
         }
     }
 
+    #[cfg(test)]
     pub fn len(&self) -> u32 {
         self.len
     }

@@ -210,18 +210,21 @@ impl Conn<'_> {
             return;
         }
         if self.rcv.unacked > 0 && self.timers.ack.is_off() && !self.rcv.owes_ack(self.rx.capacity() as u32) {
-            self.timers.ack = Timer::after(now, Duration::from_micros(u64::from(self.settings.delayed_ack)));
+            match self.settings.delayed_ack {
+                0 => self.rcv.ack_now = true,
+                micros => self.timers.ack = Timer::after(now, Duration::from_micros(u64::from(micros))),
+            }
         }
-        if !self.timers.retransmit.is_off() && !(self.snd.is_idle() && !self.has_unsent()) {
-            return;
-        }
-        if !self.snd.is_idle() {
+        let waits_for_peer = !self.snd.is_idle();
+        if !waits_for_peer && !self.has_unsent() {
+            self.timers.retransmit = Timer::OFF;
+        } else if !self.timers.retransmit.is_off() {
+            // Only what stopped it starts it again.
+        } else if waits_for_peer {
             self.restart_retransmit(now);
-        } else if self.has_unsent() {
+        } else {
             self.progress_at = if self.state == State::SynSent { self.progress_at } else { now };
             self.start_persist(now);
-        } else {
-            self.timers.retransmit = Timer::OFF;
         }
     }
 

@@ -58,7 +58,7 @@ impl<'a> Stack<'a> {
         let Heard::Resolved(index) = heard else { return };
         let Some(id) = self.neighbors.slot_mut(index).map(|s| IfaceId(s.key().0)) else { return };
         while let Some(parked) = self.neighbors.take_parked(index) {
-            self.queue_reply(id, Reply::Ip(parked.frame));
+            self.queue_reply(id, Reply::Parked(parked.frame));
         }
         self.wake_waiters(index);
         self.schedule_neighbor(index);
@@ -91,8 +91,10 @@ impl<'a> Stack<'a> {
     #[cfg(feature = "tcp")]
     pub(crate) fn confirm_neighbor(&mut self, conn: u32) {
         let Some(entry) = self.tcp.conns.at(conn) else { return };
-        if let Some((index, iface, next)) = entry.neighbor {
-            self.neighbors.confirm(self.now, index, iface.0, next);
+        if let Some(n) = &entry.neighbor
+            && let Some(place) = n.place
+        {
+            self.neighbors.confirm(self.now, place, n.iface.0, n.addr);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Planning changes nothing; the connection moves on only once the frame exists (decide, reserve, emit, commit).
 
-use super::{Hop, Resolved, Turn, push_ethernet};
+use super::{Resolved, Turn, push_ethernet};
 use crate::device::Mac;
 use crate::frame::Frame;
 use crate::ip::v4::{self, Fields};
@@ -11,7 +11,9 @@ use crate::ready::NodeId;
 use crate::rx::protocol;
 use crate::sockets::demux::Tuple;
 use crate::stack::{IfaceId, Stack};
+use crate::stats::DropReason;
 use crate::tcp::isn;
+use crate::tcp::layer::Neighbor;
 use crate::tcp::output::Plan;
 use crate::time::Duration;
 use crate::wire::checksum::{self, Sum};
@@ -30,6 +32,14 @@ enum Way {
     Link(Option<Mac>),
 }
 
+/// What a turn starts from.
+enum Start {
+    /// The way is as it was for the last segment: to this link-layer address.
+    Known(Option<Mac>),
+    /// The way to this address is to be found.
+    Ask(IpAddr),
+}
+
 /// Why a segment does not leave now.
 enum NoWay {
     NoRoute,
@@ -43,14 +53,17 @@ impl<'a> Stack<'a> {
     /// One segment of a connection, if it owes one.
     pub(super) fn tcp_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
         let now = self.now;
-        let Some(remote) = self.prepare(index) else { return Turn::Done };
-        let way = match self.way(id, remote, Demand::Socket) {
-            Ok(way) => way,
-            Err(why) => return self.tcp_waits(node, why),
+        let way = match self.prepare(id, index) {
+            Some(Start::Known(mac)) => Way::Link(mac),
+            Some(Start::Ask(remote)) => match self.slow_way(id, index, remote) {
+                Ok(way) => way,
+                Err(why) => return self.tcp_waits(node, why),
+            },
+            None => return Turn::Done,
         };
-        // No device segments yet, so that each segment is a frame.
+        // The device cuts no segments, so that each of ours is a frame.
         let Some(plan) = self.tcp.conns.at(index).and_then(|e| e.conn.plan(now, 1)) else {
-            return Turn::Done;
+            return self.tcp_rests(index);
         };
         let Some(frame) = self.build_segment(id, index, &plan) else {
             self.sched.wake(node, id.index());
@@ -66,43 +79,73 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// What a turn begins with. The initial sequence number is chosen when the first segment is about to leave, on the
-    /// clock of that moment.
-    fn prepare(&mut self, index: u32) -> Option<IpAddr> {
+    /// What a turn begins with; `None` when nothing is owed.
+    ///
+    /// The initial sequence number is chosen when the first segment is about to leave, on the clock of that moment.
+    fn prepare(&mut self, id: IfaceId, index: u32) -> Option<Start> {
         let now = self.now;
         let entry = self.tcp.conns.at_mut(index)?;
-        let tuple = entry.conn.tuple();
         if entry.conn.needs_iss() {
+            let tuple = entry.conn.tuple();
             let key = &self.tcp.isn_key;
             entry.conn.start(isn::isn(key, &tuple, now), isn::timestamp_offset(key, &tuple), now);
         }
         entry.conn.prepare(now);
-        let owes = entry.conn.owes(now);
-        let (node, deadline) = (entry.node, entry.conn.deadline());
-        match deadline {
-            Some(at) => self.sched.set_deadline(node, at),
-            None => self.sched.cancel_deadline(node),
+        if let Some(n) = &entry.neighbor
+            && n.iface == id
+            && n.routes == self.routes.generation()
+        {
+            match n.place.map(|place| self.neighbors.known(now, place, id.0, n.addr)) {
+                None => return Some(Start::Known(None)),
+                Some(Some(mac)) => return Some(Start::Known(Some(mac))),
+                Some(None) => {}
+            }
         }
-        owes.then_some(tuple.remote_addr)
+        if entry.conn.owes(now) {
+            return Some(Start::Ask(entry.conn.tuple().remote_addr));
+        }
+        self.tcp_rests(index);
+        None
     }
 
-    fn way(&mut self, id: IfaceId, remote: IpAddr, demand: Demand) -> Result<Way, NoWay> {
+    /// The connection has nothing to send: only its clock goes on.
+    fn tcp_rests(&mut self, index: u32) -> Turn<'a> {
+        if let Some(entry) = self.tcp.conns.at(index) {
+            match entry.conn.deadline() {
+                Some(at) => self.sched.set_deadline(entry.node, at),
+                None => self.sched.cancel_deadline(entry.node),
+            }
+        }
+        Turn::Done
+    }
+
+    /// The way to a connection's peer, from route and neighbour table; remembered for the next segments.
+    fn slow_way(&mut self, id: IfaceId, index: u32, remote: IpAddr) -> Result<Way, NoWay> {
+        let (way, neighbor) = self.way(id, remote, Demand::Socket)?;
+        if let Some(entry) = self.tcp.conns.at_mut(index) {
+            entry.neighbor = neighbor;
+            entry.iface = id;
+        }
+        Ok(way)
+    }
+
+    /// The way of a packet to `remote`, and what it rests on.
+    fn way(&mut self, id: IfaceId, remote: IpAddr, demand: Demand) -> Result<(Way, Option<Neighbor>), NoWay> {
         if self.is_own(remote) {
-            return Ok(Way::Own);
+            return Ok((Way::Own, None));
         }
         let hop = self.hop(remote, None).ok_or(NoWay::NoRoute)?;
         if hop.iface != id {
             return Err(NoWay::Elsewhere(hop.iface));
         }
-        self.link_way(hop, demand)
-    }
-
-    fn link_way(&mut self, hop: Hop, demand: Demand) -> Result<Way, NoWay> {
-        match self.resolve(hop, demand) {
-            Resolved::Ready(mac) => Ok(Way::Link(mac)),
-            Resolved::Waiting(index) => Err(NoWay::Waiting(index)),
-            Resolved::Full => Err(NoWay::Full),
-        }
+        let (mac, place) = match self.resolve(hop, demand) {
+            Resolved::Ready(mac) => (mac, None),
+            Resolved::Neighbor(mac, place) => (Some(mac), Some(place)),
+            Resolved::Waiting(place) => return Err(NoWay::Waiting(place)),
+            Resolved::Full => return Err(NoWay::Full),
+        };
+        let neighbor = Neighbor { place, iface: id, addr: hop.next, routes: self.routes.generation() };
+        Ok((Way::Link(mac), Some(neighbor)))
     }
 
     /// A segment cannot leave now: the node waits where it will be woken.
@@ -154,12 +197,17 @@ impl<'a> Stack<'a> {
             return Turn::Done;
         };
         let (tuple, mut header) = (plan.tuple, plan.header.clone());
+        if !self.is_own(tuple.local_addr) {
+            self.stats.drop(DropReason::SourceGone);
+            self.commit_syn_ack(id, node, index, &plan);
+            return Turn::Done;
+        }
         // RFC 9293 §3.7.1 (MUST-67): no more than the interface lets in.
         let mss = self.mss(id, tuple.remote_addr);
         header.options.mss = Some(header.options.mss.map_or(mss, |own| own.min(mss)));
         let (ttl, tos) = (entry.options.tcp.ttl, entry.options.tcp.dscp << 2);
         let way = match self.way(id, tuple.remote_addr, Demand::Reply) {
-            Ok(way) => way,
+            Ok((way, _)) => way,
             Err(NoWay::Elsewhere(iface)) => {
                 self.sched.wake(node, iface.index());
                 return Turn::Done;

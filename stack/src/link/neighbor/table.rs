@@ -99,7 +99,12 @@ impl<'a> Neighbors<'a> {
     #[inline]
     pub fn known(&mut self, now: Instant, index: u32, iface: u8, addr: IpAddr) -> Option<Mac> {
         let slot = self.slots.get_mut(index as usize)?;
-        let fresh = slot.state == Some(NeighborState::Reachable) && now.since(slot.at) < super::REACHABLE_TIME;
+        let fresh = match slot.state? {
+            NeighborState::Reachable => now.since(slot.at) < super::REACHABLE_TIME,
+            // Its timer will ask; until then it is used as it is.
+            NeighborState::Delay | NeighborState::Probe => true,
+            _ => false,
+        };
         if !fresh || slot.iface != iface || slot.addr != addr {
             return None;
         }
@@ -145,6 +150,13 @@ impl<'a> Neighbors<'a> {
     /// Takes the oldest packet parked for a neighbour that is known now.
     pub fn take_parked(&mut self, index: u32) -> Option<Parked<'a>> {
         self.lot.take(index)
+    }
+
+    /// Drops the parked packets that are `unwanted`.
+    pub fn drop_parked_if(&mut self, unwanted: impl Fn(&Frame<'a>) -> bool, reason: DropReason, stats: &mut Stats) {
+        while self.lot.take_if(&unwanted).is_some() {
+            stats.drop(reason);
+        }
     }
 
     /// Packets parked.

@@ -210,3 +210,15 @@ fn scattered_octets_cost_a_bounded_store_and_the_stream_goes_on() {
     assert_eq!(host.read().len(), 2000);
     host.survives(R + 2000, U);
 }
+
+#[test]
+fn text_that_overlaps_a_known_fin_is_taken_up_to_it() {
+    let mut host = Host::established();
+    host.accept(&seg(R + 6, U, ACK | FIN));
+    host.acks(U, R);
+    host.accept(&text(R + 3, U, ACK, b"defGHI"));
+    host.accept(&text(R, U, ACK, b"abcdefGHI"));
+    assert_eq!(host.read(), b"abcdef");
+    assert!(host.at_eof());
+    assert_eq!(host.out().last().map(|o| o.ack), Some(R + 7));
+}

@@ -266,3 +266,16 @@ fn text_that_never_finds_a_way_out_of_this_host_is_given_up_too() {
     assert_eq!(host.conn.error(), Some(crate::error::TcpError::TimedOut));
     assert!(host.now.since(start) <= Duration::from_secs(131));
 }
+
+#[test]
+fn room_that_the_peer_was_not_told_of_is_not_used() {
+    let mut host = scaled(200_000);
+    let data = pattern(0, 66_000);
+    host.accept(&text(R, U, ACK, &data[..60_000]));
+    host.accept(&text(R + 65_000, U, ACK | FIN, &data[65_000..]));
+    host.accept(&text(R + 60_000, U, ACK, &data[60_000..65_000]));
+    // Told unscaled as 65,535; a unit of our scale is 4 octets.
+    assert_eq!(host.read(), data[..65_536]);
+    assert!(!host.at_eof());
+    assert_eq!(host.out().last().map(|o| o.ack), Some(R + 65_536));
+}

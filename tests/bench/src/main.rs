@@ -1,0 +1,41 @@
+//! The measuring programs that `cargo xtask bench` runs, one at a time.
+//!
+//! ```text
+//! ringtap-bench memory ringtap|smoltcp SEGMENTS    bulk between two stacks in memory (run it under callgrind)
+//! ringtap-bench idle CONNECTIONS MEGABYTES         the same, with idle connections beside it; prints MB/s
+//! ringtap-bench tap ringtap|smoltcp send|receive MEGABYTES    over a tap, against the kernel; prints Mbit/s
+//! ```
+
+mod idle;
+mod memory;
+mod peer;
+mod tap;
+mod wire;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match args[..] {
+        ["memory", "ringtap", n] => number(n).map(memory::run),
+        ["memory", "smoltcp", n] => number(n).map(peer::run),
+        ["idle", connections, megabytes] => {
+            number(connections).and_then(|c| number(megabytes).map(|m| idle::run(c as usize, m)))
+        }
+        ["tap", who, direction, megabytes] => number(megabytes).and_then(|m| tap::run(who, direction, m)),
+        _ => Err("usage: ringtap-bench memory WHO SEGMENTS | idle CONNECTIONS MEGABYTES | tap WHO DIRECTION MEGABYTES"
+            .into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("not a number: {text}"))
+}
