@@ -185,6 +185,7 @@ impl<'a> Ring<'a> {
         }
     }
 
+    #[cfg(test)]
     /// Octets of memory held at this moment.
     pub fn allocated(&self) -> usize {
         self.storage.len()

@@ -74,6 +74,9 @@ impl<'a> Stack<'a> {
         }
         self.routes.remove_iface(id.0);
         self.forget_neighbors(id);
+        // Fragments may be in frames of the interface's pool.
+        #[cfg(feature = "reassembly")]
+        self.reassembly.clear(&mut self.stats);
         if let Some(place) = self.ifaces.get_mut(id.index()) {
             *place = None;
         }
