@@ -186,6 +186,7 @@ impl<'a> Ring<'a> {
     }
 
     /// Octets of memory held at this moment.
+    #[cfg(test)]
     pub fn allocated(&self) -> usize {
         self.storage.len()
     }
@@ -401,6 +402,7 @@ mod tests {
         }
     }
 
+    #[allow(clippy::too_many_lines)] // One arm per operation.
     fn check(mut ring: Ring<'_>, limit: usize, ops: Vec<Op>) {
         let mut model = Model { contents: vec![], ahead: vec![], limit };
         for op in ops {

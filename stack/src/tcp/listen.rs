@@ -47,6 +47,7 @@ pub(crate) struct Handshake {
     /// Set when both sides use timestamps.
     pub timestamps: Option<HandshakeTimestamps>,
     /// Both sides take SACK.
+    #[allow(dead_code)] // Until SACK is built.
     pub sack_permitted: bool,
     /// The window of the SYN: never scaled (RFC 7323 §2.2).
     pub snd_wnd: u16,

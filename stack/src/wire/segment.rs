@@ -14,6 +14,7 @@ pub(crate) const HEADER_LEN: usize = 20;
 /// The most octets that options take (RFC 9293 §3.1: a data offset of 15 words).
 pub(crate) const MAX_OPTIONS_LEN: usize = 40;
 /// The longest TCP header.
+#[cfg(test)]
 pub(crate) const MAX_HEADER_LEN: usize = HEADER_LEN + MAX_OPTIONS_LEN;
 /// Where the checksum lies in the header.
 pub(crate) const CHECKSUM_OFFSET: usize = 16;
@@ -36,6 +37,7 @@ const TIMESTAMPS_ALIGNED: [u8; 4] = [kind::NOP, kind::NOP, kind::TIMESTAMPS, 10]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(crate) struct Flags(u8);
 
+#[allow(dead_code)] // All of the header's bits are named, also those that nobody asks for.
 impl Flags {
     /// No flag.
     pub const NONE: Self = Self(0);
@@ -304,7 +306,8 @@ pub(crate) struct Segment<'b> {
     pub flags: Flags,
     /// SEG.WND, as it stands in the header: not scaled.
     pub window: u16,
-    /// SEG.UP; meaningful with URG.
+    /// SEG.UP; meaningful with URG. RFC 6093 leaves urgent text in line, so that nobody asks for it.
+    #[allow(dead_code)]
     pub urgent: u16,
     /// The options that we know.
     pub options: Options,
