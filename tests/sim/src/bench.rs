@@ -64,6 +64,8 @@ pub struct Bench {
     pub now: Instant,
     /// A second interface and its card, whose sent frames stay there.
     pub other: Option<(IfaceId, Nic)>,
+    /// Whether P and R answer ARP requests, which are then not among what was sent.
+    pub answering: bool,
     pools: Vec<&'static BoxedPool>,
 }
 
@@ -103,7 +105,7 @@ impl Bench {
         stack.add_address(iface, Cidr::new(IpAddr::V4(H), 24).expect("a prefix")).expect("a host address");
         stack.add_gateway(iface, IpAddr::V4(R)).expect("a gateway");
         let pools = vec![pool, large];
-        let mut bench = Self { stack, nic, iface, now: Instant::from_secs(1000), other: None, pools };
+        let mut bench = Self { stack, nic, iface, now: Instant::from_secs(1000), other: None, answering: false, pools };
         // The announcement of the address is of no interest to tests.
         bench.poll();
         bench
@@ -116,6 +118,12 @@ impl Bench {
             self.give(packet::ethernet(H_MAC, mac, 0x0806, &packet::arp(1, mac, ip, [0; 6], H)));
         }
         self
+    }
+
+    /// P and R are known, and answer whenever they are asked.
+    #[must_use]
+    pub fn with_living_neighbors(self) -> Self {
+        Self { answering: true, ..self.with_neighbors() }
     }
 
     /// A second link: H is H2 there, and P2 is known.
@@ -167,11 +175,26 @@ impl Bench {
             if let Some((iface, nic)) = &mut self.other {
                 more |= self.stack.poll(self.now, *iface, nic, 64).more;
             }
+            more |= self.answer();
             if !more && self.stack.next_deadline().is_none_or(|t| t > self.now) {
                 return self.nic.tx.drain(..).collect();
             }
         }
         panic!("the stack does not come to rest");
+    }
+
+    /// Answers requests for P and R; true when there was one.
+    fn answer(&mut self) -> bool {
+        let asked = |frame: &[u8], ip| packet::read(frame) == Seen::Arp(1, H_MAC, H, ip);
+        let before = self.nic.rx.len();
+        for (ip, mac) in [(P, P_MAC), (R, R_MAC)] {
+            if self.answering && self.nic.tx.iter().any(|f| asked(f, ip)) {
+                self.nic.tx.retain(|f| !asked(f, ip));
+                let reply = packet::arp(2, mac, ip, H_MAC, H);
+                self.nic.rx.push_back(packet::ethernet(H_MAC, mac, 0x0806, &reply));
+            }
+        }
+        self.nic.rx.len() > before
     }
 
     /// A frame arrives; what is sent in answer.
