@@ -2,6 +2,7 @@
 //!
 //! A line costs nothing when both features are off: its arguments are not evaluated.
 
+#[allow(unused_macros)]
 macro_rules! emit {
     ($level:ident, $s:literal $(, $x:expr)* $(,)?) => {{
         #[cfg(feature = "defmt")]

@@ -111,7 +111,9 @@ impl<'a> Ring<'a> {
         let (first, second) = self.parts(offset, n);
         if let Some((to_first, rest)) = dst.split_at_mut_checked(first.len()) {
             to_first.copy_from_slice(first);
-            if let Some(to_second) = rest.get_mut(..second.len()) {
+            if let Some(to_second) = rest.get_mut(..second.len())
+                && !second.is_empty()
+            {
                 to_second.copy_from_slice(second);
             }
         }
@@ -233,11 +235,17 @@ impl<'a> Ring<'a> {
             self.make_room(from + n);
             n = n.min(self.storage.len().saturating_sub(from));
         }
+        let Some(data) = data.get(..n) else { return 0 };
+        let at = self.index(from);
+        if let Some(part) = self.storage.get_mut(at..at + n) {
+            part.copy_from_slice(data);
+            return n;
+        }
         let (first, second) = self.parts_mut(from, n);
         if let Some((a, b)) = data.split_at_checked(first.len()) {
             first.copy_from_slice(a);
-            if let Some(b) = b.get(..second.len()) {
-                second.copy_from_slice(b);
+            if let Some(to) = second.get_mut(..b.len()) {
+                to.copy_from_slice(b);
             }
         }
         n

@@ -59,7 +59,9 @@ impl<'a> Stack<'a> {
         if let Err(reason) = handled {
             self.stats.drop(reason);
         }
-        self.handle_looped();
+        if !self.looped.is_empty() {
+            self.handle_looped();
+        }
     }
 
     fn handle_ethernet(&mut self, id: IfaceId, mut frame: Frame<'a>, meta: RxMeta) -> Drop {

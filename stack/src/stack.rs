@@ -209,7 +209,12 @@ impl<'a> Stack<'a> {
 
     /// When the stack wants to be polled next, at the latest: now, if something is pending; `None` if never.
     pub fn next_deadline(&mut self) -> Option<Instant> {
-        if !self.pending().is_empty() || !self.looped.is_empty() {
+        let pending = self.pending();
+        self.next_after(pending)
+    }
+
+    fn next_after(&mut self, pending: IfaceSet) -> Option<Instant> {
+        if !pending.is_empty() || !self.looped.is_empty() {
             return Some(self.now);
         }
         let stall = self.ifaces.iter().flatten().filter_map(|i| i.stalled).min();
@@ -238,8 +243,7 @@ impl<'a> Stack<'a> {
 
     fn polled(&mut self, more: bool) -> Polled {
         let pending = self.pending();
-        let next = self.next_deadline();
-        Polled { next, more, pending }
+        Polled { next: self.next_after(pending), more, pending }
     }
 
     fn refused(&mut self, iface: IfaceId, frame: Frame<'a>, meta: crate::device::TxMeta) {
@@ -272,6 +276,7 @@ impl<'a> Stack<'a> {
                 #[cfg(feature = "tcp")]
                 Key::TimeWait => self.time_wait_deadline(),
                 Key::Neighbor(index) => self.neighbor_deadline(index),
+                #[cfg(feature = "reassembly")]
                 Key::Reassembly => self.reassembly_deadline(),
                 // Datagram sockets have no timers.
                 _ => {}

@@ -72,6 +72,7 @@ impl<'a> Stack<'a> {
         loop {
             match self.poll_turn(id)? {
                 Turn::Send(frame) => return Some((frame, TxMeta::default())),
+                Turn::Done if self.looped.is_empty() => {}
                 Turn::Done => self.handle_looped(),
                 Turn::Stall => {
                     self.stats.pool_empty = self.stats.pool_empty.wrapping_add(1);

@@ -40,9 +40,15 @@ impl<'a> Stack<'a> {
             remote_addr: ip.src.into(),
             remote_port: segment.src_port,
         };
+        if let Some(index) = self.tcp.find_again(&tuple) {
+            return self.segment_for_connection(index, &segment);
+        }
         let hash = self.tcp.hash(&tuple);
         match self.tcp.find(hash, &tuple) {
-            Some(Target::Conn(index)) => self.segment_for_connection(index, &segment),
+            Some(Target::Conn(index)) => {
+                self.tcp.last = index;
+                self.segment_for_connection(index, &segment)
+            }
             Some(Target::TimeWait(index)) => self.segment_in_time_wait(index, hash, &tuple, &segment, arrival.iface),
             None => self.segment_for_listener(&tuple, &segment, arrival.iface, None),
         }

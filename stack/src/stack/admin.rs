@@ -208,6 +208,12 @@ impl<'a> Stack<'a> {
         self.is_configured(ip) || ip.is_loopback()
     }
 
+    /// Whether packets from `local` to `dst` may leave: it is ours, and loopback does not appear on a wire
+    /// (RFC 1122 §3.2.1.3).
+    pub(crate) fn may_send(&self, local: IpAddr, dst: IpAddr) -> bool {
+        self.is_own(local) && (!local.is_loopback() || self.is_own(dst))
+    }
+
     pub(crate) fn is_configured(&self, ip: IpAddr) -> bool {
         self.ifaces.iter().flatten().any(|i| i.has_address(ip))
     }

@@ -177,8 +177,14 @@ impl<'a> Iface<'a> {
         dropped
     }
 
-    /// Queues a reply; gives it back when too many wait.
+    /// Queues a reply; gives it back when too many wait, or all of them hold too much of the pool.
     pub fn reply(&mut self, reply: Reply<'a>) -> Result<(), Reply<'a>> {
+        // What strangers provoke takes a quarter of the pool at most; ARP, without which nothing else moves, is not held
+        // to that.
+        let share = (self.pool.count() / 4).max(1);
+        if matches!(reply, Reply::Ip(_)) && self.replies.len() >= share {
+            return Err(reply);
+        }
         self.replies.push_back(reply)
     }
 

@@ -135,7 +135,7 @@ impl<'a> Stack<'a> {
         let (iface, source) = self.source(remote.ip()).ok_or(ConnectError::NoRoute)?;
         let local = match options.local {
             Some(local) if local.is_unspecified() => source,
-            Some(local) if local.is_ipv4() != remote.is_ipv4() || !self.is_own(local) => {
+            Some(local) if local.is_ipv4() != remote.is_ipv4() || !self.may_send(local, remote.ip()) => {
                 return Err(ConnectError::NotOurAddress);
             }
             Some(local) => local,

@@ -132,7 +132,7 @@ impl<'a> Stack<'a> {
         let (iface, source) = way.ok_or(SendError::NoRoute)?;
         match local {
             Some(l) if is_group(l) || self.is_any_broadcast(l) => Ok((iface, source)),
-            Some(l) if self.is_own(l) => Ok((iface, l)),
+            Some(l) if self.may_send(l, dst) => Ok((iface, l)),
             Some(_) => Err(SendError::NotOurAddress),
             None => Ok((iface, source)),
         }

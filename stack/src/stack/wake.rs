@@ -1,7 +1,7 @@
 //! Telling users what changed: events, and the wakers of who waits.
 
 use super::Stack;
-use crate::event::Readiness;
+use crate::event::{Readiness, Wakers};
 #[cfg(feature = "icmp")]
 use crate::icmp::IcmpHandle;
 use crate::ready::Key;
@@ -70,7 +70,7 @@ impl<'a> Stack<'a> {
     }
 
     fn event(&mut self, key: Key, what: Readiness) -> Option<Event> {
-        let (socket, wakers) = match key {
+        let (socket, wakers): (SocketId, &mut Wakers) = match key {
             #[cfg(feature = "tcp")]
             Key::Tcp(i) => {
                 let handle = self.tcp.conns.handle(i)?;

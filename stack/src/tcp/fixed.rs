@@ -8,7 +8,7 @@ use crate::assembler::Range;
 use crate::sockets::arena::Arena;
 use crate::sockets::demux::{Demux, Slot};
 use crate::sockets::table::{Place, Slab};
-use managed::ManagedSlice::{self, Borrowed};
+use managed::ManagedSlice::Borrowed;
 
 /// Handshakes under way, per listener.
 const SYNS: usize = 8;
@@ -90,8 +90,8 @@ fn stock<'a, T>(buffers: impl Iterator<Item = &'a mut [T]>, places: &mut [Option
 impl TcpParts<'_> {
     /// Tables that grow up to these numbers.
     pub fn growing(conns: usize, listeners: usize, time_waits: usize) -> Self {
-        fn owned<'a, T>() -> ManagedSlice<'a, T> {
-            ManagedSlice::Owned(alloc::vec::Vec::new())
+        fn owned<'a, T>() -> managed::ManagedSlice<'a, T> {
+            managed::ManagedSlice::Owned(alloc::vec::Vec::new())
         }
         Self {
             conns: Slab::new(owned(), conns),

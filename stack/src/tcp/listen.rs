@@ -366,6 +366,11 @@ impl<'a> Listener<'a> {
         Some(SynAck { tuple, header, index })
     }
 
+    /// Whether [`plan`](Self::plan) would give something; cheap.
+    pub fn owes(&self) -> bool {
+        self.syns.owed().is_some()
+    }
+
     /// A planned SYN|ACK has left.
     pub fn commit(&mut self, now: Instant, plan: &SynAck) {
         self.now = now;

@@ -146,6 +146,13 @@ impl Conn<'_> {
     }
 
     /// Both ends.
+    pub fn is_of(&self, tuple: &Tuple) -> bool {
+        // Ports first: they differ most often, and cost least to compare.
+        let own = &self.tuple;
+        own.remote_port == tuple.remote_port && own.local_port == tuple.local_port && *own == *tuple
+    }
+
+    /// Both ends.
     pub fn tuple(&self) -> Tuple {
         self.tuple
     }

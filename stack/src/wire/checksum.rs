@@ -11,8 +11,9 @@
 use core::net::IpAddr;
 
 const WORD: usize = size_of::<usize>();
-/// Words per turn of the main loop.
-const TURN: usize = 16;
+/// Words per turn of the main loop: long where a word is one instruction, short where flash is scarce and a word may be
+/// put together from octets.
+const TURN: usize = if WORD == 8 { 32 } else { 4 };
 
 /// A partial one's-complement sum, in the machine's byte order. It does not know whether its data had an odd length:
 /// see [`add_at`](Self::add_at).
@@ -85,32 +86,40 @@ impl Sum {
     }
 }
 
-/// Adds with the carry going round to the low end.
-#[inline]
-const fn end_around(sum: usize, word: usize) -> usize {
-    let (sum, carry) = sum.overflowing_add(word);
-    sum.wrapping_add(carry as usize)
-}
-
 /// The sum of `data`, as if it began at an even offset.
 pub(crate) fn sum(data: &[u8]) -> Sum {
     let (words, tail) = data.as_chunks::<WORD>();
-    let (turns, words) = words.as_chunks::<TURN>();
-    let mut total = 0usize;
-    for turn in turns {
-        total = sum_turn(total, turn);
+    let (turns, mut words) = words.as_chunks::<TURN>();
+    let mut total = turns.iter().fold(0, chain);
+    if WORD == 8 {
+        // What is left, in chains as long as can be: each costs a few instructions beside its words.
+        total = chain_if::<16>(total, &mut words);
+        total = chain_if::<8>(total, &mut words);
+        total = chain_if::<4>(total, &mut words);
+        total = chain_if::<2>(total, &mut words);
     }
-    for word in words {
-        total = end_around(total, usize::from_ne_bytes(*word));
+    let (words, _) = words.as_chunks::<1>();
+    total = words.iter().fold(total, chain);
+    Sum::of_word(chain(total, &[last_word(data, tail.len()).to_ne_bytes()]))
+}
+
+/// A chain over the next `N` words, if there are as many.
+#[inline]
+fn chain_if<const N: usize>(total: usize, words: &mut &[[u8; WORD]]) -> usize {
+    match words.split_first_chunk::<N>() {
+        Some((these, rest)) => {
+            *words = rest;
+            chain(total, these)
+        }
+        None => total,
     }
-    Sum::of_word(total).add(sum_tail(tail))
 }
 
 /// One chain of additions with carry.
 #[inline]
-fn sum_turn(total: usize, turn: &[[u8; WORD]; TURN]) -> usize {
+fn chain<const N: usize>(total: usize, words: &[[u8; WORD]; N]) -> usize {
     let (mut total, mut carry) = (total, false);
-    for word in turn {
+    for word in words {
         (total, carry) = total.carrying_add(usize::from_ne_bytes(*word), carry);
     }
     // A step that carries out leaves at most 2^n - 2 behind, since the first has no carry in: adding the last carry
@@ -118,41 +127,34 @@ fn sum_turn(total: usize, turn: &[[u8; WORD]; TURN]) -> usize {
     total.wrapping_add(usize::from(carry))
 }
 
-/// The sum of less than a word.
+/// The last `n` octets of `data`, less than a word, as a word that begins with them and ends with zeros.
 #[inline]
-fn sum_tail(mut tail: &[u8]) -> Sum {
-    let mut total = Sum(0);
-    if let Some((four, rest)) = tail.split_first_chunk::<4>() {
-        total = total.add(Sum(u32::from_ne_bytes(*four)));
-        tail = rest;
+fn last_word(data: &[u8], n: usize) -> usize {
+    if n == 0 {
+        return 0;
     }
-    if let Some((two, rest)) = tail.split_first_chunk::<2>() {
-        total = total.add(Sum(u32::from(u16::from_ne_bytes(*two))));
-        tail = rest;
+    // The last whole word, without those of its octets that lie before the tail.
+    if let Some(last) = data.last_chunk::<WORD>() {
+        let before = 8 * (WORD - n) as u32;
+        let word = usize::from_ne_bytes(*last);
+        return if cfg!(target_endian = "little") { word >> before } else { word << before };
     }
-    if let Some(&last) = tail.first() {
-        total = total.add(Sum(u32::from(u16::from_ne_bytes([last, 0]))));
-    }
-    total
+    let octet = |word: usize, octet: &u8| word << 8 | usize::from(*octet);
+    usize::from_be(data.iter().fold(0, octet) << (8 * (WORD - n)))
 }
 
 /// Copies `src` to `dst`, which are equally long (else only the common length), and sums what was copied.
 ///
-/// With 64-bit registers the copy runs ahead of the sum by one block that stays in the cache: a wide `memcpy` and a
-/// chain of additions are fewer instructions than one loop that does both. With 32-bit registers one loop does both.
+/// The copy runs ahead of the sum by one block, which stays in the cache: a wide `memcpy` and a chain of additions are
+/// fewer instructions than one loop that does both (and such a loop is what compilers make the two of).
 pub(crate) fn copy_and_sum(dst: &mut [u8], src: &[u8]) -> Sum {
+    /// Half of a first-level cache of 32 KiB holds source and destination; even, so that blocks add without a swap.
+    const BLOCK: usize = 8192;
     let len = dst.len().min(src.len());
     let (Some(dst), Some(src)) = (dst.get_mut(..len), src.get(..len)) else {
         return Sum(0);
     };
-    copy_and_sum_equal(dst, src)
-}
-
-#[cfg(target_pointer_width = "64")]
-fn copy_and_sum_equal(dst: &mut [u8], src: &[u8]) -> Sum {
-    /// Half of a first-level cache of 32 KiB holds source and destination; even, so that blocks add without a swap.
-    const BLOCK: usize = 8192;
-    if src.len() <= BLOCK {
+    if len <= BLOCK {
         dst.copy_from_slice(src);
         return sum(dst);
     }
@@ -162,31 +164,6 @@ fn copy_and_sum_equal(dst: &mut [u8], src: &[u8]) -> Sum {
         total = total.add(sum(dst));
     }
     total
-}
-
-#[cfg(not(target_pointer_width = "64"))]
-fn copy_and_sum_equal(dst: &mut [u8], src: &[u8]) -> Sum {
-    /// Words per turn: what the registers of a Cortex-M hold.
-    const TURN: usize = 4;
-    let (dst_words, dst_tail) = dst.as_chunks_mut::<WORD>();
-    let (src_words, src_tail) = src.as_chunks::<WORD>();
-    let (dst_turns, dst_words) = dst_words.as_chunks_mut::<TURN>();
-    let (src_turns, src_words) = src_words.as_chunks::<TURN>();
-    let mut total = 0usize;
-    for (dst, src) in dst_turns.iter_mut().zip(src_turns) {
-        let mut carry = false;
-        for (dst, src) in dst.iter_mut().zip(src) {
-            *dst = *src;
-            (total, carry) = total.carrying_add(usize::from_ne_bytes(*src), carry);
-        }
-        total = total.wrapping_add(usize::from(carry));
-    }
-    for (dst, src) in dst_words.iter_mut().zip(src_words) {
-        *dst = *src;
-        total = end_around(total, usize::from_ne_bytes(*src));
-    }
-    dst_tail.copy_from_slice(src_tail);
-    Sum::of_word(total).add(sum_tail(src_tail))
 }
 
 /// The pseudo-header's sum: RFC 9293 §3.1 and RFC 768 for IPv4, RFC 8200 §8.1 for IPv6. `len` counts the transport
@@ -261,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_carry_out_of_the_chain_of_words_is_kept() {
-        let mut data = vec![0; TURN * WORD];
+        let mut data = vec![0; super::TURN * WORD];
         data[..WORD].fill(0xff);
         *data.last_mut().expect("not empty") = 1;
         assert_eq!(sum(&data).finish(), reference(&data));

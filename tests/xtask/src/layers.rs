@@ -14,7 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "base",
         &["time", "rng", "seq", "error", "stats", "log", "config", "event", "frame", "device", "grow", "ip::addr"],
     ),
-    ("containers", &["wire::checksum", "ring", "assembler", "deadline", "ready"]),
+    ("containers", &["wire::checksum", "ring", "assembler", "deadline", "ready", "sockets::table", "sockets::demux"]),
     ("wire", &["wire"]),
     ("link", &["link", "vlan"]),
     ("ip", &["ip", "icmp"]),

@@ -10,7 +10,7 @@ pub type Outcome = Result<String, String>;
 /// The running count of steps.
 pub struct Report {
     started: Instant,
-    section: Option<Instant>,
+    section: Option<(String, Instant)>,
     passed: usize,
     failed: Vec<String>,
 }
@@ -25,11 +25,11 @@ impl Report {
     pub fn section(&mut self, name: &str) {
         self.end_section();
         println!("== {name}");
-        self.section = Some(Instant::now());
+        self.section = Some((name.to_owned(), Instant::now()));
     }
 
     fn end_section(&mut self) {
-        if let Some(since) = self.section.take() {
+        if let Some((_, since)) = self.section.take() {
             println!("   {:.1} s\n", since.elapsed().as_secs_f64());
         }
     }
@@ -54,7 +54,8 @@ impl Report {
                 for line in error.lines() {
                     println!("   | {line}");
                 }
-                self.failed.push(name.to_owned());
+                let section = self.section.as_ref().map_or("", |(name, _)| name);
+                self.failed.push(format!("{section}: {name}"));
                 return;
             }
         }
@@ -87,7 +88,34 @@ pub fn capture(command: &mut Command) -> Outcome {
         return Ok(stdout);
     }
     let stderr = String::from_utf8_lossy(&output.stderr);
-    Err(format!("`{line}` ended with {}\n{stdout}{stderr}", output.status))
+    Err(format!("`{line}` ended with {}\n{}", output.status, essence(&format!("{stderr}\n{stdout}"))))
+}
+
+/// What to show of a failed command's output: no warnings of the compiler, no passed tests, and not without end.
+fn essence(text: &str) -> String {
+    const LINES: usize = 150;
+    let mut kept = Vec::new();
+    let mut in_warning = false;
+    for line in text.lines() {
+        if line.starts_with("warning") {
+            in_warning = true;
+        } else if line.is_empty() || line.starts_with("error") {
+            in_warning = false;
+        }
+        let doubled = line.is_empty() && kept.last().is_none_or(|l: &&str| l.is_empty());
+        let passed = line.starts_with("test ") && line.ends_with("... ok");
+        let noise = doubled || passed || in_warning || line.starts_with("   Compiling ");
+        if !noise {
+            kept.push(line);
+        }
+    }
+    let left_out = kept.len().saturating_sub(LINES);
+    if left_out > 0 {
+        // The beginning says what went wrong first, the end how it ended.
+        let note = format!("… {left_out} lines …");
+        return [&kept[..LINES / 2], &[note.as_str()], &kept[kept.len() - LINES / 2..]].concat().join("\n");
+    }
+    kept.join("\n")
 }
 
 /// The command as one would type it, with the environment that was set for it.
@@ -116,7 +144,14 @@ mod tests {
     fn a_failed_command_shows_itself_and_what_it_printed() {
         let error = capture(Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"])).expect_err("exit 3");
         assert!(error.contains("`sh -c 'echo out; echo err >&2; exit 3'`"), "{error}");
-        assert!(error.contains("out\nerr"), "{error}");
+        assert!(error.contains("err\n\nout"), "{error}");
+    }
+
+    #[test]
+    fn warnings_and_passed_tests_do_not_hide_what_failed() {
+        let text = "warning: unused\n --> a.rs\n  |\n\nerror: broken\n --> b.rs\n\n\ntest a ... ok\ntest b ... FAILED";
+        assert_eq!(essence(text), "error: broken\n --> b.rs\n\ntest b ... FAILED");
+        assert!(essence(&"line\n".repeat(1000)).contains("… 850 lines …"));
     }
 
     #[test]

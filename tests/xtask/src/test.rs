@@ -6,6 +6,7 @@ use crate::cargo::{Workspace, cargo, nightly, root, workspace};
 use crate::report::{Outcome, Report, capture};
 use crate::tools::{TARGETS, rustup};
 use crate::{firmware, layers, tools};
+use std::process::Command;
 
 /// Feature sets of `ringtap` for clippy: name and cargo's arguments.
 const STACK_LINT: [(&str, &[&str]); 5] = [
@@ -15,6 +16,9 @@ const STACK_LINT: [(&str, &[&str]); 5] = [
     ("std+log", &["--features", "std,log"]),
     ("std+defmt+log", &["--features", "std,defmt,log"]),
 ];
+
+/// Each protocol must build without the others.
+const ALONE: [&str; 6] = ["ipv4", "tcp", "udp", "icmp", "raw", "reassembly"];
 
 /// Feature sets of `ringtap` for bare metal.
 const STACK_BARE: [(&str, &[&str]); 4] = [
@@ -43,14 +47,15 @@ struct Run {
 
 type Section = (&'static str, fn(&Run, &mut Report));
 
-const SECTIONS: [Section; 10] = [
+const SECTIONS: [Section; 11] = [
     ("tools", |_, report| tools::section(report)),
-    ("source", |_, report| layers::section(report)),
+    ("source", source),
     ("format", format),
     ("clippy", clippy),
     ("docs", docs),
     ("deny", deny),
     ("bare-metal", bare_metal),
+    ("oldest-compiler", oldest_compiler),
     ("tests", tests),
     ("firmware", |_, report| firmware::section(report)),
     ("miri", miri),
@@ -87,6 +92,14 @@ pub fn main(args: &[&str]) -> Result<bool, String> {
     Ok(report.finish())
 }
 
+fn source(run: &Run, report: &mut Report) {
+    layers::section(report);
+    report.step("`cargo run` means the program ringtap", || match run.workspace.programs.as_slice() {
+        [only] if only == "ringtap" => Ok(String::new()),
+        programs => Err(format!("default-members in Cargo.toml have these programs: {}", programs.join(", "))),
+    });
+}
+
 fn format(run: &Run, report: &mut Report) {
     report.section("format");
     for package in &run.workspace.packages {
@@ -105,6 +118,9 @@ fn clippy(run: &Run, report: &mut Report) {
     };
     for (name, features) in STACK_LINT {
         lint(name, "ringtap", features);
+    }
+    for protocol in ALONE {
+        lint(&format!("{protocol} alone"), "ringtap", &["--no-default-features", "--features", protocol]);
     }
     for package in run.workspace.packages.iter().filter(|p| *p != "ringtap") {
         lint("default", package, &[]);
@@ -128,6 +144,8 @@ fn deny(_: &Run, report: &mut Report) {
     report.section("dependencies (cargo deny)");
     report.sampled("bans, licenses, sources; `advisories` needs its database from the network");
     for manifest in ["Cargo.toml", "firmware-examples/Cargo.toml"] {
+        let args = ["metadata", "--locked", "--format-version", "1", "--manifest-path", manifest];
+        report.command(&format!("lock file of {manifest}"), &mut cargo(args));
         let args = ["deny", "--manifest-path", manifest, "--config", "deny.toml", "check"];
         report.command(manifest, cargo(args).args(["--hide-inclusion-graph", "bans", "licenses", "sources"]));
     }
@@ -154,6 +172,38 @@ fn build(report: &mut Report, package: &str, target: &str, name: &str, features:
     // `cargo rustc` rather than `cargo build`: a warning that only one target or feature set has is an error as well.
     let args = [&["rustc", "-p", package, "--lib", "--target", target], features, &["--", "-D", "warnings"]].concat();
     report.command(&format!("{package} for {target}: {name}"), &mut cargo(args));
+}
+
+/// The `rust-version` of Cargo.toml is true.
+fn oldest_compiler(run: &Run, report: &mut Report) {
+    report.section("oldest compiler");
+    let version = match rust_version() {
+        Ok(version) => version,
+        Err(error) => return report.step("rust-version", || Err(error)),
+    };
+    let is_ours = capture(Command::new("rustc").arg("--version").current_dir(root()))
+        .is_ok_and(|text| text.starts_with(&format!("rustc {version}.")));
+    if is_ours {
+        println!("   the compiler of this run is {version}, the oldest one");
+        return;
+    }
+    if !run.full {
+        return report.sampled(&format!("nothing; --full checks with {version}"));
+    }
+    report.step(&format!("toolchain {version}"), || {
+        rustup(&["toolchain", "install", "--profile", "minimal"], &[&version]).map(|()| String::new())
+    });
+    for package in &run.workspace.packages {
+        let mut check = cargo([format!("+{version}").as_str(), "check", "-p", package]);
+        report.command(package, check.env_remove("RUSTUP_TOOLCHAIN"));
+    }
+}
+
+/// What Cargo.toml promises, as "1.95".
+fn rust_version() -> Result<String, String> {
+    let text = std::fs::read_to_string(root().join("Cargo.toml")).map_err(|e| format!("Cargo.toml: {e}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("rust-version = "));
+    line.map(|v| v.trim_matches('"').to_owned()).ok_or_else(|| "Cargo.toml has no rust-version".to_owned())
 }
 
 fn tests(run: &Run, report: &mut Report) {

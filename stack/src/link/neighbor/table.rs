@@ -99,7 +99,12 @@ impl<'a> Neighbors<'a> {
     #[inline]
     pub fn known(&mut self, now: Instant, index: u32, iface: u8, addr: IpAddr) -> Option<Mac> {
         let slot = self.slots.get_mut(index as usize)?;
-        let fresh = slot.state == Some(NeighborState::Reachable) && now.since(slot.at) < super::REACHABLE_TIME;
+        let fresh = match slot.state? {
+            NeighborState::Reachable => now.since(slot.at) < super::REACHABLE_TIME,
+            // Its timer will ask; until then it is used as it is.
+            NeighborState::Delay | NeighborState::Probe => true,
+            _ => false,
+        };
         if !fresh || slot.iface != iface || slot.addr != addr {
             return None;
         }

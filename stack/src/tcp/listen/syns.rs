@@ -13,7 +13,7 @@
 //!
 //! Entries that wait equally long are in one list, in the order of their ends: no heap is needed.
 
-use crate::grow::grow;
+use crate::grow::{grow, most};
 use crate::seq::Seq;
 use crate::sockets::demux::Tuple;
 use crate::time::{Duration, Instant};
@@ -23,6 +23,8 @@ use managed::ManagedSlice;
 const NONE: u16 = u16::MAX;
 /// Places per set, at least, in a table that has as many.
 const WAYS: usize = 4;
+/// Places that are used, if there are as many, however small the backlog: handshakes are not connections yet.
+const LEAST: usize = 8;
 /// The most places.
 const MAX: usize = 1 << 15;
 
@@ -125,14 +127,9 @@ pub(super) struct SynQueue<'a> {
 }
 
 impl<'a> SynQueue<'a> {
-    /// A table over free places; an owned one makes `count` of them when the first SYN comes.
+    /// A table over free places, of which `count` are used, or [`LEAST`]; an owned one makes them when the first SYN comes.
     pub fn new(slots: ManagedSlice<'a, SynSlot>, count: usize) -> Self {
-        let count = match &slots {
-            ManagedSlice::Borrowed(slots) => slots.len(),
-            #[cfg(feature = "alloc")]
-            ManagedSlice::Owned(_) => count.max(1),
-        };
-        let count = count.min(MAX);
+        let count = most(&slots, count.max(LEAST)).min(MAX);
         let ways = count.checked_div((count / WAYS).max(1)).unwrap_or(0);
         let lists = [Ends { head: NONE, tail: NONE }; LISTS];
         Self { slots, count: count as u16, ways: ways as u16, clock: 0, lists }
