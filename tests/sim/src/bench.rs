@@ -67,8 +67,6 @@ pub struct Bench {
     pub resolves: bool,
     /// A second interface and its card, whose sent frames stay there.
     pub other: Option<(IfaceId, Nic)>,
-    /// Whether P and R answer ARP requests, which are then not among what was sent.
-    pub answering: bool,
     pools: Vec<&'static BoxedPool>,
 }
 
@@ -108,12 +106,8 @@ impl Bench {
         stack.add_address(iface, Cidr::new(IpAddr::V4(H), 24).expect("a prefix")).expect("a host address");
         stack.add_gateway(iface, IpAddr::V4(R)).expect("a gateway");
         let pools = vec![pool, large];
-<<<<<<< HEAD
-        let mut bench = Self { stack, nic, iface, now: Instant::from_secs(1000), other: None, answering: false, pools };
-=======
         let now = Instant::from_secs(1000);
         let mut bench = Self { stack, nic, iface, now, resolves: false, other: None, pools };
->>>>>>> main
         // The announcement of the address is of no interest to tests.
         bench.poll();
         bench
@@ -128,18 +122,11 @@ impl Bench {
         self
     }
 
-<<<<<<< HEAD
-    /// P and R are known, and answer whenever they are asked.
-    #[must_use]
-    pub fn with_living_neighbors(self) -> Self {
-        Self { answering: true, ..self.with_neighbors() }
-=======
     /// As [`with_neighbors`](Self::with_neighbors), and P and R answer when the stack asks again.
     #[must_use]
     pub fn with_live_neighbors(mut self) -> Self {
         self.resolves = true;
         self.with_neighbors()
->>>>>>> main
     }
 
     /// A second link: H is H2 there, and P2 is known.
@@ -191,33 +178,14 @@ impl Bench {
             if let Some((iface, nic)) = &mut self.other {
                 more |= self.stack.poll(self.now, *iface, nic, 64).more;
             }
-<<<<<<< HEAD
-            more |= self.answer();
-            if !more && self.stack.next_deadline().is_none_or(|t| t > self.now) {
-=======
             self.answer_arp();
             if self.nic.rx.is_empty() && !more && self.stack.next_deadline().is_none_or(|t| t > self.now) {
->>>>>>> main
                 return self.nic.tx.drain(..).collect();
             }
         }
         panic!("the stack does not come to rest");
     }
 
-<<<<<<< HEAD
-    /// Answers requests for P and R; true when there was one.
-    fn answer(&mut self) -> bool {
-        let asked = |frame: &[u8], ip| packet::read(frame) == Seen::Arp(1, H_MAC, H, ip);
-        let before = self.nic.rx.len();
-        for (ip, mac) in [(P, P_MAC), (R, R_MAC)] {
-            if self.answering && self.nic.tx.iter().any(|f| asked(f, ip)) {
-                self.nic.tx.retain(|f| !asked(f, ip));
-                let reply = packet::arp(2, mac, ip, H_MAC, H);
-                self.nic.rx.push_back(packet::ethernet(H_MAC, mac, 0x0806, &reply));
-            }
-        }
-        self.nic.rx.len() > before
-=======
     fn answer_arp(&mut self) {
         if !self.resolves {
             return;
@@ -232,7 +200,6 @@ impl Bench {
             false
         });
         self.nic.tx = sent;
->>>>>>> main
     }
 
     /// A frame arrives; what is sent in answer.

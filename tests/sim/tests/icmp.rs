@@ -114,7 +114,7 @@ fn an_error_quotes_no_more_than_fits_576_octets() {
 // H038
 #[test]
 fn a_flood_draws_errors_within_the_rate_and_every_ping_is_answered() {
-    let mut b = Bench::new().with_living_neighbors();
+    let mut b = Bench::new().with_live_neighbors();
     let q = Ipv4Addr::new(198, 51, 100, 7);
     let (mut errors, mut to_q) = (0, 0);
     for n in 0..20_000u32 {
@@ -356,7 +356,7 @@ fn a_quote_of_eight_octets_is_enough_and_seven_are_not() {
 // H044
 #[test]
 fn an_echo_of_any_length_comes_back_as_it_was() {
-    let mut b = Bench::new().with_living_neighbors();
+    let mut b = Bench::new().with_live_neighbors();
     let lengths = (0..70).chain([1471, 1472, 1473, 2000, 40_000, 65_506, 65_507]);
     for len in lengths {
         let data: Vec<u8> = (0..len).map(|i| (i * 7 + i / 250) as u8).collect();
