@@ -185,7 +185,7 @@ fn a_path_mtu_is_never_raised_nor_taken_below_the_floor() {
         b.stack.tcp(handle).expect("open").write(&[1; 3000]).expect("room");
         b.poll();
         give_error(&mut b, 3, 4, mtu(told), &quoted(H, 80, P, 7, first));
-        let mss = b.stack.tcp(handle).and_then(|t| Ok(t.info())).expect("open").expect("open").mss;
+        let mss = b.stack.tcp(handle).expect("open").info().expect("open").mss;
         assert!((least..=1460).contains(&mss), "MTU {told}: MSS {mss}");
         assert!(told < 1500 || mss == 1460, "MTU {told}: MSS {mss}");
         ends_well(b, handle);

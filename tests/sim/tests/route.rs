@@ -365,3 +365,42 @@ fn an_interface_that_goes_takes_its_routes_and_packets_along_and_sockets_go_on()
     assert_eq!(b.poll(), []);
     assert_eq!(b.frames_in_use(), 0);
 }
+
+// H143
+#[test]
+fn half_open_connections_of_an_interface_that_went_keep_nobody_busy() {
+    for only in [true, false] {
+        let mut b = if only { bench() } else { bench().with_second_link() };
+        b.stack.tcp_listen(None, 80, &ListenOptions::default()).expect("a free port");
+        b.stack.tcp_listen(None, 81, &ListenOptions::default()).expect("a free port");
+        let udp = bind(&mut b);
+        let syn = Tcp { src: 8, dst: 80, seq: 1000, flags: SYN, window: 65_535, ..Tcp::default() };
+        assert_eq!(b.give_tcp(&syn).len(), 1);
+        // One whose SYN|ACK waits for its neighbour, and a connection that does.
+        let ip = Ipv4Addr::new(192, 0, 2, 99);
+        let waiting = Ip::new(ip, H, 6).build(&Tcp { dst: 81, ..syn }.build(ip, H));
+        b.give(packet::ethernet(H_MAC, P_MAC, 0x0800, &waiting));
+        let to = SocketAddr::new(ip.into(), 9);
+        let handle = b.stack.tcp_connect(to, &ConnectOptions::default()).expect("a route");
+        send(&mut b, udp, ip).expect("a route");
+        b.poll();
+        send(&mut b, udp, P).expect("a route");
+        b.stack.remove_interface(b.iface);
+        b.pass(Duration::from_secs(300));
+        assert_eq!(b.stack.tcp(handle).expect("open").error(), Some(TcpError::AddressGone));
+        b.stack.tcp(handle).expect("open").close();
+        b.stack.udp(udp).expect("open").close();
+        b.poll();
+        assert_eq!(b.frames_in_use(), 0);
+        // The same card comes back.
+        b.iface = b.stack.add_interface(&b.nic, ringtap::device::Mac(H_MAC)).expect("room");
+        b.stack.add_address(b.iface, cidr("192.0.2.1/24")).expect("room");
+        // With the address its listener may send a SYN|ACK again that it still owes.
+        assert_eq!(b.poll()[0], Seen::Arp(1, H_MAC, H, H));
+        learn(&mut b, P, P_MAC);
+        b.pass(Duration::from_secs(20));
+        learn(&mut b, P, P_MAC);
+        b.open(9, 80);
+        b.is_well();
+    }
+}
