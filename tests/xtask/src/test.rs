@@ -112,18 +112,17 @@ fn format(run: &Run, report: &mut Report) {
 fn clippy(run: &Run, report: &mut Report) {
     report.section("clippy");
     let mut lint = |name: &str, package: &str, features: &[&str]| {
-        let args =
-            [&["clippy", "-p", package, "--all-targets", "--no-deps"], features, &["--", "-D", "warnings"]].concat();
+        let args = [&["clippy", "-p", package, "--no-deps"], features, &["--", "-D", "warnings"]].concat();
         report.command(&format!("{package}: {name}"), &mut cargo(args));
     };
     for (name, features) in STACK_LINT {
-        lint(name, "ringtap", features);
+        lint(name, "ringtap", &[features, &["--all-targets"]].concat());
     }
     for protocol in ALONE {
         lint(&format!("{protocol} alone"), "ringtap", &["--no-default-features", "--features", protocol]);
     }
     for package in run.workspace.packages.iter().filter(|p| *p != "ringtap") {
-        lint("default", package, &[]);
+        lint("default", package, &["--all-targets"]);
     }
     for (program, triple) in firmware::programs_and_targets() {
         let args = ["clippy", "--release", "--bin", program, "--target", triple, "--", "-D", "warnings"];
