@@ -176,8 +176,7 @@ fn reset_time_out_and_end_are_told_apart_also_after_the_peers_fin() {
         let mut bench = Bench::new().with_live_neighbors();
         let listener = bench.listen(PORT, 4, quick);
         let (handle, iss) = bench.accepted(listener, 4000, PORT);
-        let from_p =
-            |seq, ack, flags| Tcp { src: 4000, dst: PORT, seq, ack, flags, window: 65_535, ..Tcp::default() };
+        let from_p = |seq, ack, flags| Tcp { src: 4000, dst: PORT, seq, ack, flags, window: 65_535, ..Tcp::default() };
         let mut next = 1001;
         if fin {
             bench.give_tcp(&from_p(next, iss + 1, FIN | ACK));

@@ -48,7 +48,12 @@ fn corpus(next: u32) -> Vec<Vec<u8>> {
         let header = Ip { flags_offset: offset | more, ident: 77, ..Ip::new(P, H, 17) };
         all.push(packet::ethernet(H_MAC, P_MAC, 0x0800, &header.build(&datagram[range])));
     }
-    for options in [vec![7, 7, 4, 0, 0, 0, 0, 0], vec![131, 7, 4, 1, 2, 3, 4, 0], vec![0x9e, 4, 0, 0], vec![68, 8, 5, 0, 0, 0, 0, 0]] {
+    for options in [
+        vec![7, 7, 4, 0, 0, 0, 0, 0],
+        vec![131, 7, 4, 1, 2, 3, 4, 0],
+        vec![0x9e, 4, 0, 0],
+        vec![68, 8, 5, 0, 0, 0, 0, 0],
+    ] {
         let header = Ip { options, ..Ip::new(P, H, 17) };
         all.push(packet::ethernet(H_MAC, P_MAC, 0x0800, &header.build(&datagram[..100])));
     }
