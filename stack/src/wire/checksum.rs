@@ -60,7 +60,6 @@ impl Sum {
     }
 
     /// The uncomplemented sum, as a value to be stored in network order: what a device is given to complete.
-    #[allow(dead_code)] // Until checksums are left to devices.
     #[must_use]
     #[inline]
     #[cfg(test)]
