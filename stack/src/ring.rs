@@ -488,7 +488,7 @@ mod tests {
 
         #[cfg(feature = "alloc")]
         #[test]
-        fn an_owned_ring_behaves_as_a_borrowed_one(limit in 0usize..1500, first in 0usize..4,
+        fn an_owned_ring_behaves_as_a_borrowed_one(limit in 0usize..1500, first in 0usize..60,
                                                    ops in proptest::collection::vec(some_op(), 0..100)) {
             let memory = vec![0; first.min(limit)];
             check(Ring::new(ManagedSlice::Owned(memory), limit), limit, ops);

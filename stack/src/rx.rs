@@ -105,6 +105,8 @@ impl<'a> Stack<'a> {
                 true => Err(DropReason::MartianSource),
                 false => Ok(Destination::Ours),
             },
+            // An address of ours on another interface is no source either.
+            Ok(_) if self.ifaces.len() > 1 && self.is_configured(header.src.into()) => Err(DropReason::MartianSource),
             admitted => admitted,
         }
     }

@@ -70,7 +70,7 @@ const DEADLINES_PER_POLL: usize = 1024;
 /// Packets between our own addresses that wait to be handled.
 const LOOPED: usize = 8;
 
-/// Packets that wait for all neighbours together: few, whatever the pool.
+/// Packets that wait for all neighbours together: few, whatever the pool, and of a small one a share.
 const PARKED: usize = 16;
 
 /// What a poll says about the next one.
@@ -177,6 +177,7 @@ impl<'a> Stack<'a> {
         }
         let mut more = received == budget;
         more |= self.handle_deadlines();
+        self.handle_looped();
         let mut sent = 0;
         while sent < budget
             && let Some((frame, meta)) = self.poll_frame(iface)

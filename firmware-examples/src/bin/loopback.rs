@@ -74,11 +74,9 @@ impl Program {
         let address = Cidr::new(ADDRESS.into(), 24).expect("a prefix length");
         stack.add_address(iface, address).expect("room for an address");
         let tcp = TcpOptions { rx_buffer: BUFFER, tx_buffer: BUFFER, ..TcpOptions::default() };
-        let mut listen = ListenOptions::default();
-        (listen.backlog, listen.tcp) = (2, tcp);
+        let listen = ListenOptions { backlog: 2, tcp };
         let listener = stack.tcp_listen(None, PORT, &listen).expect("room for a listener");
-        let mut connect = ConnectOptions::default();
-        connect.tcp = tcp;
+        let connect = ConnectOptions { tcp, ..ConnectOptions::default() };
         let client = stack.tcp_connect(SocketAddr::new(IpAddr::V4(ADDRESS), PORT), &connect).expect("a connection");
         Self {
             stack,
@@ -113,7 +111,8 @@ impl Program {
 
     /// Both ends are closed, and TIME-WAIT is over.
     fn is_done(&self) -> bool {
-        self.client.is_none() && self.server.is_none() && self.stack.tcp_count() == 0
+        let left = self.stack.tcp_connections() + self.stack.tcp_time_waits();
+        self.client.is_none() && self.server.is_none() && left == 0
     }
 
     /// The echo service: whatever comes goes back. Whether anything happened.

@@ -11,7 +11,7 @@ use crate::ready::Key;
 use crate::sockets::demux::{Target, Tuple};
 use crate::sockets::ports;
 use crate::tcp::conn::{Conn, Verdict};
-use crate::tcp::info::TcpInfo;
+use crate::tcp::info::{SoftError, TcpInfo};
 use crate::tcp::layer::{ConnectOptions, Entry, ListenEntry, ListenOptions, ListenerHandle, Owner, TcpHandle};
 use crate::tcp::listen::Listener;
 use crate::tcp::state::State;
@@ -135,7 +135,7 @@ impl<'a> Stack<'a> {
         let (iface, source) = self.source(remote.ip()).ok_or(ConnectError::NoRoute)?;
         let local = match options.local {
             Some(local) if local.is_unspecified() => source,
-            Some(local) if local.is_ipv4() != remote.is_ipv4() || !self.is_own(local) => {
+            Some(local) if local.is_ipv4() != remote.is_ipv4() || !self.may_send(local, remote.ip()) => {
                 return Err(ConnectError::NotOurAddress);
             }
             Some(local) => local,
@@ -203,6 +203,18 @@ impl<'a> Stack<'a> {
             if entry.linked && entry.conn.tuple().local_addr == ip {
                 let verdict = entry.conn.on_address_gone();
                 self.settle(index, verdict);
+            }
+        }
+    }
+
+    /// Connections that go by an interface that is gone look for their way on `other`.
+    pub(super) fn move_connections(&mut self, gone: IfaceId, other: IfaceId) {
+        let mut next = self.tcp.conns.next_index(0);
+        while let Some(index) = next {
+            next = self.tcp.conns.next_index(index + 1);
+            if let Some(entry) = self.tcp.conns.at_mut(index).filter(|e| e.iface == gone) {
+                entry.iface = other;
+                entry.neighbor = None;
             }
         }
     }
@@ -492,6 +504,11 @@ impl<'a> TcpSocket<'_, 'a> {
     /// How the connection ended, if not by both sides closing.
     pub fn error(&self) -> Option<TcpError> {
         self.conn().ok()?.error()
+    }
+
+    /// A fault that the connection has met and survived so far, told once.
+    pub fn take_soft_error(&mut self) -> Option<SoftError> {
+        self.stack.tcp.conns.at_mut(self.index)?.conn.take_soft_error()
     }
 
     /// Numbers about the connection.

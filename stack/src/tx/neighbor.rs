@@ -58,7 +58,7 @@ impl<'a> Stack<'a> {
         let Heard::Resolved(index) = heard else { return };
         let Some(id) = self.neighbors.slot_mut(index).map(|s| IfaceId(s.key().0)) else { return };
         while let Some(parked) = self.neighbors.take_parked(index) {
-            self.queue_reply(id, Reply::Ip(parked.frame));
+            self.queue_reply(id, Reply::Parked(parked.frame));
         }
         self.wake_waiters(index);
         self.schedule_neighbor(index);

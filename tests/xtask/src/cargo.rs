@@ -42,6 +42,8 @@ pub fn nightly<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
 pub struct Workspace {
     /// The names of its packages.
     pub packages: Vec<String>,
+    /// The programs of those packages that a bare `cargo run` looks at.
+    pub programs: Vec<String>,
     /// Where its builds go.
     pub target: PathBuf,
 }
@@ -51,10 +53,18 @@ pub fn workspace(dir: &Path) -> Result<Workspace, String> {
     let text = capture(&mut cargo_in(dir, ["metadata", "--no-deps", "--format-version", "1"]))?;
     let bad = || "cargo metadata: unexpected answer".to_owned();
     let data: Value = serde_json::from_str(&text).map_err(|e| format!("cargo metadata: {e}"))?;
-    let packages = data["packages"].as_array().ok_or_else(bad)?;
-    let packages = packages.iter().filter_map(|p| p["name"].as_str()).map(str::to_owned).collect();
+    let members = data["workspace_default_members"].as_array().ok_or_else(bad)?;
+    let (mut names, mut programs) = (Vec::new(), Vec::new());
+    for package in data["packages"].as_array().ok_or_else(bad)? {
+        names.extend(package["name"].as_str().map(str::to_owned));
+        if members.contains(&package["id"]) {
+            let targets = package["targets"].as_array().into_iter().flatten();
+            let bins = targets.filter(|t| t["kind"].as_array().is_some_and(|k| k.iter().any(|k| k == "bin")));
+            programs.extend(bins.filter_map(|t| t["name"].as_str()).map(str::to_owned));
+        }
+    }
     let target = data["target_directory"].as_str().ok_or_else(bad)?.into();
-    Ok(Workspace { packages, target })
+    Ok(Workspace { packages: names, programs, target })
 }
 
 #[cfg(test)]

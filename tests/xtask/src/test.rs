@@ -17,6 +17,9 @@ const STACK_LINT: [(&str, &[&str]); 5] = [
     ("std+defmt+log", &["--features", "std,defmt,log"]),
 ];
 
+/// Each protocol must build without the others.
+const ALONE: [&str; 6] = ["ipv4", "tcp", "udp", "icmp", "raw", "reassembly"];
+
 /// Feature sets of `ringtap` for bare metal.
 const STACK_BARE: [(&str, &[&str]); 4] = [
     ("no features", &["--no-default-features"]),
@@ -46,7 +49,7 @@ type Section = (&'static str, fn(&Run, &mut Report));
 
 const SECTIONS: [Section; 11] = [
     ("tools", |_, report| tools::section(report)),
-    ("source", |_, report| layers::section(report)),
+    ("source", source),
     ("format", format),
     ("clippy", clippy),
     ("docs", docs),
@@ -89,6 +92,14 @@ pub fn main(args: &[&str]) -> Result<bool, String> {
     Ok(report.finish())
 }
 
+fn source(run: &Run, report: &mut Report) {
+    layers::section(report);
+    report.step("`cargo run` means the program ringtap", || match run.workspace.programs.as_slice() {
+        [only] if only == "ringtap" => Ok(String::new()),
+        programs => Err(format!("default-members in Cargo.toml have these programs: {}", programs.join(", "))),
+    });
+}
+
 fn format(run: &Run, report: &mut Report) {
     report.section("format");
     for package in &run.workspace.packages {
@@ -101,15 +112,17 @@ fn format(run: &Run, report: &mut Report) {
 fn clippy(run: &Run, report: &mut Report) {
     report.section("clippy");
     let mut lint = |name: &str, package: &str, features: &[&str]| {
-        let args =
-            [&["clippy", "-p", package, "--all-targets", "--no-deps"], features, &["--", "-D", "warnings"]].concat();
+        let args = [&["clippy", "-p", package, "--no-deps"], features, &["--", "-D", "warnings"]].concat();
         report.command(&format!("{package}: {name}"), &mut cargo(args));
     };
     for (name, features) in STACK_LINT {
-        lint(name, "ringtap", features);
+        lint(name, "ringtap", &[features, &["--all-targets"]].concat());
+    }
+    for protocol in ALONE {
+        lint(&format!("{protocol} alone"), "ringtap", &["--no-default-features", "--features", protocol]);
     }
     for package in run.workspace.packages.iter().filter(|p| *p != "ringtap") {
-        lint("default", package, &[]);
+        lint("default", package, &["--all-targets"]);
     }
     for (program, triple) in firmware::programs_and_targets() {
         let args = ["clippy", "--release", "--bin", program, "--target", triple, "--", "-D", "warnings"];

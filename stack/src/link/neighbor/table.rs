@@ -152,6 +152,13 @@ impl<'a> Neighbors<'a> {
         self.lot.take(index)
     }
 
+    /// Drops the parked packets that are `unwanted`.
+    pub fn drop_parked_if(&mut self, unwanted: impl Fn(&Frame<'a>) -> bool, reason: DropReason, stats: &mut Stats) {
+        while self.lot.take_if(&unwanted).is_some() {
+            stats.drop(reason);
+        }
+    }
+
     /// Packets parked.
     pub fn parked(&self) -> usize {
         self.lot.len()

@@ -85,7 +85,8 @@ fn a_late_timer_does_not_catch_up() {
 #[test]
 fn the_request_limit_is_per_neighbour() {
     let (mut t, mut stats) = table(8, 32);
-    let pool = pool(8);
+    // Of so many frames, as many as there are neighbours may be parked.
+    let pool = pool(32);
     let indices: Vec<u32> = (0..8u8)
         .map(|n| match t.lookup(ms(0), 0, ip(n.into()), Demand::Socket, &mut stats) {
             Lookup::Unresolved(i, true) => {
