@@ -241,7 +241,7 @@ impl<'a> Stack<'a> {
         self.stats.tcp_segments_out = self.stats.tcp_segments_out.wrapping_add(1);
         let Some(entry) = self.tcp.listeners.at_mut(index) else { return };
         entry.listener.commit(self.now, plan);
-        if entry.listener.plan(self.now).is_some() {
+        if entry.listener.owes() {
             self.sched.wake(node, id.index());
         }
         self.schedule_listener(index);
