@@ -337,7 +337,11 @@ fn an_error_that_cannot_be_about_a_packet_of_ours_reaches_no_socket() {
     let elsewhere = Ip::new(H, R, 17).build(&packet::udp((H, 5000), (R, 9), b"text"));
     give_error(&mut b, 3, 3, [0; 4], &elsewhere);
     assert_eq!(trouble(&mut b, udp), RecvError::WouldBlock);
-    assert_eq!(b.dropped(DropReason::IcmpNoSocket), 2);
+    // A socket that is not connected cannot know which of its datagrams it is about.
+    let unconnected = b.stack.udp_bind(None, 5002, &UdpOptions::default()).expect("a free port");
+    give_error(&mut b, 3, 3, [0; 4], &datagram(H, 5002));
+    assert_eq!(trouble(&mut b, unconnected), RecvError::WouldBlock);
+    assert_eq!(b.dropped(DropReason::IcmpNoSocket), 3);
     give_error(&mut b, 3, 3, [0; 4], &good);
     assert_eq!(trouble(&mut b, udp), RecvError::Refused);
     b.is_well();
