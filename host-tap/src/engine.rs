@@ -21,7 +21,7 @@ use ringtap::config::Config;
 use ringtap::event::Readiness;
 use ringtap::stack::{Event, IfaceId, Limits, SocketId, Stack, Storage};
 use ringtap::time::Instant;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -310,20 +310,19 @@ impl Engine {
         Ok(signalled)
     }
 
-    /// Waits for the descriptor that the device has now, and for room only while it lacks it.
+    /// Waits on the descriptors that the device has now; for room only while it lacks it.
     fn watch_device(&mut self) {
-        let fd = self.device.descriptor();
-        let wanted = (fd.as_raw_fd(), Interest { read: true, write: self.device.wants_write() });
-        if wanted == self.watched {
-            return;
-        }
-        let done = if wanted.0 == self.watched.0 {
-            self.poller.modify(fd, DEVICE, wanted.1).or_else(|_| self.poller.add(fd, DEVICE, wanted.1))
-        } else {
-            // The old descriptor may be open still, such as a listener's while it has a peer.
-            self.poller.add(fd, DEVICE, wanted.1).or_else(|_| self.poller.modify(fd, DEVICE, wanted.1))
+        let (input, output) = (self.device.descriptor(), self.device.wants_write());
+        let both = output.is_some_and(|fd| fd.as_raw_fd() == input.as_raw_fd());
+        // A descriptor may be known already (a listener's while it had a peer), or not any more (closed meanwhile).
+        let watch = |fd: BorrowedFd<'_>, interest| {
+            self.poller.modify(fd, DEVICE, interest).or_else(|_| self.poller.add(fd, DEVICE, interest)).is_ok()
         };
-        if done.is_ok() {
+        if let Some(output) = output.filter(|_| !both) {
+            watch(output, Interest { read: false, write: true, once: true });
+        }
+        let wanted = (input.as_raw_fd(), Interest { write: both, ..Interest::READ });
+        if wanted != self.watched && watch(input, wanted.1) {
             self.watched = wanted;
         }
     }
