@@ -347,3 +347,71 @@ fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
         (a, b) => a.or(b),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attach::{Attachment, Carrier};
+
+    /// Counts its turns, and is busy for the first of them.
+    struct Counting {
+        turns: u32,
+        busy: u32,
+        at: Option<Instant>,
+        last: Instant,
+    }
+
+    impl App for Counting {
+        fn turn(&mut self, _stack: &mut Stack<'static>, now: Instant) -> bool {
+            self.turns += 1;
+            self.last = now;
+            if self.at.is_some_and(|at| now >= at) {
+                self.at = None;
+            }
+            self.turns < self.busy
+        }
+
+        fn deadline(&self) -> Option<Instant> {
+            self.at
+        }
+
+        fn done(&self) -> bool {
+            self.turns >= self.busy && self.at.is_none()
+        }
+    }
+
+    fn engine(name: &str) -> Engine {
+        let path = std::env::temp_dir().join(format!("ringtap-engine-{}-{name}", std::process::id()));
+        let attached = Attachment::new(Carrier::Stream(path)).open().expect("a device");
+        Engine::new(attached, Limits::default(), None).expect("an engine")
+    }
+
+    #[test]
+    fn an_app_with_more_to_do_is_called_again_at_once() {
+        let mut app = Counting { turns: 0, busy: 10_000, at: None, last: Instant::ZERO };
+        let start = std::time::Instant::now();
+        assert_eq!(engine("busy").run(&mut app), Ok(End::Done));
+        assert!(app.turns >= 10_000 && start.elapsed() < std::time::Duration::from_secs(5));
+    }
+
+    #[test]
+    fn the_loop_sleeps_until_the_apps_deadline_and_does_little_meanwhile() {
+        let at = Instant::from_millis(300);
+        let mut app = Counting { turns: 0, busy: 0, at: Some(at), last: Instant::ZERO };
+        assert_eq!(engine("asleep").run(&mut app), Ok(End::Done));
+        assert!(app.last >= at && app.turns < 20, "{} turns", app.turns);
+    }
+
+    #[test]
+    fn a_stop_from_another_thread_ends_the_loop_and_is_told_to_callers() {
+        let mut engine = engine("stop");
+        let shared = engine.shared();
+        let other = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            shared.stop();
+            shared
+        });
+        assert_eq!(engine.run(&mut NoApp), Ok(End::Stopped));
+        assert!(other.join().expect("stopped").lock().ended.is_some());
+    }
+}
