@@ -112,9 +112,7 @@ impl Services {
     fn open(&mut self, stack: &mut Stack<'static>, service: Service, addresses: &[IpAddr]) -> Result<(), Failure> {
         let (name, port) = (service.name(), service.port());
         let failure = |e: ringtap::error::BindError| Failure::new(format!("cannot serve {name} on port {port}: {e}"));
-        let mut options = ListenOptions::default();
-        options.backlog = BACKLOG;
-        options.tcp = stream::tcp_options();
+        let options = ListenOptions { backlog: BACKLOG, tcp: stream::tcp_options() };
         let listener = stack.tcp_listen(None, port, &options).map_err(failure)?;
         self.listeners.insert(listener, service);
         if service == Service::Http {
@@ -135,8 +133,7 @@ impl Services {
     /// # Errors
     /// Those of the stack's connect.
     pub fn connect(&mut self, stack: &mut Stack<'static>, to: SocketAddr) -> Result<(), ringtap::error::ConnectError> {
-        let mut options = ConnectOptions::default();
-        options.tcp = stream::tcp_options();
+        let options = ConnectOptions { tcp: stream::tcp_options(), ..ConnectOptions::default() };
         let handle = stack.tcp_connect(to, &options)?;
         self.streams.insert(handle, Stream::new(Service::Echo));
         Ok(())

@@ -45,3 +45,29 @@ pub(crate) fn most<T>(slice: &ManagedSlice<'_, T>, limit: usize) -> usize {
         ManagedSlice::Owned(_) => limit,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_borrowed_slice_is_as_long_as_it_is() {
+        let mut memory = [0u8; 4];
+        let mut slice = ManagedSlice::Borrowed(&mut memory);
+        assert!(grow(&mut slice, 4, 8, 100, || 1) && !grow(&mut slice, 5, 8, 100, || 1));
+        assert_eq!((slice.len(), most(&slice, 100), most(&slice, 3)), (4, 4, 3));
+    }
+
+    #[cfg(feature = "alloc")]
+    #[test]
+    fn an_owned_slice_doubles_from_its_least_size_up_to_its_limit() {
+        let mut slice = ManagedSlice::Owned(alloc::vec::Vec::new());
+        let lens = [1, 5, 9, 17, 40].map(|needed| {
+            assert!(grow(&mut slice, needed, 4, 50, || 1));
+            slice.len()
+        });
+        assert_eq!(lens, [4, 8, 16, 32, 50]);
+        assert!(!grow(&mut slice, 51, 4, 50, || 1));
+        assert_eq!((slice.len(), most(&slice, 50)), (50, 50));
+    }
+}

@@ -59,7 +59,9 @@ impl<'a> Stack<'a> {
         if let Err(reason) = handled {
             self.stats.drop(reason);
         }
-        self.handle_looped();
+        if !self.looped.is_empty() {
+            self.handle_looped();
+        }
     }
 
     fn handle_ethernet(&mut self, id: IfaceId, mut frame: Frame<'a>, meta: RxMeta) -> Drop {
@@ -103,6 +105,8 @@ impl<'a> Stack<'a> {
                 true => Err(DropReason::MartianSource),
                 false => Ok(Destination::Ours),
             },
+            // An address of ours on another interface is no source either.
+            Ok(_) if self.ifaces.len() > 1 && self.is_configured(header.src.into()) => Err(DropReason::MartianSource),
             admitted => admitted,
         }
     }
@@ -210,6 +214,18 @@ impl<'a> Stack<'a> {
             }
             ArpVerdict::Drop(reason) => Err(reason),
         }
+    }
+
+    /// Whether the pool of a reply that is to be queued has enough frames besides it to go on receiving; else the reply
+    /// is dropped, counted. A device that takes nothing for a while is not to stop input as well.
+    pub(crate) fn may_reply(&mut self, frame: &Frame<'a>) -> bool {
+        let pool = frame.pool();
+        // Half of what datagram queues leave: these are short-lived.
+        let spare = pool.free() >= (self.config.reserve_rx / 2).min(pool.count() / 4);
+        if !spare {
+            self.stats.drop(DropReason::EgressFull);
+        }
+        spare
     }
 
     /// Queues a reply on an interface; without room it is dropped, counted.

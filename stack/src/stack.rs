@@ -70,7 +70,7 @@ const DEADLINES_PER_POLL: usize = 1024;
 /// Packets between our own addresses that wait to be handled.
 const LOOPED: usize = 8;
 
-/// Packets that wait for all neighbours together: few, whatever the pool.
+/// Packets that wait for all neighbours together: few, whatever the pool, and of a small one a share.
 const PARKED: usize = 16;
 
 /// What a poll says about the next one.
@@ -177,6 +177,7 @@ impl<'a> Stack<'a> {
         }
         let mut more = received == budget;
         more |= self.handle_deadlines();
+        self.handle_looped();
         let mut sent = 0;
         while sent < budget
             && let Some((frame, meta)) = self.poll_frame(iface)
@@ -208,7 +209,12 @@ impl<'a> Stack<'a> {
 
     /// When the stack wants to be polled next, at the latest: now, if something is pending; `None` if never.
     pub fn next_deadline(&mut self) -> Option<Instant> {
-        if !self.pending().is_empty() || !self.looped.is_empty() {
+        let pending = self.pending();
+        self.next_after(pending)
+    }
+
+    fn next_after(&mut self, pending: IfaceSet) -> Option<Instant> {
+        if !pending.is_empty() || !self.looped.is_empty() {
             return Some(self.now);
         }
         let stall = self.ifaces.iter().flatten().filter_map(|i| i.stalled).min();
@@ -237,8 +243,7 @@ impl<'a> Stack<'a> {
 
     fn polled(&mut self, more: bool) -> Polled {
         let pending = self.pending();
-        let next = self.next_deadline();
-        Polled { next, more, pending }
+        Polled { next: self.next_after(pending), more, pending }
     }
 
     fn refused(&mut self, iface: IfaceId, frame: Frame<'a>, meta: crate::device::TxMeta) {

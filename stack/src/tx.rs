@@ -72,6 +72,7 @@ impl<'a> Stack<'a> {
         loop {
             match self.poll_turn(id)? {
                 Turn::Send(frame) => return Some((frame, TxMeta::default())),
+                Turn::Done if self.looped.is_empty() => {}
                 Turn::Done => self.handle_looped(),
                 Turn::Stall => {
                     self.stats.pool_empty = self.stats.pool_empty.wrapping_add(1);
@@ -94,6 +95,7 @@ impl<'a> Stack<'a> {
         match iface.replies.pop_front() {
             Some(Reply::Link(frame)) => return Some(Turn::Send(frame)),
             Some(Reply::Ip(frame)) => return Some(self.turn_of(id, frame)),
+            Some(Reply::Parked(frame)) => return Some(self.turn_of_parked(id, frame)),
             None => {}
         }
         let (node, key) = self.sched.pop_ready(id.index())?;
@@ -117,14 +119,25 @@ impl<'a> Stack<'a> {
         match self.output(id, frame, None, Demand::Reply) {
             Output::Send(frame) => Turn::Send(frame),
             Output::Done => Turn::Done,
-            Output::NoFrame(frame) => {
-                if let Some(Some(iface)) = self.ifaces.get_mut(id.index()) {
-                    // There is room: it was taken from there.
-                    let _ = iface.replies.push_front(Reply::Ip(frame));
-                }
-                Turn::Stall
-            }
+            Output::NoFrame(frame) => self.back_in_line(id, Reply::Ip(frame)),
         }
+    }
+
+    /// As [`turn_of`](Self::turn_of), for what chose this interface before it was parked.
+    fn turn_of_parked(&mut self, id: IfaceId, frame: Frame<'a>) -> Turn<'a> {
+        match self.output(id, frame, Some(id), Demand::Reply) {
+            Output::Send(frame) => Turn::Send(frame),
+            Output::Done => Turn::Done,
+            Output::NoFrame(frame) => self.back_in_line(id, Reply::Parked(frame)),
+        }
+    }
+
+    fn back_in_line(&mut self, id: IfaceId, reply: Reply<'a>) -> Turn<'a> {
+        if let Some(Some(iface)) = self.ifaces.get_mut(id.index()) {
+            // There is room: it was taken from there.
+            let _ = iface.replies.push_front(reply);
+        }
+        Turn::Stall
     }
 
     /// Sends an IP packet, which `frame` begins with, by the route to its destination, or by `by`.
@@ -233,7 +246,10 @@ impl<'a> Stack<'a> {
                 return Some(Hop { iface, next: dst });
             }
             let routes = self.routes.iter().filter(|r| r.iface == iface && r.prefix.contains(dst));
-            let next = routes.map(|r| r.gateway.unwrap_or(dst)).next().unwrap_or(dst);
+            let mut ways = routes.map(|r| r.gateway.unwrap_or(dst));
+            let best = ways.next().unwrap_or(dst);
+            let is_usable = |next: &IpAddr| self.neighbors.is_usable(self.now, iface.0, *next);
+            let next = if is_usable(&best) { best } else { ways.find(is_usable).unwrap_or(best) };
             return Some(Hop { iface, next });
         }
         if is_group(dst) {

@@ -11,7 +11,7 @@ use crate::stack::{IfaceId, Reply, Stack};
 use crate::stats::DropReason;
 use crate::tcp::conn::{Conn, Fate, Verdict};
 use crate::tcp::isn;
-use crate::tcp::layer::{Entry, Owner};
+use crate::tcp::layer::Owner;
 use crate::tcp::listen::{Handshake, ListenVerdict};
 use crate::tcp::timewait::TwVerdict;
 use crate::wire::checksum;
@@ -26,7 +26,7 @@ impl<'a> Stack<'a> {
         if arrival.to != Destination::Ours {
             return Err(DropReason::TcpBadAddress);
         }
-        let bytes = packet.get(usize::from(ip.header_len)..).ok_or(DropReason::TcpMalformed)?;
+        let bytes = packet.get(ip.header_len..).ok_or(DropReason::TcpMalformed)?;
         let segment = Segment::parse(bytes)?;
         if !arrival.is_verified() {
             let pseudo = checksum::pseudo_header(ip.src.into(), ip.dst.into(), protocol::TCP, bytes.len() as u32);
@@ -40,9 +40,15 @@ impl<'a> Stack<'a> {
             remote_addr: ip.src.into(),
             remote_port: segment.src_port,
         };
+        if let Some(index) = self.tcp.find_again(&tuple) {
+            return self.segment_for_connection(index, &segment);
+        }
         let hash = self.tcp.hash(&tuple);
         match self.tcp.find(hash, &tuple) {
-            Some(Target::Conn(index)) => self.segment_for_connection(index, &segment),
+            Some(Target::Conn(index)) => {
+                self.tcp.last = index;
+                self.segment_for_connection(index, &segment)
+            }
             Some(Target::TimeWait(index)) => self.segment_in_time_wait(index, hash, &tuple, &segment, arrival.iface),
             None => self.segment_for_listener(&tuple, &segment, arrival.iface, None),
         }
@@ -191,9 +197,10 @@ impl<'a> Stack<'a> {
     fn send_control(&mut self, arrived: IfaceId, tuple: &Tuple, header: &Header) {
         let iface = self.hop(tuple.remote_addr, None).map_or(arrived, |hop| hop.iface);
         match self.control_frame(iface, tuple, header, self.config.ttl, 0) {
-            Some(frame) => {
+            Some(frame) if self.may_reply(&frame) => {
                 self.queue_reply(iface, Reply::Ip(frame));
             }
+            Some(_) => {}
             None => self.stats.drop(DropReason::EgressFull),
         }
     }
@@ -215,16 +222,8 @@ impl<'a> Stack<'a> {
         }
         match verdict.fate {
             Fate::Open => {}
-            Fate::TimeWait => self.to_time_wait(index),
+            Fate::TimeWait => self.enter_time_wait(index),
             Fate::Closed => self.ended(index),
         }
-    }
-}
-
-/// Where entries of the connection table are kept while their owners change.
-impl Entry<'_> {
-    /// Whether a user holds a handle, or will get one by accepting.
-    pub(crate) fn is_wanted(&self) -> bool {
-        !matches!(self.owner, Owner::Nobody)
     }
 }

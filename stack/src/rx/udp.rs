@@ -17,14 +17,13 @@ use core::net::{IpAddr, SocketAddr};
 type Drop = Result<(), DropReason>;
 
 impl<'a> Stack<'a> {
-    pub(super) fn handle_udp(&mut self, ip: &Ipv4Header, mut frame: Frame<'a>, arrival: Arrival) -> Drop {
+    pub(super) fn handle_udp(&mut self, ip: &Ipv4Header, frame: Frame<'a>, arrival: Arrival) -> Drop {
         let datagram = frame.get(ip.header_len..).ok_or(DropReason::UdpMalformed)?;
         let header = udp::parse(datagram)?;
         if !arrival.is_verified() {
             udp::verify(&header, ip.src.into(), ip.dst.into(), datagram)?;
         }
         let from = SocketAddr::new(ip.src.into(), header.src_port);
-        frame.truncate(ip.header_len + header.len);
         let payload = (ip.header_len + udp::HEADER) as u16;
         let datagram = Queued { frame, payload, iface: arrival.iface.0 };
         if arrival.to == Destination::Ours {

@@ -1,11 +1,13 @@
 //! Interfaces, addresses and routes: what is configured, and what can be read of it.
 
 use super::{Iface, IfaceId, IfaceSet, Stack};
-use crate::device::{Device, Mac};
+use crate::device::{Device, Mac, Medium};
 use crate::error::{AddressError, Full, RouteError};
 use crate::ip::addr::Cidr;
 use crate::ip::route::Route;
 use crate::link::neighbor::NeighborInfo;
+use crate::stats::DropReason;
+use crate::wire::ipv4;
 use core::net::IpAddr;
 
 /// What can be read of an interface.
@@ -27,9 +29,13 @@ impl<'a> Stack<'a> {
     /// `mac` is our address on an Ethernet medium, and not looked at on others.
     ///
     /// # Errors
-    /// [`Full`] without room for another interface.
-    pub fn add_interface<D: Device<'a>>(&mut self, device: &D, mac: Mac) -> Result<IfaceId, Full> {
-        self.insert_interface(Iface::new(device.pool(), device.capabilities(), mac))
+    /// [`AddressError::Invalid`] for a group's or an empty MAC, [`AddressError::Full`] without room for another interface.
+    pub fn add_interface<D: Device<'a>>(&mut self, device: &D, mac: Mac) -> Result<IfaceId, AddressError> {
+        let caps = device.capabilities();
+        if caps.medium == Medium::Ethernet && !mac.is_station() {
+            return Err(AddressError::Invalid);
+        }
+        self.insert_interface(Iface::new(device.pool(), caps, mac)).map_err(|Full::Table| AddressError::Full)
     }
 
     fn insert_interface(&mut self, iface: Iface<'a>) -> Result<IfaceId, Full> {
@@ -72,8 +78,22 @@ impl<'a> Stack<'a> {
         }
         self.routes.remove_iface(id.0);
         self.forget_neighbors(id);
+        // Fragments may be in frames of the interface's pool.
+        #[cfg(feature = "reassembly")]
+        self.reassembly.clear(&mut self.stats);
         if let Some(place) = self.ifaces.get_mut(id.index()) {
             *place = None;
+        }
+        self.leave_to_others(id);
+    }
+
+    /// What waits for its turn on an interface that is gone gets it on another: there it sees that its way is gone.
+    fn leave_to_others(&mut self, id: IfaceId) {
+        let Some(other) = self.interfaces().next().map(|i| i.id) else { return };
+        #[cfg(feature = "tcp")]
+        self.move_connections(id, other);
+        while let Some((node, _)) = self.sched.pop_ready(id.index()) {
+            self.sched.wake(node, other.index());
         }
     }
 
@@ -107,15 +127,28 @@ impl<'a> Stack<'a> {
     pub fn remove_address(&mut self, id: IfaceId, ip: IpAddr) -> Result<(), AddressError> {
         let iface = self.ifaces.get_mut(id.index()).and_then(Option::as_mut).ok_or(AddressError::NoInterface)?;
         let place = iface.addresses.iter().position(|a| a.addr() == ip).ok_or(AddressError::Invalid)?;
-        let cidr = iface.addresses.remove(place);
-        iface.announce = 0;
+        let Some(cidr) = iface.addresses.get(place).copied() else { return Err(AddressError::Invalid) };
+        iface.remove_address(place);
         let still = iface.addresses.iter().any(|a| a.network() == cidr.network());
         if !still {
             let _ = self.routes.remove(&Route { prefix: cidr.network(), gateway: None, iface: id, metric: 0 });
         }
         #[cfg(feature = "tcp")]
         self.address_gone(ip);
+        self.drop_from(ip);
         Ok(())
+    }
+
+    /// Drops what waits to leave from `ip`, which is not ours any more. What is in sockets' queues is seen to when its
+    /// turn comes.
+    fn drop_from(&mut self, ip: IpAddr) {
+        let is_from = |packet: &[u8]| ipv4::addresses(packet).is_some_and(|(src, _)| IpAddr::V4(src) == ip);
+        for iface in self.ifaces.iter_mut().flatten() {
+            for _ in 0..iface.drop_if(is_from) {
+                self.stats.drop(DropReason::SourceGone);
+            }
+        }
+        self.neighbors.drop_parked_if(|frame| is_from(frame), DropReason::SourceGone, &mut self.stats);
     }
 
     /// Adds a route. Its prefix's host bits are cut off.
@@ -182,7 +215,13 @@ impl<'a> Stack<'a> {
         self.is_configured(ip) || ip.is_loopback()
     }
 
-    fn is_configured(&self, ip: IpAddr) -> bool {
+    /// Whether packets from `local` to `dst` may leave: it is ours, and loopback does not appear on a wire
+    /// (RFC 1122 §3.2.1.3).
+    pub(crate) fn may_send(&self, local: IpAddr, dst: IpAddr) -> bool {
+        self.is_own(local) && (!local.is_loopback() || self.is_own(dst))
+    }
+
+    pub(crate) fn is_configured(&self, ip: IpAddr) -> bool {
         self.ifaces.iter().flatten().any(|i| i.has_address(ip))
     }
 

@@ -3,9 +3,10 @@
 use crate::device::{Capabilities, Mac, Medium, TxMeta};
 use crate::error::AddressError;
 use crate::frame::{Frame, Pool};
-use crate::ip::addr::Cidr;
+use crate::ip::addr::{self, Cidr};
 pub use crate::ip::route::IfaceId;
 use crate::link::arp::Defence;
+use crate::link::ethernet;
 use crate::time::Instant;
 use core::net::{IpAddr, Ipv4Addr};
 use heapless::{Deque, Vec};
@@ -53,6 +54,8 @@ impl IfaceSet {
 pub(crate) enum Reply<'a> {
     /// An IP packet: route and neighbour are looked up when it leaves.
     Ip(Frame<'a>),
+    /// An IP packet that waited for a neighbour of this interface, and leaves by no other.
+    Parked(Frame<'a>),
     /// A complete link-layer frame.
     Link(Frame<'a>),
 }
@@ -128,11 +131,9 @@ impl<'a> Iface<'a> {
         matches!(ip, IpAddr::V4(v4) if self.is_broadcast(v4))
     }
 
-    /// The address for packets to `next_hop`: the one whose network holds it, else the first of its family
-    /// (RFC 1122 §3.3.4.3).
+    /// The address for packets to `next_hop` (RFC 1122 §3.3.4.3).
     pub fn source_for(&self, next_hop: IpAddr) -> Option<IpAddr> {
-        let near = self.addresses.iter().find(|a| a.contains(next_hop));
-        near.or_else(|| self.addresses.iter().find(|a| a.addr().is_ipv4() == next_hop.is_ipv4())).map(|a| a.addr())
+        addr::source_towards(next_hop, &self.addresses)
     }
 
     pub fn add_address(&mut self, cidr: Cidr) -> Result<(), AddressError> {
@@ -144,8 +145,46 @@ impl<'a> Iface<'a> {
         Ok(())
     }
 
-    /// Queues a reply; gives it back when too many wait.
+    /// Takes the address in `place` away.
+    pub fn remove_address(&mut self, place: usize) {
+        self.addresses.remove(place);
+        // The announcements owed for those behind it move up with them.
+        let before = (1 << place) - 1;
+        self.announce = self.announce & before | self.announce >> 1 & !before;
+    }
+
+    /// Drops what waits to leave and is `unwanted`; the number of packets. A frame that begins with a link header is
+    /// shown without it.
+    pub fn drop_if(&mut self, unwanted: impl Fn(&[u8]) -> bool) -> usize {
+        let mut dropped = 0;
+        for _ in 0..self.replies.len() {
+            match self.replies.pop_front() {
+                Some(Reply::Ip(frame) | Reply::Parked(frame)) if unwanted(&frame) => dropped += 1,
+                // There is room: it was taken from there.
+                Some(reply) => _ = self.replies.push_back(reply),
+                None => {}
+            }
+        }
+        let header = if self.is_ethernet() { ethernet::HEADER } else { 0 };
+        if self.held.as_ref().is_some_and(|(frame, _)| frame.get(header..).is_some_and(&unwanted)) {
+            self.held = None;
+            dropped += 1;
+        }
+        if self.cutting.as_ref().is_some_and(|c| unwanted(&c.frame)) {
+            self.cutting = None;
+            dropped += 1;
+        }
+        dropped
+    }
+
+    /// Queues a reply; gives it back when too many wait, or all of them hold too much of the pool.
     pub fn reply(&mut self, reply: Reply<'a>) -> Result<(), Reply<'a>> {
+        // What strangers provoke takes a quarter of the pool at most; ARP, without which nothing else moves, is not held
+        // to that.
+        let share = (self.pool.count() / 4).max(1);
+        if matches!(reply, Reply::Ip(_)) && self.replies.len() >= share {
+            return Err(reply);
+        }
         self.replies.push_back(reply)
     }
 

@@ -11,7 +11,7 @@ use crate::ready::Key;
 use crate::sockets::demux::{Target, Tuple};
 use crate::sockets::ports;
 use crate::tcp::conn::{Conn, Verdict};
-use crate::tcp::info::TcpInfo;
+use crate::tcp::info::{SoftError, TcpInfo};
 use crate::tcp::layer::{ConnectOptions, Entry, ListenEntry, ListenOptions, ListenerHandle, Owner, TcpHandle};
 use crate::tcp::listen::Listener;
 use crate::tcp::state::State;
@@ -33,6 +33,10 @@ impl<'a> Stack<'a> {
         if port == 0 || options.backlog == 0 || !options.tcp.is_valid() {
             return Err(BindError::Invalid);
         }
+        // A SYN|ACK must not promise a window that no buffer of ours has.
+        let mut options = *options;
+        options.tcp.rx_buffer = self.tcp.bytes.at_most(options.tcp.rx_buffer);
+        let options = &options;
         if addr.is_some_and(|a| !self.is_own(a)) {
             return Err(BindError::NotOurAddress);
         }
@@ -135,7 +139,7 @@ impl<'a> Stack<'a> {
         let (iface, source) = self.source(remote.ip()).ok_or(ConnectError::NoRoute)?;
         let local = match options.local {
             Some(local) if local.is_unspecified() => source,
-            Some(local) if local.is_ipv4() != remote.is_ipv4() || !self.is_own(local) => {
+            Some(local) if local.is_ipv4() != remote.is_ipv4() || !self.may_send(local, remote.ip()) => {
                 return Err(ConnectError::NotOurAddress);
             }
             Some(local) => local,
@@ -207,6 +211,18 @@ impl<'a> Stack<'a> {
         }
     }
 
+    /// Connections that go by an interface that is gone look for their way on `other`.
+    pub(super) fn move_connections(&mut self, gone: IfaceId, other: IfaceId) {
+        let mut next = self.tcp.conns.next_index(0);
+        while let Some(index) = next {
+            next = self.tcp.conns.next_index(index + 1);
+            if let Some(entry) = self.tcp.conns.at_mut(index).filter(|e| e.iface == gone) {
+                entry.iface = other;
+                entry.neighbor = None;
+            }
+        }
+    }
+
     /// Puts a new connection into the tables; on failure its buffers are back in stock.
     pub(crate) fn add_connection(&mut self, conn: Conn<'a>, iface: IfaceId, owner: Owner) -> Result<u32, Full> {
         let hash = self.tcp.hash(&conn.tuple());
@@ -233,7 +249,7 @@ impl<'a> Stack<'a> {
     }
 
     /// The connection's protocol is over but for TIME-WAIT; its unread text stays with it.
-    pub(crate) fn to_time_wait(&mut self, index: u32) {
+    pub(crate) fn enter_time_wait(&mut self, index: u32) {
         self.unlink(index);
         let Some(entry) = self.tcp.conns.at(index) else { return };
         let hash = entry.hash;
@@ -408,6 +424,27 @@ impl<'a> TcpSocket<'_, 'a> {
         self.act(false, |conn| conn.read_with(f))
     }
 
+    /// As [`read`](Self::read), but what is read stays to be read again.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn peek(&self, buf: &mut [u8]) -> Result<usize, TcpError> {
+        self.conn()?.peek(buf)
+    }
+
+    /// Octets that can be read at once.
+    pub fn unread(&self) -> usize {
+        self.conn().map_or(0, Conn::unread)
+    }
+
+    /// Gives the memory of empty buffers back, where they grow: for a connection that went quiet. They grow again with
+    /// the next octet.
+    pub fn trim(&mut self) {
+        if let Some(entry) = self.stack.tcp.conns.at_mut(self.index) {
+            entry.conn.trim();
+        }
+    }
+
     /// Queues as much of `data` as there is room for, and says how much.
     ///
     /// # Errors
@@ -492,6 +529,11 @@ impl<'a> TcpSocket<'_, 'a> {
     /// How the connection ended, if not by both sides closing.
     pub fn error(&self) -> Option<TcpError> {
         self.conn().ok()?.error()
+    }
+
+    /// A fault that the connection has met and survived so far, told once.
+    pub fn take_soft_error(&mut self) -> Option<SoftError> {
+        self.stack.tcp.conns.at_mut(self.index)?.conn.take_soft_error()
     }
 
     /// Numbers about the connection.

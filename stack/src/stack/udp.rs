@@ -132,7 +132,7 @@ impl<'a> Stack<'a> {
         let (iface, source) = way.ok_or(SendError::NoRoute)?;
         match local {
             Some(l) if is_group(l) || self.is_any_broadcast(l) => Ok((iface, source)),
-            Some(l) if self.is_own(l) => Ok((iface, l)),
+            Some(l) if self.may_send(l, dst) => Ok((iface, l)),
             Some(_) => Err(SendError::NotOurAddress),
             None => Ok((iface, source)),
         }
@@ -194,12 +194,34 @@ impl<'a> UdpSocket<'_, 'a> {
         self.send_to(payload, to)
     }
 
+    /// Answers a received datagram: `payload` goes to its sender, by the interface it came by and from the address that
+    /// it was sent to, or, sent to everybody, from an address of that interface (RFC 1122 §4.1.3.5).
+    ///
+    /// # Errors
+    /// As [`send_to`](Self::send_to).
+    pub fn reply(&mut self, received: &Received, payload: &[u8]) -> Result<(), SendError> {
+        let way = (Some(received.iface), Some(received.local));
+        let mut reserved = self.reserve_by(payload.len(), received.from, way)?;
+        reserved.payload().copy_from_slice(payload);
+        self.send_reserved(reserved)
+    }
+
     /// A frame for a datagram of `len` octets to `to`, to be filled in place and sent with
     /// [`send_reserved`](Self::send_reserved); dropping it sends nothing.
     ///
     /// # Errors
     /// As [`send_to`](Self::send_to).
     pub fn reserve(&mut self, len: usize, to: SocketAddr) -> Result<Reserved<'a>, SendError> {
+        self.reserve_by(len, to, (None, None))
+    }
+
+    /// As [`reserve`](Self::reserve), by an interface and from an address, unless the socket is bound to others.
+    fn reserve_by(
+        &mut self,
+        len: usize,
+        to: SocketAddr,
+        (by, from): (Option<IfaceId>, Option<IpAddr>),
+    ) -> Result<Reserved<'a>, SendError> {
         let stack = &mut *self.stack;
         let socket = stack.udp.sockets.at_mut(self.index).ok_or(SendError::Stale)?;
         if let Some(trouble) = socket.trouble.take() {
@@ -220,7 +242,8 @@ impl<'a> UdpSocket<'_, 'a> {
         if broadcast && !options.broadcast {
             return Err(SendError::BroadcastNotAllowed);
         }
-        let (iface, source) = stack.datagram_way(dst, options.iface, local)?;
+        let local = local.filter(|l| !is_group(*l) && !stack.is_any_broadcast(*l)).or(from);
+        let (iface, source) = stack.datagram_way(dst, options.iface.or(by), local)?;
         let mut frame = stack.datagram_frame(iface, udp::HEADER, len)?;
         frame.append(len).ok_or(SendError::TooLong)?;
         Ok(Reserved { frame, iface, source, to })
@@ -290,8 +313,9 @@ impl<'a> UdpSocket<'_, 'a> {
         let mut received = stack.describe(&queued).ok_or(RecvError::WouldBlock)?;
         let mut frame = queued.frame;
         frame.trim_front(usize::from(queued.payload));
+        // The IP packet may go on behind the datagram.
+        frame.truncate(received.full_len);
         received.len = frame.len();
-        received.full_len = frame.len();
         Ok((frame, received))
     }
 
@@ -387,7 +411,7 @@ impl<'a> Stack<'a> {
         let local = if self.is_own(to) { to } else { self.iface(iface)?.source_for(ip.src.into())? };
         Some(Received {
             len: 0,
-            full_len: 0,
+            full_len: header.len - udp::HEADER,
             from: SocketAddr::new(ip.src.into(), header.src_port),
             to: SocketAddr::new(to, header.dst_port),
             local,

@@ -111,6 +111,8 @@ pub(crate) struct TcpLayer<'a> {
     pub time_waits: TimeWaitTable<'a>,
     pub time_wait_node: Option<NodeId>,
     pub demux: Demux<'a>,
+    /// The connection that the last segment was for.
+    pub last: u32,
     pub bindings: Bindings<'a>,
     /// What initial sequence numbers and timestamp offsets are made with.
     pub isn_key: Key,
@@ -144,6 +146,7 @@ impl<'a> TcpParts<'a> {
             time_waits: self.time_waits,
             time_wait_node: None,
             demux: self.demux,
+            last: 0,
             bindings: Bindings::new(self.bindings, secret, Kind::TcpListener),
             isn_key: secret.key(Purpose::Isn),
             ports: Ports::new(secret),
@@ -159,6 +162,14 @@ impl<'a> TcpParts<'a> {
 impl<'a> TcpLayer<'a> {
     pub fn hash(&self, tuple: &Tuple) -> u32 {
         tuple.hash(&self.key)
+    }
+
+    /// The connection that the last segment was for, if one of this 4-tuple is for it again: segments come in trains,
+    /// and all but the first are spared the table.
+    #[inline]
+    pub fn find_again(&self, tuple: &Tuple) -> Option<u32> {
+        let entry = self.conns.at(self.last)?;
+        (entry.linked && entry.conn.is_of(tuple)).then_some(self.last)
     }
 
     /// What a segment of this 4-tuple belongs to, a listener aside.

@@ -4,12 +4,13 @@
 //! §2.3 and §2.4 (scaling; the right edge stays) and RFC 5681 §4.2 (what is acknowledged at once).
 //!
 //! ```text
-//!           nxt                        adv           nxt + free
-//!  ──────────┼──────────────────────────┼────────────────┼──────
-//!   delivered│ announced and acceptable │ room not told  │
+//!           nxt                adv     told          nxt + free
+//!  ──────────┼──────────────────┼───────┼────────────────┼──────
+//!   delivered│ announced        │< unit │ room not told  │
 //! ```
-//! `adv` never exceeds the room there is and never goes back. A scaled window can tell it only in units: the field is
-//! rounded up, so that the edge told is `adv` or less than one unit beyond it.
+//! `adv` never goes back. A scaled window can tell it only in units: the field is rounded up, so that the edge told may
+//! lie up to one unit less an octet beyond it. So much room is never granted, so that whatever was told is acceptable
+//! and has its place, though a later field tells less (RFC 7323 §2.4).
 
 use crate::seq::Seq;
 
@@ -23,6 +24,8 @@ pub(crate) struct Rcv {
     pub nxt: Seq,
     /// The right edge granted to the peer.
     pub adv: Seq,
+    /// The furthest right edge that any segment told.
+    pub told: Seq,
     pub last_ack_sent: Seq,
     /// The peer's FIN, waiting beyond a hole.
     pub fin: Option<Seq>,
@@ -60,6 +63,7 @@ impl Rcv {
             irs: Seq::default(),
             nxt: Seq::default(),
             adv: Seq::default(),
+            told: Seq::default(),
             last_ack_sent: Seq::default(),
             fin: None,
             unacked: 0,
@@ -78,11 +82,17 @@ impl Rcv {
         self.nxt = irs + 1;
         self.last_ack_sent = self.nxt;
         self.adv = self.nxt + u32::from(window);
+        self.told = self.adv;
     }
 
-    /// The window as the peer knows it.
+    /// The window: up to the furthest edge that the peer was told.
     pub fn wnd(&self) -> u32 {
-        round_up(self.adv.distance_from(self.nxt), self.shift)
+        self.told.distance_from(self.nxt)
+    }
+
+    /// Octets short of a unit of the window field.
+    fn fraction(&self) -> u32 {
+        (1u32 << self.shift) - 1
     }
 
     /// RCV.NXT moves on by `n` octets.
@@ -90,12 +100,13 @@ impl Rcv {
         self.nxt += n;
         // The last octets may lie in the fraction of a unit told beyond `adv`.
         self.adv = self.adv.later(self.nxt);
+        self.told = self.told.later(self.nxt);
     }
 
     /// Octets that the edge could move by, were it told now.
     fn gain(&self, free: u32) -> u32 {
         let most = u32::from(u16::MAX) << self.shift;
-        free.min(most).saturating_sub(self.adv.distance_from(self.nxt))
+        free.saturating_sub(self.fraction()).min(most).saturating_sub(self.adv.distance_from(self.nxt))
     }
 
     //= https://www.rfc-editor.org/rfc/rfc9293#section-3.8.6.2.2
@@ -106,8 +117,7 @@ impl Rcv {
     pub fn edge(&self, free: u32, capacity: u32) -> Seq {
         if self.gain(free) >= (capacity / 2).min(u32::from(self.full)).max(1) {
             let most = u32::from(u16::MAX) << self.shift;
-            let unit = (1u32 << self.shift) - 1;
-            self.adv.later(self.nxt + (free.min(most) & !unit))
+            self.adv.later(self.nxt + (free.saturating_sub(self.fraction()).min(most) & !self.fraction()))
         } else {
             self.adv
         }
@@ -145,6 +155,7 @@ impl Rcv {
     /// A segment with `ACK = RCV.NXT` that told `edge` has left; `dup`: it was one of the duplicates.
     pub fn on_ack_sent(&mut self, edge: Seq, dup: bool) {
         self.adv = edge;
+        self.told = self.told.later(self.nxt + (u32::from(self.field(edge)) << self.shift));
         self.last_ack_sent = self.nxt;
         self.unacked = 0;
         self.ack_now = false;
@@ -222,5 +233,26 @@ mod tests {
         let edge = r.edge(65_536, 65_536);
         assert_eq!(r.field(edge), 32_768);
         r.on_ack_sent(edge, false);
+    }
+
+    // RFC 7323 §2.4: the peer may fill what it was told, whatever was told since.
+    #[test]
+    fn all_that_was_ever_told_is_acceptable_and_has_its_place() {
+        let (shift, capacity) = (5, 1u32 << 20);
+        let mut r = rcv(shift, 65_535);
+        let (mut free, mut furthest) = (capacity, r.adv);
+        for n in (0..200_000u32).map(|i| i.wrapping_mul(2_654_435_761) >> 20) {
+            let n = (n % 3_000).min(furthest.distance_from(r.nxt));
+            r.advance(n);
+            free -= n;
+            // The reader takes a little, until it takes nothing.
+            free += (n / 2).min(capacity - free);
+            let edge = r.edge(free, capacity);
+            r.on_ack_sent(edge, false);
+            furthest = furthest.later(r.nxt + (u32::from(r.field(edge)) << shift));
+            assert_eq!(r.wnd(), furthest.distance_from(r.nxt));
+            assert!(r.wnd() <= free, "told {} with room for {free}", r.wnd());
+        }
+        assert!(free < 3_000, "the buffer has filled up");
     }
 }

@@ -290,16 +290,12 @@ impl<'a> TimeWaitTable<'a> {
         Some(index)
     }
 
-    /// Chains an entry at the end of those that end: 2 MSL from now on. On a clock that stepped back it ends with the
-    /// last before it, so that the order holds.
+    /// Chains an entry at the end: it stays 2 MSL from now on. On a clock that stepped back, those before it go first.
     fn append(&mut self, index: u32, now: Instant) {
         let last = self.tail;
-        let mut expires = now + self.span;
+        let expires = now + self.span;
         match self.slots.get_mut(last as usize) {
-            Some(slot) => {
-                slot.next = index;
-                expires = expires.max(slot.expires);
-            }
+            Some(slot) => slot.next = index,
             None => self.head = index,
         }
         if let Some(slot) = self.slots.get_mut(index as usize) {

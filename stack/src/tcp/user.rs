@@ -146,6 +146,13 @@ impl Conn<'_> {
     }
 
     /// Both ends.
+    pub fn is_of(&self, tuple: &Tuple) -> bool {
+        // Ports first: they differ most often, and cost least to compare.
+        let own = &self.tuple;
+        own.remote_port == tuple.remote_port && own.local_port == tuple.local_port && *own == *tuple
+    }
+
+    /// Both ends.
     pub fn tuple(&self) -> Tuple {
         self.tuple
     }
@@ -171,13 +178,9 @@ impl Conn<'_> {
     }
 
     /// Whether the fate was told: no segment belongs to this connection any more. It stays readable.
+    #[cfg(test)]
     pub fn is_finished(&self) -> bool {
         self.over
-    }
-
-    /// Whether the user is gone.
-    pub fn is_orphan(&self) -> bool {
-        self.orphan
     }
 
     /// Gives memory that empty rings have grown to back: for connections that went quiet.

@@ -6,6 +6,8 @@ use crate::link::neighbor::Demand;
 use crate::ready::NodeId;
 use crate::sockets::queue::Queue;
 use crate::stack::{IfaceId, Stack};
+use crate::stats::DropReason;
+use crate::wire::ipv4;
 
 /// What a queue's turn did besides.
 struct Taken<'a> {
@@ -18,30 +20,41 @@ struct Taken<'a> {
 impl<'a> Stack<'a> {
     #[cfg(feature = "udp")]
     pub(super) fn udp_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
-        let taken = self.queue_turn(id, |s| s.udp.sockets.at_mut(index).map(|u| &mut u.tx));
+        let taken = self.queue_turn(id, true, |s| s.udp.sockets.at_mut(index).map(|u| &mut u.tx));
         self.stats.udp_out += usize::from(taken.left);
         self.after_turn(id, node, taken)
     }
 
     #[cfg(feature = "raw")]
     pub(super) fn raw_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
-        let taken = self.queue_turn(id, |s| s.raw.sockets.at_mut(index).map(|r| &mut r.tx));
+        let taken = self.queue_turn(id, false, |s| s.raw.sockets.at_mut(index).map(|r| &mut r.tx));
         self.after_turn(id, node, taken)
     }
 
     #[cfg(feature = "icmp")]
     pub(super) fn echo_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
-        let taken = self.queue_turn(id, |s| s.echo.sockets.at_mut(index).map(|e| &mut e.tx));
+        let taken = self.queue_turn(id, true, |s| s.echo.sockets.at_mut(index).map(|e| &mut e.tx));
         self.stats.icmp_out += usize::from(taken.left);
         self.after_turn(id, node, taken)
     }
 
-    fn queue_turn(&mut self, id: IfaceId, queue: impl Fn(&mut Self) -> Option<&mut Queue<'a>>) -> Taken<'a> {
+    /// The turn of a queue; `bound`: its datagrams are the stack's own, from addresses of ours.
+    fn queue_turn(
+        &mut self,
+        id: IfaceId,
+        bound: bool,
+        queue: impl Fn(&mut Self) -> Option<&mut Queue<'a>>,
+    ) -> Taken<'a> {
         let nothing = Taken { turn: Turn::Done, more: false, was_full: false, left: false };
         let Some(q) = queue(self) else { return nothing };
         let was_full = q.is_full();
         let Some(mut item) = q.pop() else { return nothing };
         let by = IfaceId(item.iface);
+        if bound && !self.has_source(&item.frame) {
+            self.stats.drop(DropReason::SourceGone);
+            let more = queue(self).is_some_and(|q| !q.is_empty());
+            return Taken { turn: Turn::Done, more, was_full, left: false };
+        }
         let turn = match self.output(id, item.frame, Some(by), Demand::Socket) {
             Output::Send(frame) => Turn::Send(frame),
             Output::Done => Turn::Done,
@@ -55,6 +68,11 @@ impl<'a> Stack<'a> {
         };
         let more = queue(self).is_some_and(|q| !q.is_empty());
         Taken { turn, more, was_full, left: true }
+    }
+
+    /// Whether a packet's source is still ours, or it has none yet.
+    fn has_source(&self, packet: &[u8]) -> bool {
+        ipv4::addresses(packet).is_some_and(|(src, _)| src.is_unspecified() || self.is_own(src.into()))
     }
 
     fn after_turn(&mut self, id: IfaceId, node: NodeId, taken: Taken<'a>) -> Turn<'a> {

@@ -1,6 +1,6 @@
 //! Asking for neighbours, and letting go what waited for them.
 
-use crate::device::{Mac, TxMeta};
+use crate::device::Mac;
 use crate::frame::Frame;
 use crate::link::arp;
 use crate::link::neighbor::{Action, Heard};
@@ -40,7 +40,7 @@ impl<'a> Stack<'a> {
 
     /// Keeps a packet until its neighbour answers.
     pub(super) fn park(&mut self, index: u32, frame: Frame<'a>) {
-        self.neighbors.park(index, frame, TxMeta::default(), &mut self.stats);
+        self.neighbors.park(index, frame, &mut self.stats);
     }
 
     /// Keeps a connection's node until the neighbour answers.
@@ -58,7 +58,7 @@ impl<'a> Stack<'a> {
         let Heard::Resolved(index) = heard else { return };
         let Some(id) = self.neighbors.slot_mut(index).map(|s| IfaceId(s.key().0)) else { return };
         while let Some(parked) = self.neighbors.take_parked(index) {
-            self.queue_reply(id, Reply::Ip(parked.frame));
+            self.queue_reply(id, Reply::Parked(parked.frame));
         }
         self.wake_waiters(index);
         self.schedule_neighbor(index);

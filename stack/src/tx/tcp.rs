@@ -11,6 +11,7 @@ use crate::ready::NodeId;
 use crate::rx::protocol;
 use crate::sockets::demux::Tuple;
 use crate::stack::{IfaceId, Stack};
+use crate::stats::DropReason;
 use crate::tcp::isn;
 use crate::tcp::layer::Neighbor;
 use crate::tcp::output::Plan;
@@ -56,7 +57,7 @@ impl<'a> Stack<'a> {
             Some(Start::Known(mac)) => Way::Link(mac),
             Some(Start::Ask(remote)) => match self.slow_way(id, index, remote) {
                 Ok(way) => way,
-                Err(why) => return self.tcp_waits(node, why),
+                Err(why) => return self.tcp_waits(index, node, why),
             },
             None => return Turn::Done,
         };
@@ -147,14 +148,19 @@ impl<'a> Stack<'a> {
         Ok((Way::Link(mac), Some(neighbor)))
     }
 
-    /// A segment cannot leave now: the node waits where it will be woken.
-    fn tcp_waits(&mut self, node: NodeId, why: NoWay) -> Turn<'a> {
+    /// A segment cannot leave now: the node waits where it will be woken. The connection's clock goes on meanwhile.
+    fn tcp_waits(&mut self, index: u32, node: NodeId, why: NoWay) -> Turn<'a> {
+        let rests = self.tcp_rests(index);
         match why {
             NoWay::Elsewhere(iface) => self.sched.wake(node, iface.index()),
-            NoWay::Waiting(index) => self.park_node(index, node),
-            NoWay::NoRoute | NoWay::Full => self.sched.set_deadline(node, self.now + NO_ROUTE_RETRY),
+            NoWay::Waiting(place) => self.park_node(place, node),
+            NoWay::NoRoute | NoWay::Full => {
+                let retry = self.now + NO_ROUTE_RETRY;
+                let own = self.tcp.conns.at(index).and_then(|e| e.conn.deadline());
+                self.sched.set_deadline(node, own.map_or(retry, |at| at.min(retry)));
+            }
         }
-        Turn::Done
+        rests
     }
 
     fn build_segment(&mut self, id: IfaceId, index: u32, plan: &Plan) -> Option<Frame<'a>> {
@@ -196,6 +202,11 @@ impl<'a> Stack<'a> {
             return Turn::Done;
         };
         let (tuple, mut header) = (plan.tuple, plan.header.clone());
+        if !self.is_own(tuple.local_addr) {
+            self.stats.drop(DropReason::SourceGone);
+            self.commit_syn_ack(id, node, index, &plan);
+            return Turn::Done;
+        }
         // RFC 9293 §3.7.1 (MUST-67): no more than the interface lets in.
         let mss = self.mss(id, tuple.remote_addr);
         header.options.mss = Some(header.options.mss.map_or(mss, |own| own.min(mss)));
@@ -230,7 +241,7 @@ impl<'a> Stack<'a> {
         self.stats.tcp_segments_out = self.stats.tcp_segments_out.wrapping_add(1);
         let Some(entry) = self.tcp.listeners.at_mut(index) else { return };
         entry.listener.commit(self.now, plan);
-        if entry.listener.plan(self.now).is_some() {
+        if entry.listener.owes() {
             self.sched.wake(node, id.index());
         }
         self.schedule_listener(index);

@@ -24,7 +24,8 @@ fn main() -> ExitCode {
             number(connections).and_then(|c| number(megabytes).map(|m| idle::run(c as usize, m)))
         }
         ["tap", who, direction, megabytes] => number(megabytes).and_then(|m| tap::run(who, direction, m)),
-        _ => Err("usage: ringtap-bench memory WHO SEGMENTS | idle CONNECTIONS MEGABYTES | tap WHO DIRECTION MEGABYTES".into()),
+        _ => Err("usage: ringtap-bench memory WHO SEGMENTS | idle CONNECTIONS MEGABYTES | tap WHO DIRECTION MEGABYTES"
+            .into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -24,8 +24,10 @@ pub struct End {
 
 impl End {
     fn new(n: u8, card: Card) -> Self {
-        let mut stack =
-            Stack::new(Config::new(Secret::new([n; 16])), Storage::growing(Limits { tcp: 20_000, ..Limits::default() }));
+        let mut stack = Stack::new(
+            Config::new(Secret::new([n; 16])),
+            Storage::growing(Limits { tcp: 20_000, ..Limits::default() }),
+        );
         let iface = stack.add_interface(&card, Mac([2, 0, 0, 0, 0, n])).expect("room");
         let addr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, n));
         stack.add_address(iface, Cidr::new(addr, 24).expect("a prefix")).expect("an address");
@@ -59,7 +61,8 @@ impl Pair {
     /// A connection from a to b, established.
     pub fn connect(&mut self, port: u16) -> (TcpHandle, TcpHandle) {
         let options = options();
-        let listener = self.b.stack.tcp_listen(None, port, &ListenOptions { backlog: 8, tcp: options }).expect("listen");
+        let listener =
+            self.b.stack.tcp_listen(None, port, &ListenOptions { backlog: 8, tcp: options }).expect("listen");
         let pair = self.join(listener, port, options);
         self.b.stack.tcp_unlisten(listener).expect("a listener");
         pair
@@ -97,8 +100,7 @@ impl Pair {
         let (mut written, mut read, mut idle) = (0, 0, 0);
         while read < octets {
             if written < octets
-                && let Ok(n) =
-                    self.a.stack.tcp(from).expect("open").write(&data[..data.len().min(octets - written)])
+                && let Ok(n) = self.a.stack.tcp(from).expect("open").write(&data[..data.len().min(octets - written)])
             {
                 written += n;
             }

@@ -5,14 +5,15 @@
 use crate::nic::Nic;
 use crate::packet::{self, ACK, Ip, PSH, SYN, Seen, Tcp};
 use ringtap::config::Config;
-use ringtap::device::{Mac, Medium};
+use ringtap::device::{Capabilities, Mac, Medium};
 use ringtap::frame::BoxedPool;
 use ringtap::ip::addr::Cidr;
 use ringtap::rng::Secret;
 use ringtap::stack::{IfaceId, Limits, Stack, Storage};
 use ringtap::stats::DropReason;
+use ringtap::tcp::{ConnectOptions, ListenOptions, ListenerHandle, TcpHandle, TcpOptions};
 use ringtap::time::{Duration, Instant};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The host under test.
 pub const H: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -26,10 +27,33 @@ pub const P_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 pub const R: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
 /// Its MAC.
 pub const R_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0xfe];
+/// The host's address on its second link, where it has one.
+pub const H2: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+/// A peer on the second link.
+pub const P2: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 /// The broadcast MAC.
 pub const ALL: [u8; 6] = [0xff; 6];
 
-/// A stack with one interface, and what it sends.
+/// What a [`Bench`] is made of.
+pub struct Setup {
+    /// Frames of the interface's pool.
+    pub frames: usize,
+    /// How far the stack's tables may grow.
+    pub limits: Limits,
+    /// What the card can do.
+    pub caps: Capabilities,
+    /// Frames of 66,000 octets, for long datagrams; 0: there is no such pool.
+    pub large: usize,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let caps = Capabilities::plain(Medium::Ethernet, 1500);
+        Self { frames: 64, limits: Limits::default(), caps, large: 24 }
+    }
+}
+
+/// A stack with one interface, or two, and what it sends.
 pub struct Bench {
     /// The stack.
     pub stack: Stack<'static>,
@@ -39,8 +63,11 @@ pub struct Bench {
     pub iface: IfaceId,
     /// Virtual time.
     pub now: Instant,
-    pool: &'static BoxedPool,
-    large: &'static BoxedPool,
+    /// P and R answer ARP requests, which then are not among what [`poll`](Self::poll) gives.
+    pub resolves: bool,
+    /// A second interface and its card, whose sent frames stay there.
+    pub other: Option<(IfaceId, Nic)>,
+    pools: Vec<&'static BoxedPool>,
 }
 
 impl Default for Bench {
@@ -60,17 +87,27 @@ impl Bench {
     /// # Panics
     /// Never: the set-up is fixed.
     pub fn with(frames: usize, change: impl FnOnce(&mut Config<'static>)) -> Self {
-        let pool: &'static BoxedPool = Box::leak(Box::new(BoxedPool::new(1600, frames)));
-        let large: &'static BoxedPool = Box::leak(Box::new(BoxedPool::new(66_000, 6)));
+        Self::built(Setup { frames, ..Setup::default() }, change)
+    }
+
+    /// H made of these parts.
+    ///
+    /// # Panics
+    /// When the parts do not make a stack.
+    pub fn built(setup: Setup, change: impl FnOnce(&mut Config<'static>)) -> Self {
+        let pool: &'static BoxedPool = Box::leak(Box::new(BoxedPool::new(1600, setup.frames)));
+        let large: &'static BoxedPool = Box::leak(Box::new(BoxedPool::new(66_000, setup.large)));
         let mut config = Config::new(Secret::new(*b"bench test key 1"));
-        config.large_pool = Some(large.pool());
+        config.large_pool = (setup.large > 0).then(|| large.pool());
         change(&mut config);
-        let mut stack = Stack::new(config, Storage::growing(Limits::default()));
-        let nic = Nic::new(pool.pool(), Medium::Ethernet, 1500);
+        let mut stack = Stack::new(config, Storage::growing(setup.limits));
+        let nic = Nic::with(pool.pool(), setup.caps);
         let iface = stack.add_interface(&nic, Mac(H_MAC)).expect("room");
         stack.add_address(iface, Cidr::new(IpAddr::V4(H), 24).expect("a prefix")).expect("a host address");
         stack.add_gateway(iface, IpAddr::V4(R)).expect("a gateway");
-        let mut bench = Self { stack, nic, iface, now: Instant::from_secs(1000), pool, large };
+        let pools = vec![pool, large];
+        let now = Instant::from_secs(1000);
+        let mut bench = Self { stack, nic, iface, now, resolves: false, other: None, pools };
         // The announcement of the address is of no interest to tests.
         bench.poll();
         bench
@@ -83,6 +120,44 @@ impl Bench {
             self.give(packet::ethernet(H_MAC, mac, 0x0806, &packet::arp(1, mac, ip, [0; 6], H)));
         }
         self
+    }
+
+    /// As [`with_neighbors`](Self::with_neighbors), and P and R answer when the stack asks again.
+    #[must_use]
+    pub fn with_live_neighbors(mut self) -> Self {
+        self.resolves = true;
+        self.with_neighbors()
+    }
+
+    /// A second link: H is H2 there, and P2 is known.
+    ///
+    /// # Panics
+    /// Never: the set-up is fixed.
+    #[must_use]
+    pub fn with_second_link(mut self) -> Self {
+        let pool: &'static BoxedPool = Box::leak(Box::new(BoxedPool::new(1600, 64)));
+        let nic = Nic::new(pool.pool(), Medium::Ethernet, 1500);
+        let iface = self.stack.add_interface(&nic, Mac(H_MAC)).expect("room");
+        self.stack.add_address(iface, Cidr::new(IpAddr::V4(H2), 24).expect("a prefix")).expect("a host address");
+        self.pools.push(pool);
+        self.other = Some((iface, nic));
+        self.poll();
+        self.give_other(packet::ethernet(H_MAC, P_MAC, 0x0806, &packet::arp(1, P_MAC, P2, [0; 6], H2)));
+        self
+    }
+
+    /// A frame arrives by the second link; what leaves there.
+    pub fn give_other(&mut self, frame: Vec<u8>) -> Vec<Seen> {
+        if let Some((_, nic)) = &mut self.other {
+            nic.rx.push_back(frame);
+        }
+        self.poll();
+        self.sent_by_other()
+    }
+
+    /// What has left by the second link.
+    pub fn sent_by_other(&mut self) -> Vec<Seen> {
+        self.other.iter_mut().flat_map(|(_, nic)| nic.tx.drain(..)).map(|f| packet::read(&f)).collect()
     }
 
     /// Polls until nothing is left to do now; what was sent.
@@ -99,12 +174,32 @@ impl Bench {
     /// When it never ends.
     pub fn poll_raw(&mut self) -> Vec<Vec<u8>> {
         for _ in 0..10_000 {
-            let polled = self.stack.poll(self.now, self.iface, &mut self.nic, 64);
-            if !polled.more && polled.next.is_none_or(|t| t > self.now) {
+            let mut more = self.stack.poll(self.now, self.iface, &mut self.nic, 64).more;
+            if let Some((iface, nic)) = &mut self.other {
+                more |= self.stack.poll(self.now, *iface, nic, 64).more;
+            }
+            self.answer_arp();
+            if self.nic.rx.is_empty() && !more && self.stack.next_deadline().is_none_or(|t| t > self.now) {
                 return self.nic.tx.drain(..).collect();
             }
         }
         panic!("the stack does not come to rest");
+    }
+
+    fn answer_arp(&mut self) {
+        if !self.resolves {
+            return;
+        }
+        let (mut sent, rx) = (std::mem::take(&mut self.nic.tx), &mut self.nic.rx);
+        sent.retain(|frame| {
+            let Seen::Arp(1, _, _, target) = packet::read(frame) else { return true };
+            let Some((_, mac)) = [(P, P_MAC), (R, R_MAC)].into_iter().find(|(ip, _)| *ip == target) else {
+                return true;
+            };
+            rx.push_back(packet::ethernet(H_MAC, mac, 0x0806, &packet::arp(2, mac, target, H_MAC, H)));
+            false
+        });
+        self.nic.tx = sent;
     }
 
     /// A frame arrives; what is sent in answer.
@@ -157,12 +252,12 @@ impl Bench {
     /// Frames that somebody owns.
     pub fn frames_in_use(&self) -> usize {
         let used = |pool: &BoxedPool| pool.pool().count() - pool.pool().free();
-        used(self.pool) + used(self.large)
+        self.pools.iter().map(|p| used(p)).sum()
     }
 
     /// The pool of the interface.
     pub fn pool(&self) -> ringtap::frame::Pool<'static> {
-        self.pool.pool()
+        self.pools[0].pool()
     }
 
     /// What every case ends with: no frame in use, a ping answered, and a TCP handshake as well if `port` listens.
@@ -184,11 +279,64 @@ impl Bench {
     pub fn open(&mut self, from: u16, port: u16) -> u32 {
         let syn = Tcp { src: from, dst: port, seq: 1000, flags: SYN, window: 65_535, ..Tcp::default() };
         let seen = self.give_tcp(&Tcp { options: vec![2, 4, 5, 0xb4], ..syn.clone() });
-        let [Seen::Tcp(_, _, answer)] = &seen[..] else { panic!("a SYN|ACK is expected: {seen:?}") };
-        assert!(answer.has(SYN | ACK) && answer.ack == 1001, "{answer:?}");
+        let answers = segments(&seen);
+        let answer = answers.iter().find(|s| s.has(SYN | ACK) && s.dst == from);
+        let answer = answer.unwrap_or_else(|| panic!("a SYN|ACK is expected: {seen:?}"));
+        assert_eq!(answer.ack, 1001);
         let ack = Tcp { seq: 1001, ack: answer.seq + 1, flags: ACK, ..syn };
         self.give_tcp(&ack);
         answer.seq
+    }
+
+    /// Listens on `port` at every address.
+    ///
+    /// # Panics
+    /// When the stack refuses.
+    pub fn listen(&mut self, port: u16, backlog: usize, tcp: TcpOptions) -> ListenerHandle {
+        self.stack.tcp_listen(None, port, &ListenOptions { backlog, tcp }).expect("a free port")
+    }
+
+    /// As [`open`](Self::open), and accepts the connection.
+    ///
+    /// # Panics
+    /// When nothing is to be accepted.
+    pub fn accepted(&mut self, listener: ListenerHandle, from: u16, port: u16) -> (TcpHandle, u32) {
+        let iss = self.open(from, port);
+        let (handle, peer) = self.stack.tcp_accept(listener).expect("a connection");
+        assert_eq!(peer, SocketAddr::new(IpAddr::V4(P), from));
+        (handle, iss)
+    }
+
+    /// Begins a connection to `port` of P; its handle and the SYN.
+    ///
+    /// # Panics
+    /// When no SYN leaves.
+    pub fn connect(&mut self, port: u16, tcp: TcpOptions) -> (TcpHandle, Tcp) {
+        let options = ConnectOptions { tcp, ..ConnectOptions::default() };
+        let handle = self.stack.tcp_connect(SocketAddr::new(IpAddr::V4(P), port), &options).expect("a way");
+        let seen = segments(&self.poll());
+        let syn = seen.iter().find(|s| s.flags == SYN).unwrap_or_else(|| panic!("a SYN is expected: {seen:?}"));
+        (handle, syn.clone())
+    }
+
+    /// A connection to `port` of P that P has accepted, its own ISS being 5000 and without options; the handle, and the
+    /// SYN.
+    ///
+    /// # Panics
+    /// When the handshake fails.
+    pub fn connected(&mut self, port: u16, tcp: TcpOptions) -> (TcpHandle, Tcp) {
+        let (handle, syn) = self.connect(port, tcp);
+        let answer = Tcp { seq: 5000, flags: SYN | ACK, ..self.reply_to(&syn, syn.seq + 1) };
+        let seen = segments(&self.give_tcp(&Tcp { options: vec![2, 4, 5, 0xb4], ..answer }));
+        assert!(seen.iter().any(|s| s.flags == ACK && s.ack == 5001 && s.src == syn.src), "{seen:?}");
+        (handle, syn)
+    }
+
+    /// A segment of P's back to whom sent `segment`, acknowledging `ack`; its sequence number is what `segment`
+    /// acknowledged.
+    pub fn reply_to(&self, segment: &Tcp, ack: u32) -> Tcp {
+        let Tcp { src, dst, .. } = *segment;
+        Tcp { src: dst, dst: src, seq: segment.ack, ack, flags: ACK, window: 65_535, ..Tcp::default() }
     }
 
     /// A segment of P's with text.
@@ -204,4 +352,22 @@ impl Bench {
             ..Tcp::default()
         }
     }
+}
+
+/// The TCP segments among what was sent.
+pub fn segments(seen: &[Seen]) -> Vec<Tcp> {
+    let tcp = seen.iter().filter_map(|s| match s {
+        Seen::Tcp(_, _, segment) => Some(segment.clone()),
+        _ => None,
+    });
+    tcp.collect()
+}
+
+/// As [`segments`], with the time of each.
+pub fn timed(seen: &[(Instant, Seen)]) -> Vec<(Instant, Tcp)> {
+    let tcp = seen.iter().filter_map(|(at, s)| match s {
+        Seen::Tcp(_, _, segment) => Some((*at, segment.clone())),
+        _ => None,
+    });
+    tcp.collect()
 }

@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 pub struct Nic {
     pool: Pool<'static>,
     caps: Capabilities,
+    /// What it says of each frame that it receives.
+    pub rx_meta: RxMeta,
     /// Frames that have arrived.
     pub rx: VecDeque<Vec<u8>>,
     /// Frames that leave.
@@ -21,9 +23,15 @@ pub struct Nic {
 impl Nic {
     /// A card over `pool` with this MTU.
     pub fn new(pool: Pool<'static>, medium: Medium, ip_mtu: usize) -> Self {
+        Self::with(pool, Capabilities::plain(medium, ip_mtu))
+    }
+
+    /// A card that can do this.
+    pub fn with(pool: Pool<'static>, caps: Capabilities) -> Self {
         Self {
             pool,
-            caps: Capabilities::plain(medium, ip_mtu),
+            caps,
+            rx_meta: RxMeta::default(),
             rx: VecDeque::new(),
             tx: VecDeque::new(),
             tx_room: usize::MAX,
@@ -46,7 +54,7 @@ impl Device<'static> for Nic {
             let bytes = self.rx.pop_front()?;
             let frame = self.pool.take(0).and_then(|mut f| f.extend(&bytes).map(|()| f));
             match frame {
-                Some(frame) => return Some((frame, RxMeta::default())),
+                Some(frame) => return Some((frame, self.rx_meta)),
                 None => self.starved += 1,
             }
         }

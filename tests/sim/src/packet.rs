@@ -92,6 +92,45 @@ impl Ip {
     }
 }
 
+/// The datagram of header `ip` and `payload` in fragments of `size` octets, a multiple of eight.
+pub fn fragments(ip: &Ip, payload: &[u8], size: usize) -> Vec<Vec<u8>> {
+    let pieces = payload.chunks(size).enumerate();
+    pieces.map(|(i, piece)| fragment(ip, i * size, (i + 1) * size < payload.len(), piece)).collect()
+}
+
+/// One fragment of the datagram that `ip` names.
+pub fn fragment(ip: &Ip, offset: usize, more: bool, piece: &[u8]) -> Vec<u8> {
+    let flags_offset = (offset / 8) as u16 | u16::from(more) << 13;
+    Ip { flags_offset, ..ip.clone() }.build(piece)
+}
+
+/// Puts together what was sent, fragments in order, as if it had never been cut.
+///
+/// # Panics
+/// On a fragment out of place, or one missing.
+pub fn join(sent: &[Seen], protocol: u8) -> Vec<Seen> {
+    let mut whole = Vec::new();
+    let mut parts: Vec<u8> = Vec::new();
+    let mut current = None;
+    for seen in sent {
+        let Seen::Fragment { src, dst, ident, offset, more, payload } = seen else {
+            assert!(parts.is_empty(), "a datagram broke off before {seen:?}");
+            whole.push(seen.clone());
+            continue;
+        };
+        assert_eq!(*offset, parts.len(), "a fragment in its place");
+        assert!(*offset == 0 || current == Some(*ident), "one identification");
+        assert!(!more || payload.len() % 8 == 0, "a multiple of eight octets");
+        current = Some(*ident);
+        parts.extend(payload);
+        if !more {
+            whole.push(read_ip(&Ip::new(*src, *dst, protocol).build(&std::mem::take(&mut parts))));
+        }
+    }
+    assert!(parts.is_empty(), "the last fragment is missing");
+    whole
+}
+
 /// A UDP datagram (header and payload) with its checksum.
 pub fn udp(src: (Ipv4Addr, u16), dst: (Ipv4Addr, u16), payload: &[u8]) -> Vec<u8> {
     let mut d = Vec::new();

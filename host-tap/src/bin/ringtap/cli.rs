@@ -17,11 +17,13 @@ const LATER: &[&str] =
 
 /// A TCP/IP stack in user space, on a Linux tap, tun or UNIX socket.
 #[derive(Debug, Parser)]
-#[command(name = "ringtap", version, max_term_width = 100)]
+#[command(name = "ringtap", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
 struct Cli {
     /// Without a command: `demo`.
     #[command(subcommand)]
     command: Option<Command>,
+    #[command(flatten)]
+    demo: DemoArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -228,7 +230,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    match cli.command.unwrap_or(Command::Demo(DemoArgs::default())) {
+    match cli.command.unwrap_or(Command::Demo(cli.demo)) {
         Command::Demo(args) => demo::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Ctl(args) => ctl::run(args),
@@ -288,6 +290,7 @@ mod tests {
     #[test]
     fn no_command_is_the_demo() {
         assert!(parse("ringtap").is_ok_and(|c| c.command.is_none()));
+        assert!(parse("ringtap --pcap f").is_ok_and(|c| c.demo.pcap.is_some()));
         assert!(matches!(
             parse("ringtap demo --pcap f").map(|c| c.command),
             Ok(Some(Command::Demo(DemoArgs { pcap: Some(_) })))

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 const DEVICE: &str = "ringtap0";
 
 /// When something hangs in spite of all its time-outs.
-const WATCHDOG: Duration = Duration::from_secs(60);
+const WATCHDOG: Duration = Duration::from_secs(30);
 
 /// One line of the table.
 struct Row {

@@ -4,7 +4,7 @@ use crate::cli::PingArgs;
 use crate::resolve::resolve;
 use ringtap::error::SendError;
 use ringtap::event::Readiness;
-use ringtap::icmp::IcmpHandle;
+use ringtap::icmp::{IcmpError, IcmpHandle};
 use ringtap::stack::{Echoed, Limits, SocketId, Stack};
 use ringtap::time::{Duration, Instant};
 use ringtap_host::engine::{App, Engine};
@@ -133,9 +133,9 @@ impl Ping {
                 let damage = if good { "" } else { " (damaged)" };
                 println!("{} octets from {from}: seq={seq} ttl={ttl} time={millis:.3} ms{damage}", len + ICMP_HEADER);
             }
-            Echoed::Error { from, seq, kind, code } => {
+            Echoed::Error { from, seq, error, .. } => {
                 self.out.remove(&seq);
-                println!("from {from}: seq={seq} {}", reason(kind, code));
+                println!("from {from}: seq={seq} {}", reason(error));
             }
             _ => {}
         }
@@ -154,15 +154,14 @@ impl Ping {
     }
 }
 
-/// What an ICMP error means (RFC 792, RFC 1122 §3.2.2).
-fn reason(kind: u8, code: u8) -> String {
-    match (kind, code) {
-        (3, 0) => "network unreachable".into(),
-        (3, 1) => "host unreachable".into(),
-        (3, 4) => "too big for the path".into(),
-        (3, 13) => "administratively prohibited".into(),
-        (11, 0) => "hop limit exceeded".into(),
-        (11, 1) => "reassembly time exceeded".into(),
-        _ => format!("ICMP error {kind}/{code}"),
+/// What an ICMP error means.
+fn reason(error: IcmpError) -> String {
+    match error {
+        IcmpError::HostUnreachable => "host unreachable".into(),
+        IcmpError::TooBig { mtu } => format!("too big for the path, which takes {mtu} octets"),
+        IcmpError::Prohibited => "prohibited on the way".into(),
+        IcmpError::HopsExceeded => "hop limit exceeded".into(),
+        IcmpError::ReassemblyTimeout => "reassembly time exceeded".into(),
+        other => format!("{other:?}"),
     }
 }

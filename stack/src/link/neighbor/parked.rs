@@ -1,9 +1,8 @@
 //! Packets that wait for a neighbour: few, and the newest win.
 //!
 //! Implements RFC 1122 §2.3.2.2 within a bound for each neighbour and one for all (RFC 4861 §7.2.2, RFC 6583): packets
-//! for one that does not answer push out their own kind.
+//! for one that does not answer push out their own kind, and all together leave most of a pool to others.
 
-use crate::device::TxMeta;
 use crate::frame::Frame;
 use heapless::Vec;
 
@@ -12,11 +11,13 @@ pub(crate) const PER_NEIGHBOR: usize = 3;
 /// Packets parked for all neighbours, whatever is configured.
 pub(crate) const MAX: usize = 32;
 
-/// A packet that waits for its neighbour, as it would have been sent.
+/// Of a pool's frames one in as many may be parked, and one in any case.
+const SHARE: usize = 4;
+
+/// A packet that waits for its neighbour.
 #[derive(Debug)]
 pub(crate) struct Parked<'a> {
     pub frame: Frame<'a>,
-    pub meta: TxMeta,
     neighbor: u32,
 }
 
@@ -33,10 +34,16 @@ impl<'a> Lot<'a> {
     }
 
     /// Parks a packet; gives the one that it pushes out, which may be itself.
-    pub fn park(&mut self, neighbor: u32, frame: Frame<'a>, meta: TxMeta) -> Option<Frame<'a>> {
+    pub fn park(&mut self, neighbor: u32, frame: Frame<'a>) -> Option<Frame<'a>> {
         let own = self.packets.iter().filter(|p| p.neighbor == neighbor).count();
+        let pool = frame.pool();
+        let of_pool = |p: &Parked<'_>| p.frame.pool().is(pool);
+        let share = (pool.count() / SHARE).max(1);
         let out = if own >= PER_NEIGHBOR {
             self.take(neighbor).map(|p| p.frame)
+        } else if self.packets.iter().filter(|p| of_pool(p)).count() >= share {
+            let oldest = self.packets.iter().position(of_pool);
+            oldest.map(|at| self.packets.remove(at).frame)
         } else if self.packets.len() >= self.limit && !self.packets.is_empty() {
             Some(self.packets.remove(0).frame)
         } else {
@@ -45,7 +52,7 @@ impl<'a> Lot<'a> {
         if self.packets.len() >= self.limit {
             return Some(frame);
         }
-        match self.packets.push(Parked { frame, meta, neighbor }) {
+        match self.packets.push(Parked { frame, neighbor }) {
             Ok(()) => out,
             Err(refused) => Some(refused.frame),
         }
@@ -57,10 +64,17 @@ impl<'a> Lot<'a> {
         Some(self.packets.remove(at))
     }
 
+    /// Takes any packet that is `unwanted`.
+    pub fn take_if(&mut self, unwanted: impl Fn(&Frame<'a>) -> bool) -> Option<Frame<'a>> {
+        let at = self.packets.iter().position(|p| unwanted(&p.frame))?;
+        Some(self.packets.remove(at).frame)
+    }
+
     pub fn has(&self, neighbor: u32) -> bool {
         self.packets.iter().any(|p| p.neighbor == neighbor)
     }
 
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.packets.len()
     }

@@ -6,7 +6,7 @@
 
 use super::parked::{Lot, Parked};
 use super::{Action, Demand, Heard, NeighborInfo, NeighborSlot, NeighborState, RETRANS};
-use crate::device::{Mac, TxMeta};
+use crate::device::Mac;
 use crate::frame::Frame;
 use crate::rng::{Key, Purpose, Secret};
 use crate::sockets::demux::Demux;
@@ -141,8 +141,8 @@ impl<'a> Neighbors<'a> {
     }
 
     /// Parks a packet for a neighbour that [`lookup`](Self::lookup) found unresolved; an older one may be dropped for it.
-    pub fn park(&mut self, index: u32, frame: Frame<'a>, meta: TxMeta, stats: &mut Stats) {
-        if self.lot.park(index, frame, meta).is_some() {
+    pub fn park(&mut self, index: u32, frame: Frame<'a>, stats: &mut Stats) {
+        if self.lot.park(index, frame).is_some() {
             stats.drop(DropReason::NeighborQueueFull);
         }
     }
@@ -152,7 +152,15 @@ impl<'a> Neighbors<'a> {
         self.lot.take(index)
     }
 
+    /// Drops the parked packets that are `unwanted`.
+    pub fn drop_parked_if(&mut self, unwanted: impl Fn(&Frame<'a>) -> bool, reason: DropReason, stats: &mut Stats) {
+        while self.lot.take_if(&unwanted).is_some() {
+            stats.drop(reason);
+        }
+    }
+
     /// Packets parked.
+    #[cfg(test)]
     pub fn parked(&self) -> usize {
         self.lot.len()
     }

@@ -1,6 +1,5 @@
 use super::table::{Lookup, Neighbors};
 use super::*;
-use crate::device::TxMeta;
 use crate::frame::{BoxedPool, Pool};
 use crate::rng::Secret;
 use crate::sockets::demux::{Demux, Slot};
@@ -29,7 +28,7 @@ fn table<'a>(limit: usize, park: usize) -> (Neighbors<'a>, Stats) {
 fn park(t: &mut Neighbors<'static>, index: u32, pool: Pool<'static>, tag: u8, stats: &mut Stats) {
     let mut frame = pool.take(0).expect("a free slot");
     frame.extend(&[tag]).expect("room");
-    t.park(index, frame, TxMeta::default(), stats);
+    t.park(index, frame, stats);
 }
 
 fn parked(t: &mut Neighbors<'_>, index: u32) -> Vec<u8> {
@@ -85,7 +84,8 @@ fn a_late_timer_does_not_catch_up() {
 #[test]
 fn the_request_limit_is_per_neighbour() {
     let (mut t, mut stats) = table(8, 32);
-    let pool = pool(8);
+    // Of so many frames, as many as there are neighbours may be parked.
+    let pool = pool(32);
     let indices: Vec<u32> = (0..8u8)
         .map(|n| match t.lookup(ms(0), 0, ip(n.into()), Demand::Socket, &mut stats) {
             Lookup::Unresolved(i, true) => {

@@ -123,6 +123,7 @@ fn the_same_syn_a_hundred_times_is_one_entry_with_one_iss() {
             answers += sent.len();
         }
         assert_eq!(answers, 100);
+        assert_eq!(l.deadline(), Some(at(19_800 + 1000)), "answers are not the timer's repeats");
         let bad = [ISN, ISN + 2].map(|ack| segment(Flags::ACK, 101, ack));
         for seg in &bad {
             let verdict = l.handle_segment(at(20_000), &tuple(1), seg, ISN);
@@ -254,6 +255,16 @@ fn with_a_full_accept_queue_the_handshake_waits_and_the_syn_ack_asks_again_each_
         }
         assert_eq!(l.accept(), Some(70));
         assert!(matches!(l.handle_segment(now, &tuple(1), &ack(ISN), ISN), ListenVerdict::Complete(_)));
+        // A peer that answers no more is given up as any other.
+        l.accepted(70);
+        l.handle_segment(now, &tuple(1), &ack(ISN), ISN);
+        let (start, mut sent) = (now, 0);
+        while let Some(next) = l.deadline() {
+            now = next;
+            l.on_deadline(now);
+            sent += send(l, now).len();
+        }
+        assert_eq!((sent, now.since(start)), (5, Duration::from_secs(63)));
     });
 }
 

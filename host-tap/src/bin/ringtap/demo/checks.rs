@@ -367,14 +367,15 @@ fn http_stack(_: &Runtime, _: &ProgressBar) -> Checked {
     if !page.starts_with(b"<!doctype html>") {
         return Err(wrong("that is no status page"));
     }
-    let start = Instant::now();
-    let body = http("/bytes/8388608")?;
     let mut expected = vec![0; 8 << 20];
     pattern(0, &mut expected);
+    let start = Instant::now();
+    let body = http("/bytes/8388608")?;
+    let rate = rate(8 << 20, start);
     if body != expected {
         return Err(wrong("the body is damaged"));
     }
-    rate(8 << 20, start)
+    rate
 }
 
 /// The body of an answer, without any checks but that it is a good one.
