@@ -10,8 +10,12 @@
 //! fire, and timers fire before anything is sent, so that one acknowledgment answers all that one poll received.
 
 mod admin;
+#[cfg(any(feature = "udp", feature = "raw", feature = "icmp"))]
+mod datagram;
+#[cfg(feature = "icmp")]
+mod echo;
 mod iface;
-#[cfg(any(feature = "raw", feature = "icmp"))]
+#[cfg(feature = "raw")]
 mod raw;
 mod storage;
 #[cfg(feature = "tcp")]
@@ -21,16 +25,18 @@ mod udp;
 mod wake;
 
 pub use admin::InterfaceView;
-pub use iface::{IfaceId, IfaceSet, MAX_ADDRESSES};
+#[cfg(feature = "udp")]
+pub use datagram::MAX_UDP_PAYLOAD;
 #[cfg(feature = "icmp")]
-pub use raw::Echoed;
+pub use echo::Echoed;
+pub use iface::{IfaceId, IfaceSet, MAX_ADDRESSES};
 #[cfg(feature = "alloc")]
 pub use storage::Limits;
 pub use storage::{StaticStorage, Storage};
 #[cfg(feature = "tcp")]
 pub use tcp::TcpSocket;
 #[cfg(feature = "udp")]
-pub use udp::{MAX_UDP_PAYLOAD, Reserved, UdpSocket};
+pub use udp::{Reserved, UdpSocket};
 pub use wake::{Event, SocketId};
 
 pub(crate) use iface::{Cutting, Iface, Reply};

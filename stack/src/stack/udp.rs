@@ -1,21 +1,19 @@
 //! UDP for the user: bind, connect, send, receive.
 
+use super::datagram::{MAX_UDP_PAYLOAD, is_group};
 use super::{IfaceId, Stack};
 use crate::error::{BindError, RecvError, SendError, Stale};
 use crate::event::{Readiness, Wakers};
 use crate::frame::Frame;
 use crate::ip::addr;
-use crate::ip::v4::{self, Fields};
+use crate::ip::v4::Fields;
 use crate::ready::Key;
 use crate::sockets::ports;
-use crate::sockets::queue::{Queue, Queued};
+use crate::sockets::queue::Queued;
 use crate::sockets::udp::{Received, Udp, UdpHandle, UdpOptions};
 use crate::wire::{ipv4, udp};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::task::Waker;
-
-/// The largest UDP payload over IPv4: 65,535 less both headers.
-pub const MAX_UDP_PAYLOAD: usize = 65_507;
 
 impl<'a> Stack<'a> {
     /// Opens a UDP socket on `port` (0: an ephemeral one) of `addr`, or of every address.
@@ -71,21 +69,6 @@ impl<'a> Stack<'a> {
         ports::first_free(start, |port| self.udp.overlaps(addr, port, false))
     }
 
-    /// A receive and a transmit queue from stock.
-    pub(super) fn take_queues(&mut self, rx: usize, tx: usize) -> Result<(Queue<'a>, Queue<'a>), BindError> {
-        let Some(a) = self.queues.take(rx) else { return Err(BindError::NoBuffer) };
-        let Some(b) = self.queues.take(tx) else {
-            self.queues.give_back(a);
-            return Err(BindError::NoBuffer);
-        };
-        Ok((Queue::new(a, rx.max(1)), Queue::new(b, tx.max(1))))
-    }
-
-    pub(super) fn give_queues(&mut self, rx: Queue<'a>, tx: Queue<'a>) {
-        self.queues.give_back(rx.into_places());
-        self.queues.give_back(tx.into_places());
-    }
-
     fn udp_remove(&mut self, index: u32) {
         let Some(socket) = self.udp.sockets.remove_at(index) else { return };
         self.udp.bindings.remove(socket.port, index);
@@ -101,46 +84,6 @@ impl<'a> Stack<'a> {
         self.udp.sockets.get(handle.0).ok_or(Stale::Handle)?;
         Ok(UdpSocket { stack: self, index: handle.0.index })
     }
-
-    /// A frame for an IPv4 packet with `len` octets behind the IP header, `headers` of them headers to push: from the
-    /// interface's pool if it fits, else from the large pool.
-    pub(super) fn datagram_frame(&self, iface: IfaceId, headers: usize, len: usize) -> Result<Frame<'a>, SendError> {
-        let state = self.iface(iface).ok_or(SendError::NoRoute)?;
-        let headroom = state.headroom() + ipv4::HEADER + headers;
-        let fits = |slot: usize| headroom + len <= slot;
-        if ipv4::HEADER + headers + len <= state.ip_mtu() {
-            return state.pool.take_above(self.config.reserve_rx.min(2), headroom).ok_or(SendError::WouldBlock);
-        }
-        let pool = self.config.large_pool.unwrap_or(state.pool);
-        if !fits(pool.slot_size()) {
-            return Err(SendError::TooLong);
-        }
-        pool.take(headroom).ok_or(SendError::WouldBlock)
-    }
-
-    /// By which interface, and from which address, a datagram to `dst` leaves.
-    pub(super) fn datagram_way(
-        &self,
-        dst: IpAddr,
-        by: Option<IfaceId>,
-        local: Option<IpAddr>,
-    ) -> Result<(IfaceId, IpAddr), SendError> {
-        let way = match by {
-            Some(iface) => self.hop(dst, by).and_then(|hop| Some((iface, self.iface(iface)?.source_for(hop.next)?))),
-            None => self.source(dst),
-        };
-        let (iface, source) = way.ok_or(SendError::NoRoute)?;
-        match local {
-            Some(l) if is_group(l) || self.is_any_broadcast(l) => Ok((iface, source)),
-            Some(l) if self.may_send(l, dst) => Ok((iface, l)),
-            Some(_) => Err(SendError::NotOurAddress),
-            None => Ok((iface, source)),
-        }
-    }
-}
-
-fn is_group(ip: IpAddr) -> bool {
-    ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST)
 }
 
 /// A view of a UDP socket, for as long as the stack is borrowed.
@@ -381,27 +324,6 @@ impl<'a> UdpSocket<'_, 'a> {
 }
 
 impl<'a> Stack<'a> {
-    /// Puts an IPv4 header in front of a datagram. One that will be cut up gets an identification (RFC 6864 §4.3), one
-    /// that fits is atomic, and says so by DF where nobody needs to cut it.
-    pub(crate) fn push_ipv4(
-        &mut self,
-        frame: &mut Frame<'a>,
-        iface: IfaceId,
-        fields: &Fields,
-    ) -> Result<(), SendError> {
-        let payload_len = frame.len();
-        if payload_len + ipv4::HEADER > usize::from(u16::MAX) {
-            return Err(SendError::TooLong);
-        }
-        let mtu = self.iface(iface).ok_or(SendError::NoRoute)?.ip_mtu();
-        debug_assert!(payload_len <= mtu || !fields.dont_frag, "what is longer than the MTU may be cut up");
-        // Without path MTU discovery for datagrams, routers may cut ours up: DF stays clear and each has its identity.
-        let ident = if fields.dont_frag { 0 } else { self.ids.next(fields.src, fields.dst, fields.protocol) };
-        let header = frame.push_front(ipv4::HEADER).ok_or(SendError::TooLong)?;
-        v4::emit(header, &Fields { ident, ..*fields }, payload_len);
-        Ok(())
-    }
-
     /// The addresses of a received datagram, from its headers.
     pub(super) fn describe(&self, queued: &Queued<'a>) -> Option<Received> {
         let ip = ipv4::parse(&queued.frame).ok()?;

@@ -1,0 +1,173 @@
+//! ICMP echo sockets for the user: the client side of ping.
+
+use super::Stack;
+use super::datagram::{MAX_UDP_PAYLOAD, copy};
+use crate::error::{BindError, RecvError, SendError, Stale};
+use crate::event::{Readiness, Wakers};
+use crate::icmp::echo::{Echo, IcmpHandle};
+use crate::icmp::{IcmpError, Message};
+use crate::ip::v4::{Destination, Fields};
+use crate::ready::Key;
+use crate::sockets::queue::Queued;
+use crate::wire::{icmp, ipv4};
+use core::net::IpAddr;
+use core::task::Waker;
+
+/// What came to an echo socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Echoed {
+    /// A reply to a request of this sequence number.
+    Reply {
+        /// Who answered.
+        from: IpAddr,
+        /// The request's sequence number.
+        seq: u16,
+        /// Payload octets; as many as fit were copied.
+        len: usize,
+        /// The reply's hop limit on arrival.
+        ttl: u8,
+    },
+    /// An ICMP error about a request.
+    Error {
+        /// Who reported it.
+        from: IpAddr,
+        /// The request's sequence number.
+        seq: u16,
+        /// What it says.
+        error: IcmpError,
+    },
+}
+
+impl<'a> Stack<'a> {
+    /// Opens an echo socket with identifier `ident`, or one of the stack's choice.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub fn icmp_bind(&mut self, ident: Option<u16>) -> Result<IcmpHandle, BindError> {
+        let ident = match ident {
+            Some(ident) if self.echo_taken(ident) => return Err(BindError::InUse),
+            Some(ident) => ident,
+            None => self.free_ident().ok_or(BindError::NoPort)?,
+        };
+        let (node, rx, tx) = self.datagram_parts(Key::Icmp(0))?;
+        let socket = Echo { node, ident, rx, tx, dropped: 0, wakers: Wakers::new() };
+        match self.echo.sockets.insert(socket) {
+            Ok(handle) => {
+                self.sched.set_key(node, Key::Icmp(handle.index));
+                if self.echo.bindings.insert(ident, handle.index).is_err() {
+                    self.echo_remove(handle.index);
+                    return Err(BindError::Full);
+                }
+                Ok(IcmpHandle(handle))
+            }
+            Err(socket) => {
+                self.give_queues(socket.rx, socket.tx);
+                self.sched.free(node);
+                Err(BindError::Full)
+            }
+        }
+    }
+
+    fn echo_taken(&self, ident: u16) -> bool {
+        self.echo.bindings.any(ident, |i| self.echo.sockets.at(i).is_some_and(|e| e.ident == ident))
+    }
+
+    fn free_ident(&mut self) -> Option<u16> {
+        let first = self.rng.next_u32() as u16;
+        (0..64).map(|n| first.wrapping_add(n)).find(|&ident| !self.echo_taken(ident))
+    }
+
+    /// Sends an echo request of `payload` (at most 65,507 octets) to `dst`, with a hop limit of `ttl` or the stack's.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub fn icmp_send(
+        &mut self,
+        socket: IcmpHandle,
+        dst: IpAddr,
+        seq: u16,
+        payload: &[u8],
+        ttl: Option<u8>,
+    ) -> Result<(), SendError> {
+        let state = self.echo.sockets.get(socket.0).ok_or(SendError::Stale)?;
+        let (node, ident) = (state.node, state.ident);
+        if state.tx.is_full() {
+            return Err(SendError::WouldBlock);
+        }
+        if payload.len() > MAX_UDP_PAYLOAD {
+            return Err(SendError::TooLong);
+        }
+        if dst.is_unspecified() || !dst.is_ipv4() {
+            return Err(SendError::InvalidRemote);
+        }
+        let (iface, source) = self.datagram_way(dst, None, None)?;
+        let (IpAddr::V4(src), IpAddr::V4(to)) = (source, dst) else { return Err(SendError::InvalidRemote) };
+        let mut frame = self.datagram_frame(iface, 0, icmp::HEADER + payload.len())?;
+        crate::icmp::echo_request(&mut frame, ident, seq, payload).ok_or(SendError::TooLong)?;
+        let ttl = ttl.unwrap_or(self.config.ttl);
+        self.push_ipv4(
+            &mut frame,
+            iface,
+            &Fields { src, dst: to, protocol: icmp::PROTOCOL, ttl, tos: 0, ident: 0, dont_frag: false },
+        )?;
+        let item = Queued { frame, payload: (ipv4::HEADER + icmp::HEADER) as u16, iface: iface.0 };
+        let state = self.echo.sockets.get_mut(socket.0).ok_or(SendError::Stale)?;
+        state.tx.push(item).map_err(|_| SendError::WouldBlock)?;
+        self.sched.wake(node, iface.index());
+        Ok(())
+    }
+
+    /// What came for the socket's requests: a reply, whose payload is copied to `buf`, or an error.
+    ///
+    /// # Errors
+    /// [`RecvError`].
+    pub fn icmp_recv(&mut self, socket: IcmpHandle, buf: &mut [u8]) -> Result<Echoed, RecvError> {
+        let state = self.echo.sockets.get_mut(socket.0).ok_or(RecvError::Stale)?;
+        let item = state.rx.pop().ok_or(RecvError::WouldBlock)?;
+        let echoed = describe(&item.frame).ok_or(RecvError::WouldBlock)?;
+        if let Echoed::Reply { .. } = echoed {
+            copy(buf, item.frame.get(usize::from(item.payload)..).unwrap_or(&[]));
+        }
+        Ok(echoed)
+    }
+
+    /// Wakes `waker` once the socket is ready for `interest`.
+    ///
+    /// # Errors
+    /// [`Stale`].
+    pub fn icmp_register(&mut self, socket: IcmpHandle, interest: Readiness, waker: &Waker) -> Result<(), Stale> {
+        let state = self.echo.sockets.get_mut(socket.0).ok_or(Stale::Handle)?;
+        state.wakers.register(interest, waker);
+        Ok(())
+    }
+
+    /// Closes an echo socket.
+    ///
+    /// # Errors
+    /// [`Stale`].
+    pub fn icmp_close(&mut self, socket: IcmpHandle) -> Result<(), Stale> {
+        self.echo.sockets.get(socket.0).ok_or(Stale::Handle)?;
+        self.echo_remove(socket.0.index);
+        Ok(())
+    }
+
+    fn echo_remove(&mut self, index: u32) {
+        let Some(mut socket) = self.echo.sockets.remove_at(index) else { return };
+        self.hand_over(&mut socket.tx);
+        self.echo.bindings.remove(socket.ident, index);
+        self.sched.free(socket.node);
+        self.give_queues(socket.rx, socket.tx);
+    }
+}
+
+/// What an echo socket's queue holds: a whole packet that was checked when it came.
+fn describe(packet: &[u8]) -> Option<Echoed> {
+    let ip = ipv4::parse(packet).ok()?;
+    let from = IpAddr::V4(ip.src);
+    match crate::icmp::receive(packet.get(ip.header_len..)?, Destination::Ours).ok()? {
+        Message::EchoReply { seq, data, .. } => Some(Echoed::Reply { from, seq, len: data.len(), ttl: ip.ttl }),
+        Message::Error { error, quote } => Some(Echoed::Error { from, seq: quote.echo()?.1, error }),
+        Message::EchoRequest => None,
+    }
+}
