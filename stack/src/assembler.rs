@@ -84,13 +84,9 @@ impl<'a> Assembler<'a> {
     }
 
     /// The ranges, the nearest first.
+    #[cfg(test)]
     pub fn ranges(&self) -> impl DoubleEndedIterator<Item = Range> + ExactSizeIterator + '_ {
         self.ranges_slice().iter().copied()
-    }
-
-    /// Forgets all ranges.
-    pub fn clear(&mut self) {
-        self.len = 0;
     }
 
     /// The storage, for another assembler.

@@ -49,13 +49,6 @@ pub(crate) fn cut(header: &[u8], payload_len: usize, mtu: usize) -> Option<Piece
     Some(Pieces { next: 0, payload_len, step, base, more })
 }
 
-impl Pieces {
-    /// How many pieces there are.
-    pub fn count(&self) -> usize {
-        (self.payload_len - self.next).div_ceil(self.step)
-    }
-}
-
 impl Iterator for Pieces {
     type Item = Piece;
 

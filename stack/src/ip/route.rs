@@ -125,6 +125,7 @@ impl<'a> Routes<'a> {
     }
 
     /// The interface and the next hop towards `dst`.
+    #[cfg(test)]
     pub fn lookup(&self, dst: IpAddr) -> Option<(u8, IpAddr)> {
         self.iter().find(|r| r.prefix.contains(dst)).map(|r| way(r, dst))
     }

@@ -6,11 +6,8 @@
 use crate::ip::addr::{Cidr, is_broadcast, is_martian_source_v4};
 use crate::rng::{Key, Purpose, Secret};
 use crate::stats::DropReason;
-pub(crate) use crate::wire::ipv4::{Fields, HEADER, Ipv4Header, emit};
+pub(crate) use crate::wire::ipv4::{Fields, Ipv4Header, emit};
 use core::net::{IpAddr, Ipv4Addr};
-
-/// The smallest MTU that IPv4 allows (RFC 791 §3.2).
-pub(crate) const MIN_MTU: usize = 68;
 
 /// Whom a packet that we take is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

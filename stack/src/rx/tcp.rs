@@ -11,7 +11,7 @@ use crate::stack::{IfaceId, Reply, Stack};
 use crate::stats::DropReason;
 use crate::tcp::conn::{Conn, Fate, Verdict};
 use crate::tcp::isn;
-use crate::tcp::layer::{Entry, Owner};
+use crate::tcp::layer::Owner;
 use crate::tcp::listen::{Handshake, ListenVerdict};
 use crate::tcp::timewait::TwVerdict;
 use crate::wire::checksum;
@@ -26,7 +26,7 @@ impl<'a> Stack<'a> {
         if arrival.to != Destination::Ours {
             return Err(DropReason::TcpBadAddress);
         }
-        let bytes = packet.get(usize::from(ip.header_len)..).ok_or(DropReason::TcpMalformed)?;
+        let bytes = packet.get(ip.header_len..).ok_or(DropReason::TcpMalformed)?;
         let segment = Segment::parse(bytes)?;
         if !arrival.is_verified() {
             let pseudo = checksum::pseudo_header(ip.src.into(), ip.dst.into(), protocol::TCP, bytes.len() as u32);
@@ -74,9 +74,8 @@ impl<'a> Stack<'a> {
         if established {
             self.established(index);
         }
-        let drop = verdict.drop;
-        self.settle(index, verdict);
-        drop.map_or(Ok(()), Err)
+        self.settle(index, &verdict);
+        verdict.drop.map_or(Ok(()), Err)
     }
 
     /// A handshake is complete: an accepted connection goes to its listener's queue.
@@ -197,40 +196,43 @@ impl<'a> Stack<'a> {
     fn send_control(&mut self, arrived: IfaceId, tuple: &Tuple, header: &Header) {
         let iface = self.hop(tuple.remote_addr, None).map_or(arrived, |hop| hop.iface);
         match self.control_frame(iface, tuple, header, self.config.ttl, 0) {
-            Some(frame) => {
+            Some(frame) if self.may_reply(&frame) => {
                 self.queue_reply(iface, Reply::Ip(frame));
             }
+            Some(_) => {}
             None => self.stats.drop(DropReason::EgressFull),
         }
     }
 
     /// Takes what a connection said about itself into the tables: its timer, its events, its end.
-    pub(crate) fn settle(&mut self, index: u32, verdict: Verdict) {
+    #[inline]
+    pub(crate) fn settle(&mut self, index: u32, verdict: &Verdict) {
         let Some(entry) = self.tcp.conns.at(index) else { return };
-        let (node, deadline, iface) = (entry.node, entry.conn.deadline(), entry.iface);
-        if let Some(reset) = verdict.reset {
-            let tuple = entry.conn.tuple();
-            self.send_reset(iface, &tuple, reset);
-        }
-        match deadline {
+        let node = entry.node;
+        match entry.conn.deadline() {
             Some(at) => self.sched.set_deadline(node, at),
             None => self.sched.cancel_deadline(node),
         }
         if !verdict.events.is_none() {
             self.sched.post(node, verdict.events);
         }
-        match verdict.fate {
-            Fate::Open => {}
-            Fate::TimeWait => self.to_time_wait(index),
-            Fate::Closed => self.ended(index),
+        if verdict.reset.is_some() || verdict.fate != Fate::Open {
+            self.settle_end(index, verdict);
         }
     }
-}
 
-/// Where entries of the connection table are kept while their owners change.
-impl Entry<'_> {
-    /// Whether a user holds a handle, or will get one by accepting.
-    pub(crate) fn is_wanted(&self) -> bool {
-        !matches!(self.owner, Owner::Nobody)
+    /// What few segments lead to: a reset of no connection's, the end of this one.
+    #[cold]
+    fn settle_end(&mut self, index: u32, verdict: &Verdict) {
+        let Some(entry) = self.tcp.conns.at(index) else { return };
+        if let Some(reset) = verdict.reset {
+            let (tuple, iface) = (entry.conn.tuple(), entry.iface);
+            self.send_reset(iface, &tuple, reset);
+        }
+        match verdict.fate {
+            Fate::Open => {}
+            Fate::TimeWait => self.enter_time_wait(index),
+            Fate::Closed => self.ended(index),
+        }
     }
 }

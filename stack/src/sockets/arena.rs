@@ -8,18 +8,21 @@ use managed::ManagedSlice;
 pub(crate) struct Arena<'a, T> {
     /// `None`: slices are vectors, made when asked for.
     stock: Option<&'a mut [Option<&'a mut [T]>]>,
+    /// Elements of the largest slice.
+    largest: usize,
 }
 
 impl<'a, T> Arena<'a, T> {
     /// Slices from this stock, and no others.
     pub fn borrowed(stock: &'a mut [Option<&'a mut [T]>]) -> Self {
-        Self { stock: Some(stock) }
+        let largest = stock.iter().flatten().map(|slice| slice.len()).max().unwrap_or(0);
+        Self { stock: Some(stock), largest }
     }
 
     /// Vectors, empty at first.
     #[cfg(feature = "alloc")]
     pub fn owned() -> Self {
-        Self { stock: None }
+        Self { stock: None, largest: usize::MAX }
     }
 
     /// The smallest slice of at least `wanted` elements, else the largest there is; `None` when nothing is left.
@@ -35,6 +38,11 @@ impl<'a, T> Arena<'a, T> {
             .filter(|place| place.is_some())
             .min_by_key(|place| place.as_ref().map(|slice| rank(slice.len())))?;
         best.take().map(ManagedSlice::Borrowed)
+    }
+
+    /// How much of `wanted` a slice can have at most.
+    pub fn at_most(&self, wanted: usize) -> usize {
+        wanted.min(self.largest)
     }
 
     /// Takes a slice back.

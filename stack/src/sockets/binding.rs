@@ -44,7 +44,7 @@ impl<'a> Bindings<'a> {
 
     /// Whether a socket on `port` makes `is` true. (Ports whose hashes collide are shown to `is` as well.)
     pub fn any(&self, port: u16, mut is: impl FnMut(u32) -> bool) -> bool {
-        self.demux.find(self.hash(port), |index| is(index)).is_some()
+        self.demux.find(self.hash(port), &mut is).is_some()
     }
 
     /// The socket on `port` of the highest rank; rank 0 is no match.

@@ -209,6 +209,7 @@ impl<'a> Demux<'a> {
         Ok(())
     }
 
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.len
     }

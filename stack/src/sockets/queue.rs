@@ -35,6 +35,7 @@ impl<'a> Queue<'a> {
         Self { places, limit, head: 0, len: 0 }
     }
 
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.len
     }
@@ -82,6 +83,7 @@ impl<'a> Queue<'a> {
         }
     }
 
+    #[cfg(test)]
     pub fn front(&self) -> Option<&Queued<'a>> {
         self.places.get(self.head)?.as_ref()
     }

@@ -1,7 +1,7 @@
 //! Interfaces, addresses and routes: what is configured, and what can be read of it.
 
 use super::{Iface, IfaceId, IfaceSet, Stack};
-use crate::device::{Device, Mac};
+use crate::device::{Device, Mac, Medium};
 use crate::error::{AddressError, Full, RouteError};
 use crate::ip::addr::Cidr;
 use crate::ip::route::Route;
@@ -29,9 +29,13 @@ impl<'a> Stack<'a> {
     /// `mac` is our address on an Ethernet medium, and not looked at on others.
     ///
     /// # Errors
-    /// [`Full`] without room for another interface.
-    pub fn add_interface<D: Device<'a>>(&mut self, device: &D, mac: Mac) -> Result<IfaceId, Full> {
-        self.insert_interface(Iface::new(device.pool(), device.capabilities(), mac))
+    /// [`AddressError::Invalid`] for a group's or an empty MAC, [`AddressError::Full`] without room for another interface.
+    pub fn add_interface<D: Device<'a>>(&mut self, device: &D, mac: Mac) -> Result<IfaceId, AddressError> {
+        let caps = device.capabilities();
+        if caps.medium == Medium::Ethernet && !mac.is_station() {
+            return Err(AddressError::Invalid);
+        }
+        self.insert_interface(Iface::new(device.pool(), caps, mac)).map_err(|Full::Table| AddressError::Full)
     }
 
     fn insert_interface(&mut self, iface: Iface<'a>) -> Result<IfaceId, Full> {
@@ -74,6 +78,9 @@ impl<'a> Stack<'a> {
         }
         self.routes.remove_iface(id.0);
         self.forget_neighbors(id);
+        // Fragments may be in frames of the interface's pool.
+        #[cfg(feature = "reassembly")]
+        self.reassembly.clear(&mut self.stats);
         if let Some(place) = self.ifaces.get_mut(id.index()) {
             *place = None;
         }

@@ -33,6 +33,10 @@ impl<'a> Stack<'a> {
         if port == 0 || options.backlog == 0 || !options.tcp.is_valid() {
             return Err(BindError::Invalid);
         }
+        // A SYN|ACK must not promise a window that no buffer of ours has.
+        let mut options = *options;
+        options.tcp.rx_buffer = self.tcp.bytes.at_most(options.tcp.rx_buffer);
+        let options = &options;
         if addr.is_some_and(|a| !self.is_own(a)) {
             return Err(BindError::NotOurAddress);
         }
@@ -202,7 +206,7 @@ impl<'a> Stack<'a> {
             let Some(entry) = self.tcp.conns.at_mut(index) else { continue };
             if entry.linked && entry.conn.tuple().local_addr == ip {
                 let verdict = entry.conn.on_address_gone();
-                self.settle(index, verdict);
+                self.settle(index, &verdict);
             }
         }
     }
@@ -227,7 +231,7 @@ impl<'a> Stack<'a> {
             return Err(Full::Table);
         };
         let wakers = Wakers::new();
-        let entry = Entry { conn, node, hash, iface, neighbor: None, owner, linked: true, wakers };
+        let entry = Entry { conn, node, hash, iface, neighbor: None, owner, linked: true, called: true, wakers };
         let handle = match self.tcp.conns.insert(entry) {
             Ok(handle) => handle,
             Err(entry) => {
@@ -245,7 +249,7 @@ impl<'a> Stack<'a> {
     }
 
     /// The connection's protocol is over but for TIME-WAIT; its unread text stays with it.
-    pub(crate) fn to_time_wait(&mut self, index: u32) {
+    pub(crate) fn enter_time_wait(&mut self, index: u32) {
         self.unlink(index);
         let Some(entry) = self.tcp.conns.at(index) else { return };
         let hash = entry.hash;
@@ -318,11 +322,12 @@ impl<'a> Stack<'a> {
 
     /// After every call of the user's: what the connection owes now gets its turn.
     pub(crate) fn after_call(&mut self, index: u32, verdict: Verdict) {
-        let Some(entry) = self.tcp.conns.at(index) else { return };
+        let Some(entry) = self.tcp.conns.at_mut(index) else { return };
+        entry.called = true;
         // Calls take no time: a clock that one starts begins with the connection's next turn.
         let (node, iface) = (entry.node, entry.iface);
         self.sched.wake(node, iface.index());
-        self.settle(index, verdict);
+        self.settle(index, &verdict);
     }
 
     pub(crate) fn tcp_deadline(&mut self, index: u32) {
@@ -395,6 +400,7 @@ impl<'a> TcpSocket<'_, 'a> {
         let stack = &mut *self.stack;
         let entry = stack.tcp.conns.at_mut(self.index).ok_or(TcpError::Stale)?;
         let result = f(&mut entry.conn)?;
+        entry.called |= starts_clocks;
         if starts_clocks || entry.conn.owes(stack.now) {
             let (node, iface) = (entry.node, entry.iface);
             stack.sched.wake(node, iface.index());
@@ -418,6 +424,27 @@ impl<'a> TcpSocket<'_, 'a> {
     /// As [`read`](Self::read).
     pub fn read_with<R>(&mut self, f: impl FnOnce(&[u8]) -> (usize, R)) -> Result<R, TcpError> {
         self.act(false, |conn| conn.read_with(f))
+    }
+
+    /// As [`read`](Self::read), but what is read stays to be read again.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn peek(&self, buf: &mut [u8]) -> Result<usize, TcpError> {
+        self.conn()?.peek(buf)
+    }
+
+    /// Octets that can be read at once.
+    pub fn unread(&self) -> usize {
+        self.conn().map_or(0, Conn::unread)
+    }
+
+    /// Gives the memory of empty buffers back, where they grow: for a connection that went quiet. They grow again with
+    /// the next octet.
+    pub fn trim(&mut self) {
+        if let Some(entry) = self.stack.tcp.conns.at_mut(self.index) {
+            entry.conn.trim();
+        }
     }
 
     /// Queues as much of `data` as there is room for, and says how much.

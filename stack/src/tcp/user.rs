@@ -178,13 +178,9 @@ impl Conn<'_> {
     }
 
     /// Whether the fate was told: no segment belongs to this connection any more. It stays readable.
+    #[cfg(test)]
     pub fn is_finished(&self) -> bool {
         self.over
-    }
-
-    /// Whether the user is gone.
-    pub fn is_orphan(&self) -> bool {
-        self.orphan
     }
 
     /// Gives memory that empty rings have grown to back: for connections that went quiet.

@@ -1,6 +1,6 @@
 //! Asking for neighbours, and letting go what waited for them.
 
-use crate::device::{Mac, TxMeta};
+use crate::device::Mac;
 use crate::frame::Frame;
 use crate::link::arp;
 use crate::link::neighbor::{Action, Heard};
@@ -40,7 +40,7 @@ impl<'a> Stack<'a> {
 
     /// Keeps a packet until its neighbour answers.
     pub(super) fn park(&mut self, index: u32, frame: Frame<'a>) {
-        self.neighbors.park(index, frame, TxMeta::default(), &mut self.stats);
+        self.neighbors.park(index, frame, &mut self.stats);
     }
 
     /// Keeps a connection's node until the neighbour answers.

@@ -201,7 +201,7 @@ impl Tcp {
         s.extend(self.dst.to_be_bytes());
         s.extend(self.seq.to_be_bytes());
         s.extend(self.ack.to_be_bytes());
-        s.extend([((20 + self.options.len()) / 4 << 4) as u8, self.flags]);
+        s.extend([(((20 + self.options.len()) / 4) << 4) as u8, self.flags]);
         s.extend(self.window.to_be_bytes());
         s.extend([0, 0]);
         s.extend(self.urgent.to_be_bytes());

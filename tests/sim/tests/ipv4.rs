@@ -84,6 +84,7 @@ fn packets_with_a_broken_header_are_dropped() {
         assert_eq!(b.give(frame(&p)), [], "bit {bit}");
     }
     assert_eq!(b.dropped(DropReason::Ipv4Checksum), 16);
+    assert_eq!(b.dropped(DropReason::Ipv4Malformed), 5 + 6 + good.len() - 1);
     assert_eq!(b.stack.stats().dropped_total(), 1 + 15 + 5 + 6 + good.len() + 16);
     b.is_well();
 }

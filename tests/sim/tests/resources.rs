@@ -128,6 +128,7 @@ fn full_ring(mut bench: Bench) {
         bench.give_tcp(&bench.text(4000, PORT, 1001 + n * 100, iss + 1001, &[7; 100]));
         assert_eq!(bench.stack.tcp(handle).unwrap().read(&mut [0; 500]), Ok(100), "the text is delivered");
         bench.give_ip(&Ip::new(P, H, 1), &ping());
+        bench.give(packet::ethernet(H_MAC, P_MAC, 0x0806, &packet::arp(1, P_MAC, P, [0; 6], H)));
         assert_eq!(bench.pass(Duration::from_millis(100)), []);
     }
     bench.nic.tx_room = usize::MAX;

@@ -99,7 +99,7 @@ fn what_is_queued_in_close_wait_leaves_with_updates_and_fast_retransmit_and_then
     // H099, and H104: the handle is gone while 60,000 octets are queued.
     let (mut bench, _, handle, next) = served();
     bench.give_tcp(&Tcp { window: 3_000, ..from_p(1001, next, FIN | ACK) });
-    let text: Vec<u8> = (0..60_000u32).map(|n| (n * 7 >> 3) as u8).collect();
+    let text: Vec<u8> = (0..60_000u32).map(|n| ((n * 7) >> 3) as u8).collect();
     assert_eq!(bench.stack.tcp(handle).unwrap().write(&text), Ok(text.len()));
     bench.stack.tcp(handle).unwrap().close();
     let mut got: Vec<Option<u8>> = vec![None; text.len()];

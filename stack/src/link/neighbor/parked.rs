@@ -3,7 +3,6 @@
 //! Implements RFC 1122 §2.3.2.2 within a bound for each neighbour and one for all (RFC 4861 §7.2.2, RFC 6583): packets
 //! for one that does not answer push out their own kind, and all together leave most of a pool to others.
 
-use crate::device::TxMeta;
 use crate::frame::Frame;
 use heapless::Vec;
 
@@ -15,11 +14,10 @@ pub(crate) const MAX: usize = 32;
 /// Of a pool's frames one in as many may be parked, and one in any case.
 const SHARE: usize = 4;
 
-/// A packet that waits for its neighbour, as it would have been sent.
+/// A packet that waits for its neighbour.
 #[derive(Debug)]
 pub(crate) struct Parked<'a> {
     pub frame: Frame<'a>,
-    pub meta: TxMeta,
     neighbor: u32,
 }
 
@@ -36,7 +34,7 @@ impl<'a> Lot<'a> {
     }
 
     /// Parks a packet; gives the one that it pushes out, which may be itself.
-    pub fn park(&mut self, neighbor: u32, frame: Frame<'a>, meta: TxMeta) -> Option<Frame<'a>> {
+    pub fn park(&mut self, neighbor: u32, frame: Frame<'a>) -> Option<Frame<'a>> {
         let own = self.packets.iter().filter(|p| p.neighbor == neighbor).count();
         let pool = frame.pool();
         let of_pool = |p: &Parked<'_>| p.frame.pool().is(pool);
@@ -54,7 +52,7 @@ impl<'a> Lot<'a> {
         if self.packets.len() >= self.limit {
             return Some(frame);
         }
-        match self.packets.push(Parked { frame, meta, neighbor }) {
+        match self.packets.push(Parked { frame, neighbor }) {
             Ok(()) => out,
             Err(refused) => Some(refused.frame),
         }
@@ -76,6 +74,7 @@ impl<'a> Lot<'a> {
         self.packets.iter().any(|p| p.neighbor == neighbor)
     }
 
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.packets.len()
     }

@@ -6,7 +6,7 @@
 
 use super::parked::{Lot, Parked};
 use super::{Action, Demand, Heard, NeighborInfo, NeighborSlot, NeighborState, RETRANS};
-use crate::device::{Mac, TxMeta};
+use crate::device::Mac;
 use crate::frame::Frame;
 use crate::rng::{Key, Purpose, Secret};
 use crate::sockets::demux::Demux;
@@ -141,8 +141,8 @@ impl<'a> Neighbors<'a> {
     }
 
     /// Parks a packet for a neighbour that [`lookup`](Self::lookup) found unresolved; an older one may be dropped for it.
-    pub fn park(&mut self, index: u32, frame: Frame<'a>, meta: TxMeta, stats: &mut Stats) {
-        if self.lot.park(index, frame, meta).is_some() {
+    pub fn park(&mut self, index: u32, frame: Frame<'a>, stats: &mut Stats) {
+        if self.lot.park(index, frame).is_some() {
             stats.drop(DropReason::NeighborQueueFull);
         }
     }
@@ -160,6 +160,7 @@ impl<'a> Neighbors<'a> {
     }
 
     /// Packets parked.
+    #[cfg(test)]
     pub fn parked(&self) -> usize {
         self.lot.len()
     }

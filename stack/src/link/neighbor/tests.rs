@@ -1,6 +1,5 @@
 use super::table::{Lookup, Neighbors};
 use super::*;
-use crate::device::TxMeta;
 use crate::frame::{BoxedPool, Pool};
 use crate::rng::Secret;
 use crate::sockets::demux::{Demux, Slot};
@@ -29,7 +28,7 @@ fn table<'a>(limit: usize, park: usize) -> (Neighbors<'a>, Stats) {
 fn park(t: &mut Neighbors<'static>, index: u32, pool: Pool<'static>, tag: u8, stats: &mut Stats) {
     let mut frame = pool.take(0).expect("a free slot");
     frame.extend(&[tag]).expect("room");
-    t.park(index, frame, TxMeta::default(), stats);
+    t.park(index, frame, stats);
 }
 
 fn parked(t: &mut Neighbors<'_>, index: u32) -> Vec<u8> {

@@ -80,7 +80,7 @@ fn whim(chance: &mut Chance, host: &mut Host) {
         24 => host.conn.on_mtu(chance.below(1500) as u16),
         25 => host.conn.on_icmp_error(IcmpError::PortUnreachable, seq(near(chance, U))),
         26..30 => {
-            host.now = host.now + Duration::from_micros(chance.below(3_000_000));
+            host.now += Duration::from_micros(chance.below(3_000_000));
             host.conn.on_deadline(host.now)
         }
         30..33 if host.conn.deadline().is_some() => {

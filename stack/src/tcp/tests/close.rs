@@ -139,9 +139,9 @@ fn h100_fin_wait_2_ends_for_an_orphan_only() {
     for orphan in [false, true] {
         let mut host = Host::established();
         if orphan {
-            close(&mut host)
+            close(&mut host);
         } else {
-            host.conn.shutdown_write()
+            host.conn.shutdown_write();
         }
         host.out();
         host.accept(&seg(R, U + 1, ACK));

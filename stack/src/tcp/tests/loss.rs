@@ -199,7 +199,7 @@ fn each_segment_beyond_a_hole_gets_its_duplicate_in_one_turn() {
 #[test]
 fn the_round_trip_is_measured_from_the_first_transmission_only() {
     let mut host = sending(1);
-    host.now = host.now + ms(80);
+    host.now += ms(80);
     host.accept(&seg(R, at(1), ACK));
     let srtt = host.conn.info().srtt.expect("measured");
     assert!(srtt > ms(0) && srtt <= ms(80), "{srtt}");
@@ -207,7 +207,7 @@ fn the_round_trip_is_measured_from_the_first_transmission_only() {
     host.out();
     host.wait();
     host.out();
-    host.now = host.now + Duration::from_secs(5);
+    host.now += Duration::from_secs(5);
     host.accept(&seg(R, at(1) + 10, ACK));
     assert_eq!(host.conn.info().srtt, Some(srtt));
 }

@@ -89,7 +89,7 @@ fn h075_challenges_are_bounded_per_second_and_do_not_hold_up_others() {
     let mut host = Host::established();
     let mut challenges = 0;
     for i in 0..1000 {
-        host.now = host.now + ms(1);
+        host.now += ms(1);
         host.refuse(&seg(R + 1 + i, U, RST), D::TcpBadReset);
         challenges += host.out().len();
     }
@@ -113,7 +113,7 @@ fn h077_two_ends_that_disagree_do_not_answer_each_other_for_ever() {
         a.give(&seg(R.wrapping_sub(theirs), U + ours, ACK));
         b.give(&seg(R.wrapping_sub(theirs), U + ours, ACK));
         for _ in 0..1000 {
-            a.now = a.now + ms(1);
+            a.now += ms(1);
             b.now = a.now;
             for out in a.out() {
                 let mut segment = out.as_segment();

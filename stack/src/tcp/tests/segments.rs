@@ -37,7 +37,7 @@ fn h063_an_acknowledgment_of_what_was_not_sent_frees_nothing() {
     host.write(&data);
     assert_eq!(host.only().payload.len(), 1460);
     for n in 1461..=2360 {
-        host.now = host.now + Duration::from_millis(110);
+        host.now += Duration::from_millis(110);
         host.refuse(&seg(R, U + n, ACK), D::TcpBadAck);
         let acks = host.out();
         assert!(acks.iter().any(|a| a.why == Why::Challenge && a.seq == U + 1460 && a.ack == R));
@@ -183,7 +183,7 @@ fn h072_old_timestamps_are_refused_and_future_ones_do_not_poison() {
     assert_eq!(host.out().last().and_then(|o| o.options.timestamps).map(|t| t.ecr), Some(2001));
     host.refuse(&text(R + 2, U, ACK, b"c"), D::TcpPaws);
     host.silent();
-    host.now = host.now + Duration::from_secs(25 * 86_400);
+    host.now += Duration::from_secs(25 * 86_400);
     host.accept(&with_stamps(text(R + 2, U, ACK, b"c"), 5, ecr));
     assert_eq!(host.read(), b"c");
     host.accept(&with_stamps(seg(R + 3, U, RST), 0, 0));

@@ -153,7 +153,7 @@ proptest! {
         let flags = Flags::from_bits(flags | 0x10);
         let header = Header { src_port: 7, dst_port: 65535, seq: Seq::new(seq), ack: Seq::new(ack), flags, window, urgent, options };
         let len = header.len();
-        prop_assert!(len % 4 == 0 && len <= MAX_HEADER_LEN);
+        prop_assert!(len.is_multiple_of(4) && len <= MAX_HEADER_LEN);
         let mut buf = vec![0xee; len];
         header.emit(&mut buf);
         buf.extend(&text);
