@@ -382,7 +382,8 @@ fn http_stack(_: &Runtime, _: &ProgressBar) -> Checked {
 fn http(target: &str) -> io::Result<Vec<u8>> {
     let mut stream = std::net::TcpStream::connect_timeout(&stack(80), TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
-    write!(stream, "GET {target} HTTP/1.1\r\nHost: {STACK}\r\n\r\n")?;
+    // In one piece: `write!` on a socket sends a segment per part, and Nagle holds all but the first back.
+    stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: {STACK}\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     if !answer.starts_with(b"HTTP/1.1 200 ") {
