@@ -1,7 +1,6 @@
 //! From a description of one end of a network to a device with its addresses: what `--dev` and its companions mean.
 
 use crate::device::AnyDevice;
-use crate::entropy;
 use crate::failure::Failure;
 use crate::pcapng::Captured;
 use crate::pool::Lease;
@@ -42,7 +41,7 @@ pub struct Attachment {
     pub addresses: Vec<Cidr>,
     /// Default gateways.
     pub gateways: Vec<IpAddr>,
-    /// The stack's MAC address; one that fits the device if `None`.
+    /// The stack's MAC address; one made from its first address if `None`.
     pub mac: Option<Mac>,
     /// The IP MTU; the device's own if `None`.
     pub mtu: Option<usize>,
@@ -136,14 +135,9 @@ impl Attachment {
         let port = TapPort::open(&options)?;
         let name = port.name().to_string();
         let note = (!port.is_up()).then(|| format!("{name} is down; bring it up: sudo ip link set {name} up"));
-        let mac = match (self.mac, port.kernel_mac()) {
-            (Some(mac), _) => mac,
-            (None, Some(kernel)) => beside(kernel),
-            (None, None) => Mac::default(),
-        };
         let lease = Lease::for_device(port.medium(), port.mtu());
         let device = Box::new(port.with_pool(lease.pool()));
-        Ok(self.attached(device, lease, name, mac, note))
+        Ok(self.attached(device, lease, name, note))
     }
 
     fn open_unix(
@@ -157,11 +151,12 @@ impl Attachment {
         }
         let lease = Lease::for_device(Medium::Ethernet, mtu);
         let device = open(mtu, lease.pool())?;
-        let mac = self.mac.map_or_else(entropy::mac, Ok)?;
-        Ok(self.attached(device, lease, name, mac, None))
+        Ok(self.attached(device, lease, name, None))
     }
 
-    fn attached(&self, device: AnyDevice, lease: Lease, name: String, mac: Mac, note: Option<String>) -> Attached {
+    fn attached(&self, device: AnyDevice, lease: Lease, name: String, note: Option<String>) -> Attached {
+        let first = self.addresses.iter().map(Cidr::addr).find(IpAddr::is_ipv4);
+        let mac = self.mac.or(first.map(mac_of)).unwrap_or_default();
         let (addresses, gateways) = (self.addresses.clone(), self.gateways.clone());
         Attached { device, lease, name, mac, addresses, gateways, note }
     }
@@ -185,10 +180,14 @@ impl Attachment {
     }
 }
 
-/// Our MAC address on a tap: next to the kernel's, so that it stays the same as long as the tap does.
-fn beside(kernel: Mac) -> Mac {
-    let Mac([_, b, c, d, e, f]) = kernel;
-    Mac([0x02, b ^ 0x52, c, d, e, f])
+/// Our MAC address, locally administered, from our IP address: as unique on the link as that is, and the same after a
+/// restart, so that neighbours need not learn anew.
+fn mac_of(ip: IpAddr) -> Mac {
+    let [a, b, c, d] = match ip {
+        IpAddr::V4(ip) => ip.octets(),
+        IpAddr::V6(ip) => ip.octets().last_chunk().copied().unwrap_or_default(),
+    };
+    Mac([0x02, b'r', a, b, c, d])
 }
 
 #[cfg(test)]
@@ -235,8 +234,10 @@ mod tests {
     }
 
     #[test]
-    fn our_mac_address_is_a_stations_and_not_the_kernels() {
-        let kernel = Mac([0x02, 1, 2, 3, 4, 5]);
-        assert!(beside(kernel).is_station() && beside(kernel) != kernel && beside(kernel) == beside(kernel));
+    fn our_mac_address_is_a_stations_and_goes_with_our_ip_address() {
+        let mac = |ip: &str| mac_of(ip.parse().expect("an address"));
+        assert!(mac("10.7.0.2").is_station() && mac("fd07::2").is_station());
+        assert_eq!(mac("10.7.0.2"), mac("10.7.0.2"));
+        assert_ne!(mac("10.7.0.2"), mac("10.7.0.3"));
     }
 }

@@ -12,8 +12,8 @@ pub trait HostDevice: Device<'static> + Send {
     /// The descriptor that becomes readable when something was received. It may change; ask again after each poll.
     fn descriptor(&self) -> BorrowedFd<'_>;
 
-    /// Whether something waits to be transmitted until the descriptor becomes writable.
-    fn wants_write(&self) -> bool;
+    /// The descriptor whose becoming writable something to transmit waits for, if anything does.
+    fn wants_write(&self) -> Option<BorrowedFd<'_>>;
 
     /// Why the device is gone for good, once it is.
     fn failure(&self) -> Option<Failure>;
@@ -88,7 +88,7 @@ impl HostDevice for AnyDevice {
         (**self).descriptor()
     }
 
-    fn wants_write(&self) -> bool {
+    fn wants_write(&self) -> Option<BorrowedFd<'_>> {
         (**self).wants_write()
     }
 

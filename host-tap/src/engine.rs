@@ -21,7 +21,7 @@ use ringtap::config::Config;
 use ringtap::event::Readiness;
 use ringtap::stack::{Event, IfaceId, Limits, SocketId, Stack, Storage};
 use ringtap::time::Instant;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -310,20 +310,19 @@ impl Engine {
         Ok(signalled)
     }
 
-    /// Waits for the descriptor that the device has now, and for room only while it lacks it.
+    /// Waits on the descriptors that the device has now; for room only while it lacks it.
     fn watch_device(&mut self) {
-        let fd = self.device.descriptor();
-        let wanted = (fd.as_raw_fd(), Interest { read: true, write: self.device.wants_write() });
-        if wanted == self.watched {
-            return;
-        }
-        let done = if wanted.0 == self.watched.0 {
-            self.poller.modify(fd, DEVICE, wanted.1).or_else(|_| self.poller.add(fd, DEVICE, wanted.1))
-        } else {
-            // The old descriptor may be open still, such as a listener's while it has a peer.
-            self.poller.add(fd, DEVICE, wanted.1).or_else(|_| self.poller.modify(fd, DEVICE, wanted.1))
+        let (input, output) = (self.device.descriptor(), self.device.wants_write());
+        let both = output.is_some_and(|fd| fd.as_raw_fd() == input.as_raw_fd());
+        // A descriptor may be known already (a listener's while it had a peer), or not any more (closed meanwhile).
+        let watch = |fd: BorrowedFd<'_>, interest| {
+            self.poller.modify(fd, DEVICE, interest).or_else(|_| self.poller.add(fd, DEVICE, interest)).is_ok()
         };
-        if done.is_ok() {
+        if let Some(output) = output.filter(|_| !both) {
+            watch(output, Interest { read: false, write: true, once: true });
+        }
+        let wanted = (input.as_raw_fd(), Interest { write: both, ..Interest::READ });
+        if wanted != self.watched && watch(input, wanted.1) {
             self.watched = wanted;
         }
     }
@@ -346,5 +345,73 @@ fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attach::{Attachment, Carrier};
+
+    /// Counts its turns, and is busy for the first of them.
+    struct Counting {
+        turns: u32,
+        busy: u32,
+        at: Option<Instant>,
+        last: Instant,
+    }
+
+    impl App for Counting {
+        fn turn(&mut self, _stack: &mut Stack<'static>, now: Instant) -> bool {
+            self.turns += 1;
+            self.last = now;
+            if self.at.is_some_and(|at| now >= at) {
+                self.at = None;
+            }
+            self.turns < self.busy
+        }
+
+        fn deadline(&self) -> Option<Instant> {
+            self.at
+        }
+
+        fn done(&self) -> bool {
+            self.turns >= self.busy && self.at.is_none()
+        }
+    }
+
+    fn engine(name: &str) -> Engine {
+        let path = std::env::temp_dir().join(format!("ringtap-engine-{}-{name}", std::process::id()));
+        let attached = Attachment::new(Carrier::Stream(path)).open().expect("a device");
+        Engine::new(attached, Limits::default(), None).expect("an engine")
+    }
+
+    #[test]
+    fn an_app_with_more_to_do_is_called_again_at_once() {
+        let mut app = Counting { turns: 0, busy: 10_000, at: None, last: Instant::ZERO };
+        let start = std::time::Instant::now();
+        assert_eq!(engine("busy").run(&mut app), Ok(End::Done));
+        assert!(app.turns >= 10_000 && start.elapsed() < std::time::Duration::from_secs(5));
+    }
+
+    #[test]
+    fn the_loop_sleeps_until_the_apps_deadline_and_does_little_meanwhile() {
+        let at = Instant::from_millis(300);
+        let mut app = Counting { turns: 0, busy: 0, at: Some(at), last: Instant::ZERO };
+        assert_eq!(engine("asleep").run(&mut app), Ok(End::Done));
+        assert!(app.last >= at && app.turns < 20, "{} turns", app.turns);
+    }
+
+    #[test]
+    fn a_stop_from_another_thread_ends_the_loop_and_is_told_to_callers() {
+        let mut engine = engine("stop");
+        let shared = engine.shared();
+        let other = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            shared.stop();
+            shared
+        });
+        assert_eq!(engine.run(&mut NoApp), Ok(End::Stopped));
+        assert!(other.join().expect("stopped").lock().ended.is_some());
     }
 }

@@ -1,7 +1,6 @@
 //! Randomness from the operating system, for what the stack takes as a given.
 
 use crate::failure::Failure;
-use ringtap::device::Mac;
 use ringtap::rng::Secret;
 use std::fs::File;
 use std::io::Read;
@@ -23,22 +22,12 @@ pub fn secret() -> Result<Secret, Failure> {
     octets().map(Secret::new)
 }
 
-/// A random station address, locally administered.
-///
-/// # Errors
-/// When the system has no randomness to give.
-pub fn mac() -> Result<Mac, Failure> {
-    let [a, b, c, d, e] = octets()?;
-    Ok(Mac([0x02, a, b, c, d, e]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn two_addresses_differ_and_are_stations() {
-        let (a, b) = (mac().expect("randomness"), mac().expect("randomness"));
-        assert!(a != b && a.is_station() && b.is_station());
+    fn two_secrets_differ() {
+        assert!(secret().expect("randomness") != secret().expect("randomness"));
     }
 }

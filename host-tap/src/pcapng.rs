@@ -271,7 +271,7 @@ impl<D: HostDevice> HostDevice for Captured<D> {
         self.device.descriptor()
     }
 
-    fn wants_write(&self) -> bool {
+    fn wants_write(&self) -> Option<BorrowedFd<'_>> {
         self.device.wants_write()
     }
 

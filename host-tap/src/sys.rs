@@ -33,16 +33,19 @@ pub struct Interest {
     pub read: bool,
     /// Until it can be written.
     pub write: bool,
+    /// One event only; then not at all until it is modified.
+    pub once: bool,
 }
 
 impl Interest {
     /// Until it can be read.
-    pub const READ: Self = Self { read: true, write: false };
+    pub const READ: Self = Self { read: true, write: false, once: false };
 
     fn bits(self) -> u32 {
         let read = if self.read { libc::EPOLLIN as u32 } else { 0 };
         let write = if self.write { libc::EPOLLOUT as u32 } else { 0 };
-        read | write
+        let once = if self.once { libc::EPOLLONESHOT as u32 } else { 0 };
+        read | write | once
     }
 }
 

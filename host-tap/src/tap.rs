@@ -370,8 +370,8 @@ impl HostDevice for Tap {
         self.file.as_fd()
     }
 
-    fn wants_write(&self) -> bool {
-        self.refused
+    fn wants_write(&self) -> Option<BorrowedFd<'_>> {
+        self.refused.then(|| self.file.as_fd())
     }
 
     fn failure(&self) -> Option<Failure> {

@@ -173,13 +173,17 @@ impl StreamDevice {
         if self.gone.is_some() { None } else { self.end.peer() }
     }
 
-    /// Accepts a peer if there is none.
+    /// Accepts a peer, in place of one that is there: who connects anew has given up the old connection, or should.
     fn accept(&mut self) {
-        if let End::Listening(listener, peer @ None) = &mut self.end
-            && let Ok((stream, _)) = listener.accept()
-            && stream.set_nonblocking(true).is_ok()
-        {
-            *peer = Some(stream);
+        let End::Listening(listener, _) = &self.end else { return };
+        while let Ok((stream, _)) = listener.accept() {
+            if stream.set_nonblocking(true).is_ok() {
+                self.lose_peer("");
+                if let End::Listening(_, peer) = &mut self.end {
+                    *peer = Some(stream);
+                }
+                return;
+            }
         }
     }
 
@@ -240,7 +244,9 @@ impl Device<'static> for StreamDevice {
     }
 
     fn receive(&mut self) -> Option<(Frame<'static>, RxMeta)> {
-        self.accept();
+        if self.peer().is_none() {
+            self.accept();
+        }
         for _ in 0..SKIP {
             let len = match self.received.frame_len() {
                 Ok(Some(len)) => len,
@@ -262,7 +268,9 @@ impl Device<'static> for StreamDevice {
     }
 
     fn transmit(&mut self, frame: Frame<'static>, _meta: TxMeta) -> Result<(), Frame<'static>> {
-        self.accept();
+        if self.peer().is_none() {
+            self.accept();
+        }
         if self.peer().is_none() {
             self.counters.not_sent += 1;
             return Ok(());
@@ -300,8 +308,8 @@ impl HostDevice for StreamDevice {
         }
     }
 
-    fn wants_write(&self) -> bool {
-        self.to_send.len() > self.sent
+    fn wants_write(&self) -> Option<BorrowedFd<'_>> {
+        self.peer().filter(|_| self.to_send.len() > self.sent).map(AsFd::as_fd)
     }
 
     fn failure(&self) -> Option<Failure> {
@@ -314,6 +322,8 @@ impl HostDevice for StreamDevice {
 
     fn idle(&mut self) {
         self.send_waiting();
+        // Otherwise a second peer at the door would keep the loop awake.
+        self.accept();
     }
 }
 
@@ -334,10 +344,14 @@ fn copy_in(pool: Pool<'static>, octets: &[u8], mtu: usize, counters: &mut Counte
     Some(frame)
 }
 
-/// Frames over UNIX datagram sockets.
+/// Frames over UNIX datagram sockets, one to receive and one to send.
+///
+/// The one to send is connected, so that it becomes writable when the peer has room again. A connected socket receives
+/// from its peer alone, even once that is gone and another has come to its path: the one to receive is not.
 pub struct DatagramDevice {
     socket: UnixDatagram,
-    local: Option<PathBuf>,
+    sender: UnixDatagram,
+    local: PathBuf,
     remote: PathBuf,
     connected: bool,
     refused: bool,
@@ -364,9 +378,12 @@ impl DatagramDevice {
             _ => failure(&e),
         })?;
         socket.set_nonblocking(true).map_err(|e| failure(&e))?;
+        let sender = UnixDatagram::unbound().map_err(|e| failure(&e))?;
+        sender.set_nonblocking(true).map_err(|e| failure(&e))?;
         Ok(Self {
             socket,
-            local: Some(local.to_path_buf()),
+            sender,
+            local: local.to_path_buf(),
             remote: remote.to_path_buf(),
             connected: false,
             refused: false,
@@ -380,9 +397,7 @@ impl DatagramDevice {
 
 impl Drop for DatagramDevice {
     fn drop(&mut self) {
-        if let Some(local) = &self.local {
-            let _ = std::fs::remove_file(local);
-        }
+        let _ = std::fs::remove_file(&self.local);
     }
 }
 
@@ -409,22 +424,19 @@ impl Device<'static> for DatagramDevice {
 
     fn transmit(&mut self, frame: Frame<'static>, _meta: TxMeta) -> Result<(), Frame<'static>> {
         self.refused = false;
-        // Connected, the socket becomes writable when the peer has room again.
-        if !self.connected {
-            self.connected = self.socket.connect(&self.remote).is_ok();
+        let mut sent = if self.connected { self.sender.send(&frame) } else { Err(ErrorKind::NotConnected.into()) };
+        // Nobody is there, or nobody any more: perhaps another is.
+        if sent.as_ref().is_err_and(|e| matches!(e.kind(), ErrorKind::NotConnected | ErrorKind::ConnectionRefused)) {
+            sent = self.sender.connect(&self.remote).and_then(|()| self.sender.send(&frame));
+            self.connected = sent.is_ok();
         }
-        let sent = if self.connected { self.socket.send(&frame) } else { Err(ErrorKind::NotFound.into()) };
         match sent {
             Ok(_) => {}
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-                self.refused = true;
+                (self.connected, self.refused) = (true, true);
                 return Err(frame);
             }
-            Err(e) => {
-                self.counters.not_sent += 1;
-                // Too long for the socket is no reason to look for the peer again.
-                self.connected &= e.raw_os_error() == Some(libc::EMSGSIZE);
-            }
+            Err(_) => self.counters.not_sent += 1,
         }
         Ok(())
     }
@@ -439,8 +451,8 @@ impl HostDevice for DatagramDevice {
         self.socket.as_fd()
     }
 
-    fn wants_write(&self) -> bool {
-        self.refused
+    fn wants_write(&self) -> Option<BorrowedFd<'_>> {
+        self.refused.then(|| self.sender.as_fd())
     }
 
     fn failure(&self) -> Option<Failure> {
@@ -492,7 +504,7 @@ mod tests {
                 received += 1;
             }
         }
-        assert!(!sender.wants_write());
+        assert!(sender.wants_write().is_none());
     }
 
     #[test]
@@ -528,14 +540,14 @@ mod tests {
             taken += 1;
             assert!(taken < 10_000, "a stream that nobody reads fills up");
         }
-        assert!(device.wants_write());
+        assert!(device.wants_write().is_some());
         b.set_nonblocking(true).expect("non-blocking");
         let (mut read, mut buf) = (0, vec![0; 1 << 20]);
         while read < taken * 1_004 {
             read += b.read(&mut buf).unwrap_or(0);
             device.flush();
         }
-        assert!(!device.wants_write());
+        assert!(device.wants_write().is_none());
         assert!(device.transmit(frame(lease.pool(), 1_000, 1), TxMeta::default()).is_ok());
     }
 
@@ -580,8 +592,15 @@ mod tests {
             taken += 1;
             assert!(taken < 100_000, "a datagram socket that nobody reads fills up");
         }
-        assert!(a.wants_write());
+        assert!(a.wants_write().is_some());
         assert!(DatagramDevice::open(&left, &right, 1_500, lease.pool()).is_err());
+        // Another peer at the same path takes the place of one that is gone, and may speak first.
+        drop(b);
+        let mut b = DatagramDevice::open(&right, &left, 1_500, lease.pool()).expect("a device");
+        b.transmit(frame(lease.pool(), 60, 5), TxMeta::default()).expect("room");
+        assert_eq!(a.receive().map(|(f, _)| f[0]), Some(5));
+        a.transmit(frame(lease.pool(), 60, 6), TxMeta::default()).expect("room");
+        assert_eq!(b.receive().map(|(f, _)| f[0]), Some(6));
         drop((a, b));
         assert!(!left.exists() && !right.exists());
     }

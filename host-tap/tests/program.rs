@@ -181,6 +181,30 @@ fn serve_loses_no_octet_of_bulk_in_both_directions() {
 }
 
 #[test]
+fn an_echo_that_is_full_in_both_directions_goes_on_when_the_client_reads() {
+    if !in_namespace!() {
+        return;
+    }
+    let serve = Serve::start(&["--dev", "rt0"]);
+    for odd in [1usize, 1_447, 4_093] {
+        let mut stream = connect(7);
+        stream.set_write_timeout(Some(Duration::from_millis(200))).expect("a time-out");
+        let mut written = 0;
+        while let Ok(n) = stream.write(&vec![5; odd * 16]) {
+            written += n;
+            assert!(written < 200 << 20, "buffers are bounded");
+        }
+        let start = Instant::now();
+        stream.shutdown(Shutdown::Write).expect("ended");
+        let mut back = Vec::new();
+        stream.read_to_end(&mut back).expect("read");
+        assert_eq!(back.len(), written);
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    }
+    serve.end("TERM");
+}
+
+#[test]
 fn serve_takes_a_thousand_connections_one_after_another_and_60_at_once() {
     if !in_namespace!() {
         return;

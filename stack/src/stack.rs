@@ -168,17 +168,27 @@ impl<'a> Stack<'a> {
     pub fn poll<D: Device<'a>>(&mut self, now: Instant, iface: IfaceId, device: &mut D, budget: usize) -> Polled {
         let budget = budget.max(1);
         self.begin(now, iface);
-        let mut received = 0;
+        let (mut received, mut sent) = (0, 0);
         while received < budget
             && let Some((frame, meta)) = device.receive()
         {
             self.handle_frame(iface, frame, meta);
             received += 1;
+            // Replies have few places to wait in: a burst that provokes more of them is answered as it comes.
+            if self.is_full_of_replies(iface) {
+                sent = self.send(iface, device, budget, sent);
+            }
         }
         let mut more = received == budget;
         more |= self.handle_deadlines();
         self.handle_looped();
-        let mut sent = 0;
+        self.send(iface, device, budget, sent);
+        device.flush();
+        self.polled(more)
+    }
+
+    /// Sends by `device` what is ready; the number of frames sent in this poll, `sent` of them before.
+    fn send<D: Device<'a>>(&mut self, iface: IfaceId, device: &mut D, budget: usize, mut sent: usize) -> usize {
         while sent < budget
             && let Some((frame, meta)) = self.poll_frame(iface)
         {
@@ -191,8 +201,7 @@ impl<'a> Stack<'a> {
             self.stats.tx_octets = self.stats.tx_octets.wrapping_add(octets);
             sent += 1;
         }
-        device.flush();
-        self.polled(more)
+        sent
     }
 
     /// Interfaces that have something to send.
@@ -239,6 +248,11 @@ impl<'a> Stack<'a> {
         if let Some(Some(iface)) = self.ifaces.get_mut(iface.index()) {
             iface.stalled = None;
         }
+    }
+
+    /// Whether the next reply would find no room, and sending could make some.
+    fn is_full_of_replies(&self, iface: IfaceId) -> bool {
+        self.iface(iface).is_some_and(|i| i.stalled.is_none() && i.is_full_of_replies())
     }
 
     fn polled(&mut self, more: bool) -> Polled {

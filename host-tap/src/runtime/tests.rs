@@ -178,6 +178,23 @@ fn a_device_that_fails_ends_every_call_that_waits() {
 }
 
 #[test]
+fn a_shutdown_of_reading_ends_a_read_that_waits_and_writing_goes_on() {
+    let (a, b) = pair();
+    let (mut client, mut server) = connected(&a, &b);
+    let mut clone = client.try_clone().expect("a clone");
+    let reading = thread::spawn(move || clone.read(&mut [0; 1]).expect("the end"));
+    thread::sleep(Duration::from_millis(20));
+    client.shutdown(Shutdown::Read).expect("ended");
+    assert_eq!(reading.join().expect("the reader"), 0);
+    client.write_all(b"on").expect("written");
+    client.shutdown(Shutdown::Both).expect("ended");
+    let mut all = String::new();
+    server.read_to_string(&mut all).expect("read to the end");
+    assert_eq!(all, "on");
+    assert_eq!(client.write(b"x").map_err(|e| e.kind()), Err(ErrorKind::BrokenPipe));
+}
+
+#[test]
 fn clones_that_read_at_once_share_what_comes() {
     let (a, b) = pair();
     let (client, mut server) = connected(&a, &b);

@@ -74,9 +74,8 @@ impl<'a> Stack<'a> {
         if established {
             self.established(index);
         }
-        let drop = verdict.drop;
-        self.settle(index, verdict);
-        drop.map_or(Ok(()), Err)
+        self.settle(index, &verdict);
+        verdict.drop.map_or(Ok(()), Err)
     }
 
     /// A handshake is complete: an accepted connection goes to its listener's queue.
@@ -205,19 +204,29 @@ impl<'a> Stack<'a> {
     }
 
     /// Takes what a connection said about itself into the tables: its timer, its events, its end.
-    pub(crate) fn settle(&mut self, index: u32, verdict: Verdict) {
+    #[inline]
+    pub(crate) fn settle(&mut self, index: u32, verdict: &Verdict) {
         let Some(entry) = self.tcp.conns.at(index) else { return };
-        let (node, deadline, iface) = (entry.node, entry.conn.deadline(), entry.iface);
-        if let Some(reset) = verdict.reset {
-            let tuple = entry.conn.tuple();
-            self.send_reset(iface, &tuple, reset);
-        }
-        match deadline {
+        let node = entry.node;
+        match entry.conn.deadline() {
             Some(at) => self.sched.set_deadline(node, at),
             None => self.sched.cancel_deadline(node),
         }
         if !verdict.events.is_none() {
             self.sched.post(node, verdict.events);
+        }
+        if verdict.reset.is_some() || verdict.fate != Fate::Open {
+            self.settle_end(index, verdict);
+        }
+    }
+
+    /// What few segments lead to: a reset of no connection's, the end of this one.
+    #[cold]
+    fn settle_end(&mut self, index: u32, verdict: &Verdict) {
+        let Some(entry) = self.tcp.conns.at(index) else { return };
+        if let Some(reset) = verdict.reset {
+            let (tuple, iface) = (entry.conn.tuple(), entry.iface);
+            self.send_reset(iface, &tuple, reset);
         }
         match verdict.fate {
             Fate::Open => {}

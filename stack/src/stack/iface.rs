@@ -179,13 +179,17 @@ impl<'a> Iface<'a> {
 
     /// Queues a reply; gives it back when too many wait, or all of them hold too much of the pool.
     pub fn reply(&mut self, reply: Reply<'a>) -> Result<(), Reply<'a>> {
-        // What strangers provoke takes a quarter of the pool at most; ARP, without which nothing else moves, is not held
-        // to that.
-        let share = (self.pool.count() / 4).max(1);
-        if matches!(reply, Reply::Ip(_)) && self.replies.len() >= share {
+        // ARP, without which nothing else moves, is not held to the share.
+        if matches!(reply, Reply::Ip(_)) && self.is_full_of_replies() {
             return Err(reply);
         }
         self.replies.push_back(reply)
+    }
+
+    /// Whether as many replies wait as may: what strangers provoke takes a quarter of the pool at most.
+    pub fn is_full_of_replies(&self) -> bool {
+        let share = (self.pool.count() / 4).clamp(1, MAX_REPLIES);
+        self.replies.len() >= share
     }
 
     /// Whether something other than sockets waits to leave.

@@ -206,7 +206,7 @@ impl<'a> Stack<'a> {
             let Some(entry) = self.tcp.conns.at_mut(index) else { continue };
             if entry.linked && entry.conn.tuple().local_addr == ip {
                 let verdict = entry.conn.on_address_gone();
-                self.settle(index, verdict);
+                self.settle(index, &verdict);
             }
         }
     }
@@ -231,7 +231,7 @@ impl<'a> Stack<'a> {
             return Err(Full::Table);
         };
         let wakers = Wakers::new();
-        let entry = Entry { conn, node, hash, iface, neighbor: None, owner, linked: true, wakers };
+        let entry = Entry { conn, node, hash, iface, neighbor: None, owner, linked: true, called: true, wakers };
         let handle = match self.tcp.conns.insert(entry) {
             Ok(handle) => handle,
             Err(entry) => {
@@ -322,11 +322,12 @@ impl<'a> Stack<'a> {
 
     /// After every call of the user's: what the connection owes now gets its turn.
     pub(crate) fn after_call(&mut self, index: u32, verdict: Verdict) {
-        let Some(entry) = self.tcp.conns.at(index) else { return };
+        let Some(entry) = self.tcp.conns.at_mut(index) else { return };
+        entry.called = true;
         // Calls take no time: a clock that one starts begins with the connection's next turn.
         let (node, iface) = (entry.node, entry.iface);
         self.sched.wake(node, iface.index());
-        self.settle(index, verdict);
+        self.settle(index, &verdict);
     }
 
     pub(crate) fn tcp_deadline(&mut self, index: u32) {
@@ -399,6 +400,7 @@ impl<'a> TcpSocket<'_, 'a> {
         let stack = &mut *self.stack;
         let entry = stack.tcp.conns.at_mut(self.index).ok_or(TcpError::Stale)?;
         let result = f(&mut entry.conn)?;
+        entry.called |= starts_clocks;
         if starts_clocks || entry.conn.owes(stack.now) {
             let (node, iface) = (entry.node, entry.iface);
             stack.sched.wake(node, iface.index());

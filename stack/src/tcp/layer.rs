@@ -91,6 +91,8 @@ pub(crate) struct Entry<'a> {
     pub owner: Owner,
     /// Whether segments find it.
     pub linked: bool,
+    /// A call or a timer came since the last turn, so that the next one begins with `Conn::prepare`.
+    pub called: bool,
     pub wakers: Wakers,
 }
 

@@ -14,7 +14,7 @@ use crate::stack::{IfaceId, Stack};
 use crate::stats::DropReason;
 use crate::tcp::isn;
 use crate::tcp::layer::Neighbor;
-use crate::tcp::output::Plan;
+use crate::tcp::output::{Plan, Why};
 use crate::time::Duration;
 use crate::wire::checksum::{self, Sum};
 use crate::wire::ipv4;
@@ -90,7 +90,9 @@ impl<'a> Stack<'a> {
             let key = &self.tcp.isn_key;
             entry.conn.start(isn::isn(key, &tuple, now), isn::timestamp_offset(key, &tuple), now);
         }
-        entry.conn.prepare(now);
+        if core::mem::take(&mut entry.called) {
+            entry.conn.prepare(now);
+        }
         if let Some(n) = &entry.neighbor
             && n.iface == id
             && n.routes == self.routes.generation()
@@ -187,10 +189,11 @@ impl<'a> Stack<'a> {
         self.stats.tcp_challenge_acks += usize::from(plan.why.is_challenge());
         let Some(entry) = self.tcp.conns.at_mut(index) else { return };
         let verdict = entry.conn.commit(now, plan);
-        if entry.conn.owes(now) {
+        // An acknowledgment comes last: had there been anything else, it would have carried it.
+        if plan.why != Why::Ack && entry.conn.owes(now) {
             self.sched.wake(node, id.index());
         }
-        self.settle(index, verdict);
+        self.settle(index, &verdict);
     }
 
     /// A listener's turn: one SYN|ACK.

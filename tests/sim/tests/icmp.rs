@@ -141,6 +141,27 @@ fn a_flood_draws_errors_within_the_rate_and_every_ping_is_answered() {
     b.with_neighbors().is_well();
 }
 
+// H038: as many as one poll takes in.
+#[test]
+fn a_burst_of_pings_is_answered_whole_and_a_full_card_only_delays_some() {
+    let mut b = bench();
+    let ping = |n: u8| packet::icmp(8, 0, [0, 1, 0, n], b"ping");
+    let frames = (0..100).map(|n| packet::ethernet(H_MAC, P_MAC, 0x0800, &Ip::new(P, H, 1).build(&ping(n))));
+    b.nic.rx.extend(frames.clone());
+    let expected: Vec<_> = (0..100).map(|n| Seen::Icmp(H, P, 0, 0, [0, 1, 0, n], b"ping".to_vec())).collect();
+    assert_eq!(b.poll(), expected);
+    // With no room to send, receiving goes on; what finds no room to wait either is counted.
+    b.nic.tx_room = 10;
+    b.nic.rx.extend(frames);
+    let mut seen = b.poll();
+    assert!(b.nic.rx.is_empty());
+    b.nic.tx_room = usize::MAX;
+    seen.extend(b.pass(Duration::from_millis(20)).into_iter().map(|(_, s)| s));
+    assert_eq!(seen.len() + b.dropped(DropReason::EgressFull), 100);
+    assert!(seen.len() >= 10 + 16, "{}", seen.len());
+    b.is_well();
+}
+
 // H039
 #[test]
 fn a_router_that_asks_for_smaller_packets_is_obeyed_at_once() {
@@ -316,7 +337,11 @@ fn an_error_that_cannot_be_about_a_packet_of_ours_reaches_no_socket() {
     let elsewhere = Ip::new(H, R, 17).build(&packet::udp((H, 5000), (R, 9), b"text"));
     give_error(&mut b, 3, 3, [0; 4], &elsewhere);
     assert_eq!(trouble(&mut b, udp), RecvError::WouldBlock);
-    assert_eq!(b.dropped(DropReason::IcmpNoSocket), 2);
+    // A socket that is not connected cannot know which of its datagrams it is about.
+    let unconnected = b.stack.udp_bind(None, 5002, &UdpOptions::default()).expect("a free port");
+    give_error(&mut b, 3, 3, [0; 4], &datagram(H, 5002));
+    assert_eq!(trouble(&mut b, unconnected), RecvError::WouldBlock);
+    assert_eq!(b.dropped(DropReason::IcmpNoSocket), 3);
     give_error(&mut b, 3, 3, [0; 4], &good);
     assert_eq!(trouble(&mut b, udp), RecvError::Refused);
     b.is_well();

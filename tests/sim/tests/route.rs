@@ -9,7 +9,7 @@ use ringtap::stats::DropReason;
 use ringtap::tcp::{ConnectOptions, ListenOptions, TcpHandle};
 use ringtap::time::Duration;
 use ringtap_sim::Bench;
-use ringtap_sim::bench::{H, H_MAC, H2, P, P_MAC, R, R_MAC};
+use ringtap_sim::bench::{H, H_MAC, H2, P, P_MAC, P2, R, R_MAC};
 use ringtap_sim::packet::{self, ACK, Ip, SYN, Seen, Tcp};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -403,4 +403,27 @@ fn half_open_connections_of_an_interface_that_went_keep_nobody_busy() {
         b.open(9, 80);
         b.is_well();
     }
+}
+
+// H143
+#[test]
+fn an_idle_connection_goes_by_another_interface_when_its_own_has_gone() {
+    let mut b = bench().with_second_link();
+    let second = b.other.as_ref().map(|o| o.0).expect("a second link");
+    b.stack.add_route(route("203.0.113.0/24", Some(P2), second)).expect("room");
+    let listener = b.stack.tcp_listen(None, 80, &ListenOptions::default()).expect("a free port");
+    let syn = Tcp { src: 7, dst: 80, seq: 1000, flags: SYN, window: 65_535, ..Tcp::default() };
+    let from_far = |s: &Tcp| packet::ethernet(H_MAC, P_MAC, 0x0800, &Ip::new(FAR, H, 6).build(&s.build(FAR, H)));
+    let seen = b.give_other(from_far(&syn));
+    let [Seen::Tcp(H, _, answer)] = &seen[..] else { panic!("a SYN|ACK by the second link: {seen:?}") };
+    b.give_other(from_far(&Tcp { seq: 1001, ack: answer.seq + 1, flags: ACK, ..syn }));
+    let (handle, _) = b.stack.tcp_accept(listener).expect("established");
+    b.stack.remove_interface(second);
+    b.other = None;
+    assert_eq!(b.poll(), []);
+    b.stack.tcp(handle).expect("open").write(b"text").expect("room");
+    assert!(matches!(&b.poll()[..], [Seen::Tcp(H, FAR, t)] if t.payload == b"text"));
+    b.stack.tcp(handle).expect("open").abort();
+    b.poll();
+    b.is_well();
 }

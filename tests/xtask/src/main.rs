@@ -1,6 +1,7 @@
 //! The project's own commands, called as `cargo xtask …`. One file per command.
 #![deny(unsafe_code)]
 
+mod bench;
 mod cargo;
 mod firmware;
 mod layers;
@@ -16,7 +17,9 @@ usage: cargo xtask test [--full] [--only WORD]… [--list]
            checks everything; --only runs the sections whose name contains a WORD
        cargo xtask firmware list
        cargo xtask firmware build|run|test [PROGRAM]…
-           builds the programs of firmware-examples/ and runs them in QEMU";
+           builds the programs of firmware-examples/ and runs them in QEMU
+       cargo xtask bench [memory|idle|tap [ROUNDS]]
+           measures ringtap beside smoltcp";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -24,6 +27,7 @@ fn main() -> ExitCode {
     let outcome = match args.as_slice() {
         ["test", rest @ ..] => test::main(rest),
         ["firmware", rest @ ..] => firmware::main(rest),
+        ["bench", rest @ ..] => bench::main(rest),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -234,11 +234,8 @@ fn passed(text: &str) -> usize {
 
 fn miri(run: &Run, report: &mut Report) {
     report.section("miri");
-    let mut targets = vec![("ringtap", "frame::", None), ("ringtap-drivers", "", None)];
-    if run.full {
-        targets.push(("ringtap", "frame::", Some("s390x-unknown-linux-gnu")));
-    } else {
-        report.sampled("the host's architecture; --full adds big-endian s390x, and seeds for the driver's threads");
+    if !run.full {
+        report.sampled("the host's architecture and one schedule; --full adds big-endian s390x and 16 schedules");
     }
     report.step("nightly toolchain with miri", || {
         if capture(&mut nightly(["miri", "--version"])).is_err() {
@@ -247,20 +244,26 @@ fn miri(run: &Run, report: &mut Report) {
         rustup(&["+nightly", "component", "add"], &["miri", "rust-src"])?;
         Ok(String::new())
     });
-    for (package, filter, target) in targets {
-        let features: &[&str] = if package == "ringtap" { &["--features", "alloc"] } else { &[] };
-        let target_args: Vec<&str> = target.into_iter().flat_map(|t| ["--target", t]).collect();
-        let args = [&["miri", "test", "-p", package, "--lib"], features, &target_args, &["--", filter]].concat();
-        // Isolation is off because proptest asks for the current directory.
-        let seeds = if run.full { " -Zmiri-many-seeds=0..8" } else { "" };
-        let flags = format!("-Zmiri-disable-isolation{seeds}");
-        report.step(&format!("{package} on {}", target.unwrap_or("the host")), || {
-            let text = capture(nightly(args).env("MIRIFLAGS", flags))?;
-            match passed(&text) {
-                0 => Err("no test matched".into()),
-                count => Ok(format!("{count} tests")),
-            }
-        });
+    for (package, filter) in [("ringtap", "frame::"), ("ringtap-drivers", "ring::")] {
+        report.step(package, || under_miri(package, filter, &[], ""));
+        if run.full {
+            let target = ["--target", "s390x-unknown-linux-gnu"];
+            report.step(&format!("{package}, big-endian"), || under_miri(package, filter, &target, ""));
+            let seeds = " -Zmiri-many-seeds=0..16";
+            report.step(&format!("{package}, 16 schedules"), || under_miri(package, "threads", &[], seeds));
+        }
+    }
+}
+
+/// Runs the unit tests whose names contain `filter` under Miri.
+fn under_miri(package: &str, filter: &str, target: &[&str], flags: &str) -> Outcome {
+    let features: &[&str] = if package == "ringtap" { &["--features", "alloc"] } else { &[] };
+    let args = [&["miri", "test", "-p", package, "--lib"], features, target, &["--", filter]].concat();
+    // Isolation is off because proptest asks for the current directory.
+    let flags = format!("-Zmiri-disable-isolation{flags}");
+    match passed(&capture(nightly(args).env("MIRIFLAGS", flags))?) {
+        0 => Err("no test matched".into()),
+        count => Ok(format!("{count} tests")),
     }
 }
 

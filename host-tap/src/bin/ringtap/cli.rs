@@ -79,7 +79,7 @@ pub struct DeviceArgs {
     /// A default gateway.
     #[arg(long, value_name = "IP")]
     gateway: Vec<IpAddr>,
-    /// The stack's MAC address.
+    /// The stack's MAC address (default: made from its first address).
     #[arg(long)]
     mac: Option<Mac>,
     /// The IP MTU (default: the device's).
