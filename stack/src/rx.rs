@@ -216,18 +216,6 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// Whether the pool of a reply that is to be queued has enough frames besides it to go on receiving; else the reply
-    /// is dropped, counted. A device that takes nothing for a while is not to stop input as well.
-    pub(crate) fn may_reply(&mut self, frame: &Frame<'a>) -> bool {
-        let pool = frame.pool();
-        // Half of what datagram queues leave: these are short-lived.
-        let spare = pool.free() >= (self.config.reserve_rx / 2).min(pool.count() / 4);
-        if !spare {
-            self.stats.drop(DropReason::EgressFull);
-        }
-        spare
-    }
-
     /// Queues a reply on an interface; without room it is dropped, counted.
     pub(crate) fn queue_reply(&mut self, id: IfaceId, reply: Reply<'a>) -> bool {
         let queued = match self.ifaces.get_mut(id.index()) {

@@ -57,7 +57,6 @@ impl<'a> Stack<'a> {
             return self.loop_back(frame);
         }
         match self.hop(dst, None) {
-            Some(_) if !self.may_reply(&frame) => {}
             Some(hop) => {
                 self.queue_reply(hop.iface, Reply::Ip(frame));
             }

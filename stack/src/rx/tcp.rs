@@ -196,10 +196,9 @@ impl<'a> Stack<'a> {
     fn send_control(&mut self, arrived: IfaceId, tuple: &Tuple, header: &Header) {
         let iface = self.hop(tuple.remote_addr, None).map_or(arrived, |hop| hop.iface);
         match self.control_frame(iface, tuple, header, self.config.ttl, 0) {
-            Some(frame) if self.may_reply(&frame) => {
+            Some(frame) => {
                 self.queue_reply(iface, Reply::Ip(frame));
             }
-            Some(_) => {}
             None => self.stats.drop(DropReason::EgressFull),
         }
     }

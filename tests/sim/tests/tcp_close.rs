@@ -202,6 +202,26 @@ fn time_wait_lasts_answers_the_fin_ignores_resets_and_yields_to_a_newer_syn() {
 }
 
 #[test]
+fn a_connection_after_time_wait_begins_behind_a_predecessor_that_outran_the_clock() {
+    // H101: a megabyte in no time, where the clock of initial sequence numbers makes 250,000 in a second.
+    let (mut bench, _, handle, start) = served();
+    let mut next = start;
+    while next.wrapping_sub(start) < 1_000_000 {
+        let _ = bench.stack.tcp(handle).unwrap().write(&[1; 60_000]);
+        let mut sent = segments(&bench.poll());
+        while let Some(last) = sent.last() {
+            next = last.seq.wrapping_add(last.payload.len() as u32);
+            sent = segments(&bench.give_tcp(&from_p(1001, next, ACK)));
+        }
+    }
+    closed_first(&mut bench, handle, next);
+    bench.now += Duration::from_secs(1);
+    let seen = segments(&bench.give_tcp(&from_p(50_000, 0, SYN)));
+    let [answer] = &seen[..] else { panic!("{seen:?}") };
+    assert!(answer.flags == SYN | ACK && answer.seq.wrapping_sub(next + 1) as i32 > 0, "{answer:?} after {next}");
+}
+
+#[test]
 fn a_four_tuple_in_time_wait_is_not_opened_again_and_is_evicted_only_by_a_full_table() {
     // H102.
     let mut bench = Bench::new().with_live_neighbors();
