@@ -1,7 +1,7 @@
 //! The services of `ringtap serve`: echo (RFC 862), discard (863), daytime (867) and chargen (864) on TCP and UDP, HTTP.
 //!
 //! They run in the event loop beside the stack, on its thread: each connection is a small state machine that goes as far
-//! as its socket lets it, at most [`QUANTUM`] octets at a time, so that no connection keeps the others waiting.
+//! as its socket lets it, at most `QUANTUM` octets at a time, so that no connection keeps the others waiting.
 
 pub mod control;
 mod datagram;

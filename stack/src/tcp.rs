@@ -1,6 +1,6 @@
 //! TCP: RFC 9293.
 //!
-//! Three types for three lives: a listener answers SYNs, a [`conn::Conn`] is a connection, a table holds TIME-WAIT.
+//! Three types for three lives: a listener answers SYNs, a `Conn` is a connection, a table holds TIME-WAIT.
 //! A connection does no input or output of its own:
 //!
 //! ```text

@@ -75,7 +75,7 @@ impl Cidr {
         }
     }
 
-    /// Whether an interface can have this address: a host's ([`is_unicast_host`]), and neither its network's own nor
+    /// Whether an interface can have this address: a host's (a unicast address), and neither its network's own nor
     /// its broadcast address.
     pub fn is_host_address(&self) -> bool {
         let edge = match self.addr {

@@ -130,7 +130,7 @@ impl<'a> Routes<'a> {
         self.iter().find(|r| r.prefix.contains(dst)).map(|r| way(r, dst))
     }
 
-    /// As [`lookup`](Self::lookup), by the best route whose interface and next hop are `usable`, or by the best one
+    /// The interface and the next hop towards `dst`, by the best route whose interface and next hop are `usable`, or by the best one
     /// where none is (RFC 1122 §3.3.1.5: another gateway is tried when one fails).
     pub fn lookup_usable(&self, dst: IpAddr, usable: impl Fn(u8, IpAddr) -> bool) -> Option<(u8, IpAddr)> {
         let best = self.iter().find(|r| r.prefix.contains(dst))?;
