@@ -220,7 +220,7 @@ pub struct NcArgs {
 pub struct GetArgs {
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// http://HOST[:PORT]/PATH
+    /// `http://HOST[:PORT]/PATH`
     pub url: String,
 }
 
