@@ -97,6 +97,8 @@ fn run_probe(what: &str) -> ExitCode {
 
 /// A device that exists for a moment, with no address.
 fn here() -> Result<String, Failure> {
-    let port = TapPort::open(&TapOptions::tap("rtprobe%d"))?;
+    // The remedy is for a name that people use.
+    let named = |f: Failure| Failure::new(f.to_string().replace("rtprobe%d", "tap0"));
+    let port = TapPort::open(&TapOptions::tap("rtprobe%d")).map_err(named)?;
     Ok(format!("can be made (MTU {})", port.mtu()))
 }
