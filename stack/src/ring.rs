@@ -187,7 +187,7 @@ impl<'a> Ring<'a> {
 
     #[cfg(test)]
     /// Octets of memory held at this moment.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "alloc"))]
     pub fn allocated(&self) -> usize {
         self.storage.len()
     }
