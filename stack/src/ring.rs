@@ -185,7 +185,6 @@ impl<'a> Ring<'a> {
         }
     }
 
-    #[cfg(test)]
     /// Octets of memory held at this moment.
     #[cfg(all(test, feature = "alloc"))]
     pub fn allocated(&self) -> usize {

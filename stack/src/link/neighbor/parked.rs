@@ -74,7 +74,7 @@ impl<'a> Lot<'a> {
         self.packets.iter().any(|p| p.neighbor == neighbor)
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, feature = "alloc"))]
     pub fn len(&self) -> usize {
         self.packets.len()
     }

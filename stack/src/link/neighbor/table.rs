@@ -160,7 +160,7 @@ impl<'a> Neighbors<'a> {
     }
 
     /// Packets parked.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "alloc"))]
     pub fn parked(&self) -> usize {
         self.lot.len()
     }
