@@ -270,12 +270,17 @@ impl Engine {
         let mut now = Instant::ZERO;
         for _ in 0..ROUNDS {
             now = self.clock.now();
+            let before = stack.stats().rx_frames;
             let polled = stack.poll(now, self.iface, &mut self.device, BUDGET);
+            // What came makes more likely to have come meanwhile, and a look at the device costs less than a sleep.
+            let received = stack.stats().rx_frames != before;
             while let Some(event) = stack.next_event() {
                 app.on_event(stack, event.socket, event.what);
-                self.woken.push(event);
+                if event.is_awaited() {
+                    self.woken.push(event);
+                }
             }
-            busy = app.turn(stack, now) | polled.more;
+            busy = app.turn(stack, now) | polled.more | received;
             // Woken threads should not wait for further rounds.
             if !self.woken.is_empty() || !(busy || stack.pending().contains(self.iface)) {
                 break;

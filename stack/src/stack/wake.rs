@@ -47,6 +47,11 @@ pub struct Event {
 }
 
 impl Event {
+    /// Whether a task registered for this.
+    pub fn is_awaited(&self) -> bool {
+        self.wakers.iter().any(Option::is_some)
+    }
+
     /// Wakes the tasks that registered for this. To be called when the stack is not borrowed, for a woken task may
     /// want it.
     pub fn wake(self) {
