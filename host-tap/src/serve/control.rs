@@ -189,7 +189,7 @@ fn answer(stack: &mut Stack<'static>, services: &mut Services, question: &Value)
             services.connect(stack, to).map_err(|e| format!("cannot connect to {to}: {e}"))?;
             Ok(Value::Null)
         }
-        "stats" => Ok(stats(stack.stats())),
+        "stats" => Ok(stats(stack)),
         "sockets" => Ok(sockets(stack, services)),
         "routes" => Ok(routes(stack)),
         "neighbours" => Ok(neighbours(stack)),
@@ -231,8 +231,11 @@ pub fn counters(stats: &Stats) -> Vec<(String, usize)> {
     fixed.into_iter().map(|(name, n)| (name.to_string(), n)).chain(drops).collect()
 }
 
-fn stats(stats: &Stats) -> Value {
-    counters(stats).into_iter().map(|(name, n)| (name, json!(n))).collect::<Map<_, _>>().into()
+/// The counters, and how many connections there are now, those included that services have closed and forgotten.
+fn stats(stack: &Stack<'static>) -> Value {
+    let now = [("tcp_connections", stack.tcp_connections()), ("tcp_time_waits", stack.tcp_time_waits())];
+    let now = now.map(|(name, n)| (name.to_string(), n));
+    counters(stack.stats()).into_iter().chain(now).map(|(name, n)| (name, json!(n))).collect::<Map<_, _>>().into()
 }
 
 fn sockets(stack: &mut Stack<'static>, services: &Services) -> Value {

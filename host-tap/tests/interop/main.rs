@@ -1,0 +1,11 @@
+//! The Linux kernel, its sockets and its tools as the other end of `ringtap serve`, on a tap and on a tun.
+//!
+//! Each test runs in a network namespace of its own. Time limits only stop hangs; no test depends on speed.
+
+mod backlog;
+mod bulk;
+mod connections;
+mod datagrams;
+mod ping;
+mod tools;
+mod world;
