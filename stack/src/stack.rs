@@ -174,21 +174,33 @@ impl<'a> Stack<'a> {
     pub fn poll<D: Device<'a>>(&mut self, now: Instant, iface: IfaceId, device: &mut D, budget: usize) -> Polled {
         let budget = budget.max(1);
         self.begin(now, iface);
-        let (mut received, mut sent) = (0, 0);
-        while received < budget
-            && let Some((frame, meta)) = device.receive()
-        {
-            self.handle_frame(iface, frame, meta);
-            received += 1;
+        let (mut received, mut sent, mut more) = (0, 0, false);
+        // Whether the device takes nothing more: then replies that find no place are lost rather than receive stop.
+        let mut blocked = false;
+        loop {
+            while received < budget
+                && (blocked || !self.is_full_of_replies(iface))
+                && let Some((frame, meta)) = device.receive()
+            {
+                self.handle_frame(iface, frame, meta);
+                received += 1;
+            }
             // Replies have few places to wait in: a burst that provokes more of them is answered as it comes.
-            if self.is_full_of_replies(iface) {
-                sent = self.send(iface, device, budget, sent);
+            let burst = !blocked && received < budget && self.is_full_of_replies(iface);
+            if !burst {
+                more |= received == budget;
+                more |= self.handle_deadlines();
+                if !self.looped.is_empty() {
+                    self.handle_looped();
+                }
+            }
+            let before = sent;
+            sent = self.send(iface, device, budget, sent);
+            blocked = sent == before;
+            if !burst {
+                break;
             }
         }
-        let mut more = received == budget;
-        more |= self.handle_deadlines();
-        self.handle_looped();
-        self.send(iface, device, budget, sent);
         device.flush();
         self.polled(more)
     }

@@ -65,6 +65,7 @@ pub(crate) enum Resolved {
 
 impl<'a> Stack<'a> {
     /// The next frame to leave by `id`.
+    #[inline]
     pub(crate) fn poll_frame(&mut self, id: IfaceId) -> Option<(Frame<'a>, TxMeta)> {
         if let Some(held) = self.ifaces.get_mut(id.index())?.as_mut()?.held.take() {
             return Some(held);

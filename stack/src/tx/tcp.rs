@@ -51,6 +51,7 @@ enum NoWay {
 
 impl<'a> Stack<'a> {
     /// One segment of a connection, if it owes one.
+    #[inline]
     pub(super) fn tcp_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
         let now = self.now;
         let way = match self.prepare(id, index) {
@@ -275,6 +276,7 @@ impl<'a> Stack<'a> {
     }
 
     /// The link header in front of a segment, which never exceeds the MTU.
+    #[inline]
     fn finish(&mut self, id: IfaceId, mut frame: Frame<'a>, mac: Option<Mac>) -> Turn<'a> {
         if let (Some(dst), Some(iface)) = (mac, self.iface(id)) {
             let src = iface.mac;
