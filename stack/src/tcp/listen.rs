@@ -194,7 +194,7 @@ impl<'a> Listener<'a> {
         //# MUST use 14 instead of the specified value.
         let scale = options.window_scale.filter(|_| self.scale.is_some()).map(|shift| shift.min(14));
         let timestamps = options.timestamps.filter(|_| self.timestamps);
-        let is_cookie = self.syns.is_full(hash);
+        let is_cookie = self.syns.is_tight(hash);
         let iss = if is_cookie {
             let syn = Remembered { mss: options.mss, scale };
             self.cookies.make(&self.key, self.now, tuple, seg.seq, syn)

@@ -1,7 +1,7 @@
 //! SYN cookies: initial sequence numbers that remember the SYN, for when the SYN queue cannot.
 //!
-//! As RFC 4987 §3.6 describes them. An entry that displaces another in a full set is given a cookie for its ISS; when it
-//! is displaced in its turn, the last ACK of its handshake brings back all that is needed.
+//! As RFC 4987 §3.6 describes them. An entry in the last place of its set is given a cookie for its ISS; when it is
+//! displaced, the last ACK of its handshake brings back all that is needed.
 //!
 //! ```text
 //!    31                                8 7      4 3     1   0

@@ -1,7 +1,8 @@
 //! The SYN queue: handshakes that wait for their last ACK, in a table of fixed size.
 //!
 //! The table is set-associative: the keyed hash of the 4-tuple chooses a set of four to seven places, so that a SYN costs
-//! the same whatever the size of the table and whatever the peers choose. A full set gives up its least valuable entry.
+//! the same whatever the size of the table and whatever the peers choose. A full set gives up its least valuable entry,
+//! which is never one whose ACK may be on its way and would find nobody: the last place of a set is for cookies.
 //!
 //! ```text
 //!            owe                  commit
@@ -101,12 +102,25 @@ impl SynSlot {
         }
     }
 
-    /// How much is lost with the entry: least when a cookie does as well, most when the peer has done its part.
-    fn worth(&self) -> u8 {
-        match (self.is_acked, self.is_cookie && self.sent > 0) {
-            (true, _) => 2,
-            (false, false) => 1,
-            (false, true) => 0,
+    /// Whether a cookie does as well as the entry: the peer has it.
+    const fn is_dispensable(&self) -> bool {
+        self.is_cookie && self.sent > 0
+    }
+
+    /// How much is lost with the entry.
+    const fn worth(&self) -> u8 {
+        match (self.is_acked, self.sent) {
+            // The peer asks again: it has no answer yet.
+            (_, 0) => 1,
+            // We would ask the peer again, but it will send on without that.
+            (true, _) if self.is_cookie => 2,
+            // It believes in the connection, and would be reset.
+            (true, _) => 4,
+            _ if self.is_cookie => 0,
+            // Its ACK may be on its way, and would be answered by a reset.
+            (false, 1) => 3,
+            // It did not answer within a second: its address may be a lie.
+            (false, _) => 0,
         }
     }
 }
@@ -159,7 +173,7 @@ impl<'a> SynQueue<'a> {
 
     /// A place for a new handshake under `hash`, and whether one whose loss matters had to go for it. `None`: no memory.
     ///
-    /// A set that [`is_full`](Self::is_full) gives up, of those that matter least, the oldest.
+    /// A full set gives up, of those that matter least, the oldest.
     pub fn claim(&mut self, hash: u32, entry: SynSlot) -> Option<bool> {
         let count = usize::from(self.count);
         if !grow(&mut self.slots, count, count, count, SynSlot::new) {
@@ -173,7 +187,7 @@ impl<'a> SynQueue<'a> {
             _ => (1, slot.worth(), u16::MAX - clock.wrapping_sub(slot.born)),
         };
         let (at, victim) = set.iter().enumerate().min_by_key(|(_, slot)| rank(slot))?;
-        let lost = victim.list != FREE && victim.worth() > 0;
+        let lost = victim.list != FREE && !victim.is_dispensable();
         let index = start + at as u16;
         self.release(index);
         let slot = self.slots.get_mut(usize::from(index))?;
@@ -184,11 +198,12 @@ impl<'a> SynQueue<'a> {
         Some(lost)
     }
 
-    /// Whether a new handshake under `hash` displaces another.
-    pub fn is_full(&self, hash: u32) -> bool {
+    /// Whether a new handshake under `hash` takes the last free place or displaces another: its ISS must be a cookie, so
+    /// that it can make way for the next.
+    pub fn is_tight(&self, hash: u32) -> bool {
         let start = self.set(hash);
         let set = self.slots.get(usize::from(start)..usize::from(start + self.ways));
-        set.is_some_and(|set| set.iter().all(|slot| slot.list != FREE))
+        set.is_some_and(|set| set.iter().filter(|slot| slot.list == FREE).count() <= 1)
     }
 
     /// Forgets a handshake.

@@ -312,6 +312,47 @@ fn a_client_finishes_its_handshake_during_a_flood_of_syns() {
 }
 
 #[test]
+fn of_clients_beyond_the_queue_none_that_was_answered_is_reset() {
+    for (places, room) in [(1, 1), (4, 100), (8, 100), (8, 2), (128, 128)] {
+        with(places, |l| {
+            for conn in room..places as u32 {
+                l.accepted(conn);
+            }
+            let mut iss = HashMap::new();
+            for round in 0..10 {
+                for port in (round * 100..).take(100) {
+                    l.handle_segment(at(0), &tuple(port), &syn(), Seq::new(u32::from(port) << 12 | 1));
+                }
+                iss.extend(send(l, at(1)).iter().map(|plan| (plan.tuple.remote_port, plan.header.seq)));
+            }
+            assert!(iss.len() > places);
+            for (port, iss) in iss {
+                let verdict = l.handle_segment(at(900), &tuple(port), &ack(iss), ISN);
+                let is_full = matches!(verdict, ListenVerdict::Drop(DropReason::TcpAcceptQueueFull));
+                assert!(is_full || matches!(verdict, ListenVerdict::Complete(_)), "{verdict:?}");
+            }
+        });
+    }
+}
+
+#[test]
+fn handshakes_unanswered_for_a_second_make_way_for_others() {
+    with(4, |l| {
+        for port in 0..3 {
+            l.handle_segment(at(0), &tuple(port), &syn(), ISN);
+        }
+        send(l, at(0));
+        l.on_deadline(at(1000));
+        send(l, at(1000));
+        for port in 10..14 {
+            assert!(matches!(l.handle_segment(at(1001), &tuple(port), &syn(), ISN), ListenVerdict::Queued { .. }));
+        }
+        let answered: Vec<u16> = send(l, at(1001)).iter().map(|plan| plan.tuple.remote_port).collect();
+        assert_eq!(answered, [10, 11, 12, 13]);
+    });
+}
+
+#[test]
 fn a_handshake_that_waits_for_room_outlives_a_flood() {
     with(8, |l| {
         for conn in 0..8 {
