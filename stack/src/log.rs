@@ -2,7 +2,6 @@
 //!
 //! A line costs nothing when both features are off: its arguments are not evaluated.
 
-#[allow(unused_macros)]
 macro_rules! emit {
     ($level:ident, $s:literal $(, $x:expr)* $(,)?) => {{
         #[cfg(feature = "defmt")]
@@ -15,14 +14,10 @@ macro_rules! emit {
 }
 
 /// Faults of the caller or the machine.
-#[allow(unused_macros)]
 macro_rules! warn_ { ($($t:tt)*) => { $crate::log::emit!(warn, $($t)*) }; }
 /// State that changed: connections, addresses, links.
-#[allow(unused_macros)]
 macro_rules! debug { ($($t:tt)*) => { $crate::log::emit!(debug, $($t)*) }; }
 /// Per-packet detail.
-#[allow(unused_macros)]
 macro_rules! trace { ($($t:tt)*) => { $crate::log::emit!(trace, $($t)*) }; }
 
-#[allow(unused_imports)]
 pub(crate) use {debug, emit, trace, warn_ as warn};

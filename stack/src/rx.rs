@@ -15,6 +15,7 @@ use crate::ip::v4::{self, Destination};
 use crate::link::arp::{self, ArpVerdict};
 use crate::link::ethernet;
 use crate::link::neighbor::Heard;
+use crate::log;
 use crate::stack::{IfaceId, Reply, Stack};
 use crate::stats::DropReason;
 use crate::wire::ipv4::{self, Ipv4Header};
@@ -57,6 +58,7 @@ impl<'a> Stack<'a> {
             self.handle_network(id, frame, meta, false)
         };
         if let Err(reason) = handled {
+            log::trace!("a frame was dropped: {}", reason.name());
             self.stats.drop(reason);
         }
         if !self.looped.is_empty() {
@@ -207,6 +209,7 @@ impl<'a> Stack<'a> {
                 }
             }
             ArpVerdict::Conflict { defence, .. } => {
+                log::warn!("another station uses an address of interface {}", id.index());
                 if let Some(packet) = defence {
                     self.send_arp(id, &packet, arp::destination(&packet));
                 }

@@ -6,6 +6,7 @@
 use super::{Arrival, protocol};
 use crate::event::Readiness;
 use crate::ip::v4::Destination;
+use crate::log;
 use crate::sockets::demux::{Target, Tuple};
 use crate::stack::{IfaceId, Reply, Stack};
 use crate::stats::DropReason;
@@ -81,6 +82,7 @@ impl<'a> Stack<'a> {
     /// A handshake is complete: an accepted connection goes to its listener's queue.
     fn established(&mut self, index: u32) {
         self.stats.tcp_established = self.stats.tcp_established.wrapping_add(1);
+        log::debug!("TCP connection {} is established", index);
         let Some(entry) = self.tcp.conns.at_mut(index) else { return };
         let Owner::Handshake(listener) = entry.owner else { return };
         entry.owner = Owner::Queue(listener);

@@ -209,7 +209,7 @@ impl<'a> Demux<'a> {
         Ok(())
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, feature = "alloc"))]
     pub fn len(&self) -> usize {
         self.len
     }

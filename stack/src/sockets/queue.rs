@@ -35,7 +35,7 @@ impl<'a> Queue<'a> {
         Self { places, limit, head: 0, len: 0 }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, feature = "alloc"))]
     pub fn len(&self) -> usize {
         self.len
     }
@@ -83,7 +83,7 @@ impl<'a> Queue<'a> {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, feature = "alloc"))]
     pub fn front(&self) -> Option<&Queued<'a>> {
         self.places.get(self.head)?.as_ref()
     }

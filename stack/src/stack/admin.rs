@@ -6,6 +6,7 @@ use crate::error::{AddressError, Full, RouteError};
 use crate::ip::addr::Cidr;
 use crate::ip::route::Route;
 use crate::link::neighbor::NeighborInfo;
+use crate::log;
 use crate::stats::DropReason;
 use crate::wire::ipv4;
 use core::net::IpAddr;
@@ -107,6 +108,7 @@ impl<'a> Stack<'a> {
         }
         let iface = self.ifaces.get_mut(id.index()).and_then(Option::as_mut).ok_or(AddressError::NoInterface)?;
         iface.add_address(cidr)?;
+        log::debug!("interface {} has a new address", id.index());
         let route = Route { prefix: cidr.network(), gateway: None, iface: id, metric: 0 };
         match self.routes.add(route) {
             Ok(()) | Err(RouteError::Duplicate) => Ok(()),

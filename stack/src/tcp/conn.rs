@@ -22,8 +22,6 @@ use super::cc::Controller;
 use super::info::{IcmpError, SoftError};
 use super::listen::{Handshake, ts_clock};
 use super::options::{Settings, TcpOptions, micros};
-#[allow(unused_imports)]
-pub(crate) use super::output::{Plan, Why};
 use super::rcv::{Rcv, syn_window, window_shift};
 use super::rtt::Rtt;
 use super::sent::{Sent, SentLog};

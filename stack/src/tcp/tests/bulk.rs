@@ -90,12 +90,3 @@ fn bulk_path_acknowledges_every_second_segment() {
     assert!(acks * 2 <= segments + 10, "{segments} {acks}");
     assert!(segments <= (1 << 20) / 1460 + 20);
 }
-
-#[test]
-#[ignore = "for counting instructions"]
-fn bulk_path_many_segments() {
-    let options = TcpOptions { timestamps: false, ..TcpOptions::default() };
-    let (mut a, mut b) = pair(&options);
-    let (segments, acks) = bulk_transfer(&mut a, &mut b, 14_600_000);
-    std::println!("{segments} segments, {acks} acknowledgments, {} octets a connection", size_of::<Conn<'_>>());
-}

@@ -233,7 +233,7 @@ impl World {
                 window: rest.window,
                 options: Default::default(),
                 payload: Vec::new(),
-                why: crate::tcp::conn::Why::Ack,
+                why: crate::tcp::output::Why::Ack,
             };
             if let Some((recent, offset)) = rest.timestamps {
                 let val = crate::tcp::listen::ts_clock(self.now).wrapping_add(offset);

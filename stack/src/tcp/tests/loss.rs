@@ -4,8 +4,9 @@ extern crate std;
 
 use super::harness::*;
 use crate::event::Readiness;
-use crate::tcp::conn::{Fate, Why};
+use crate::tcp::conn::Fate;
 use crate::tcp::info::SoftError;
+use crate::tcp::output::Why;
 use crate::tcp::state::State;
 use crate::time::Duration;
 use std::vec::Vec;

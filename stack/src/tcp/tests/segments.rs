@@ -4,8 +4,8 @@ extern crate std;
 
 use super::harness::*;
 use crate::stats::DropReason as D;
-use crate::tcp::conn::Why;
 use crate::tcp::options::TcpOptions;
+use crate::tcp::output::Why;
 use crate::tcp::state::State;
 use crate::time::Duration;
 use crate::wire::segment::Segment;
