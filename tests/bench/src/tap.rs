@@ -121,7 +121,9 @@ impl App for Bulk {
 
     fn turn(&mut self, stack: &mut Stack<'static>, _: ringtap::time::Instant) -> bool {
         if self.listener.is_none() {
-            let tcp = TcpOptions { rx_buffer: BUFFER, tx_buffer: BUFFER, ..TcpOptions::default() };
+            // smoltcp sends no timestamps here: the same options on both sides.
+            let sizes = TcpOptions { rx_buffer: BUFFER, tx_buffer: BUFFER, ..TcpOptions::default() };
+            let tcp = TcpOptions { timestamps: false, window_scale: false, ..sizes };
             self.listener = stack.tcp_listen(None, PORT, &ListenOptions { backlog: 8, tcp }).ok();
         }
         false
