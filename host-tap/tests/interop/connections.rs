@@ -4,7 +4,7 @@ use crate::world::{Link, STACK, Serve, connect, expect_echo, on_tap_and_tun, too
 use socket2::SockRef;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 on_tap_and_tun!(
@@ -72,14 +72,24 @@ fn a_closed_port_refuses(link: Link) {
     serve.end();
 }
 
-fn nc(port: &str) -> Child {
-    let mut nc = tool("nc", "netcat-openbsd");
-    nc.args(["10.7.0.2", port]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a program")
+/// A process with a connection, to be killed by SIGKILL.
+struct Peer(Child);
+
+impl Peer {
+    fn run(command: &mut Command) -> Self {
+        Self(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a program"))
+    }
+
+    fn nc(port: &str) -> Self {
+        Self::run(tool("nc", "netcat-openbsd").args(["10.7.0.2", port]))
+    }
 }
 
-fn kill(mut child: Child) {
-    child.kill().expect("killed");
-    child.wait().expect("its end");
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn expect_forgotten(serve: Serve) {
@@ -90,30 +100,29 @@ fn expect_forgotten(serve: Serve) {
 
 fn a_peer_killed_while_the_stack_sends_is_forgotten(link: Link) {
     let serve = Serve::start(link);
-    let mut child = nc("19");
+    let mut peer = Peer::nc("19");
     let mut some = vec![0; 1 << 20];
-    child.stdout.as_mut().expect("its stdout").read_exact(&mut some).expect("read");
+    peer.0.stdout.as_mut().expect("its stdout").read_exact(&mut some).expect("read");
     assert_eq!(serve.counter("tcp_connections"), 1);
-    kill(child);
+    drop(peer);
     expect_forgotten(serve);
 }
 
 fn a_peer_killed_while_it_sends_is_forgotten(link: Link) {
     let serve = Serve::start(link);
-    let mut child = nc("9");
-    let stdin = child.stdin.as_mut().expect("its stdin");
+    let mut peer = Peer::nc("9");
+    let stdin = peer.0.stdin.as_mut().expect("its stdin");
     stdin.write_all(&vec![0; 4 << 20]).expect("written");
     assert_eq!(serve.counter("tcp_connections"), 1);
-    kill(child);
+    drop(peer);
     expect_forgotten(serve);
 }
 
 fn a_peer_killed_while_both_sides_are_stuck_is_forgotten(link: Link) {
     let serve = Serve::start(link);
-    let mut child = nc("7");
-    let mut stdin = child.stdin.take().expect("its stdin");
-    // Its stdout is not read: at last nothing moves any more, in either direction.
-    let feeder = std::thread::spawn(move || while stdin.write_all(&[0; 1 << 16]).is_ok() {});
+    // It writes without end and never reads: at last nothing moves any more, in either direction.
+    let mut bash = tool("bash", "bash");
+    let peer = Peer::run(bash.args(["-c", "exec 3<>/dev/tcp/10.7.0.2/7 && exec cat /dev/zero >&3"]));
     let mut last = 0;
     wait_until("the connection is stuck", || {
         let now = serve.counter("rx_octets");
@@ -121,7 +130,6 @@ fn a_peer_killed_while_both_sides_are_stuck_is_forgotten(link: Link) {
         now > 1 << 20 && std::mem::replace(&mut last, now) == now
     });
     assert_eq!(serve.counter("tcp_connections"), 1);
-    kill(child);
-    feeder.join().expect("the feeder");
+    drop(peer);
     expect_forgotten(serve);
 }
