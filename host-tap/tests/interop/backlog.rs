@@ -65,7 +65,7 @@ fn clients_beyond_the_backlog_of_a_slow_program_are_served_in_the_end(link: Link
     let runtime = Runtime::start(attached).expect("a stack");
     let options = ListenOptions { backlog: 4, ..ListenOptions::default() };
     let listener = TcpListener::bind_with(&runtime, SocketAddr::from((STACK, 7)), &options).expect("bound");
-    let clients: Vec<_> = (0..40u32)
+    let clients: Vec<_> = (0..30u32)
         .map(|i| {
             std::thread::spawn(move || {
                 let mut stream = connect(7);
@@ -76,11 +76,12 @@ fn clients_beyond_the_backlog_of_a_slow_program_are_served_in_the_end(link: Link
     let turned_away = || runtime.with_stack(|stack| stack.stats().dropped(DropReason::TcpAcceptQueueFull));
     wait_until("the accept queue overflows", || turned_away() > 0);
     std::thread::spawn(move || {
+        // Each on its own: text that was passed over comes again only when the client's patience ends.
         while let Ok((mut stream, _)) = listener.accept() {
-            let mut text = [0; 4];
-            if stream.read_exact(&mut text).is_ok() {
-                let _ = stream.write_all(&text);
-            }
+            std::thread::spawn(move || {
+                let mut text = [0; 4];
+                stream.read_exact(&mut text).and_then(|()| stream.write_all(&text))
+            });
         }
     });
     for client in clients {
