@@ -51,7 +51,8 @@ fn a_burst_is_answered_in_order(link: Link) {
     let serve = Serve::start(link);
     let socket = socket(7);
     for round in 0..20u64 {
-        let sent: Vec<_> = (0..64).map(|i| octets(round << 8 | i, 200 + i as usize)).collect();
+        // A quarter of what the socket queues: however late the stack gets its turn, nothing has to be dropped.
+        let sent: Vec<_> = (0..16).map(|i| octets(round << 8 | i, 200 + i as usize)).collect();
         for data in &sent {
             socket.send(data).expect("sent");
         }
