@@ -51,7 +51,7 @@ fn a_burst_is_answered_in_order(link: Link) {
     let serve = Serve::start(link);
     let socket = socket(7);
     for round in 0..20u64 {
-        // A quarter of what the socket queues: however late the stack gets its turn, nothing has to be dropped.
+        // Far fewer than the socket queues, so that nothing has to be dropped however late the stack gets its turn.
         let sent: Vec<_> = (0..16).map(|i| octets(round << 8 | i, 200 + i as usize)).collect();
         for data in &sent {
             socket.send(data).expect("sent");
