@@ -1,11 +1,15 @@
 //! Programs that run on simulated hosts.
 
-use ringtap::error::{AcceptError, TcpError};
+mod bulk;
+mod script;
+
+pub use bulk::Bulk;
+pub use script::{Op, Script};
+
 use ringtap::stack::Stack;
-use ringtap::tcp::{ConnectOptions, ListenOptions, ListenerHandle, TcpHandle, TcpOptions};
+use ringtap::tcp::TcpHandle;
 use ringtap::time::Instant;
 use std::any::Any;
-use std::net::SocketAddr;
 
 /// Something that uses a stack's sockets.
 pub trait App: Any {
@@ -19,26 +23,64 @@ pub trait App: Any {
     fn failure(&self) -> Option<String> {
         None
     }
+
+    /// When it wants to run even if nothing has happened.
+    fn next(&self) -> Option<Instant> {
+        None
+    }
+
+    /// How far it is in its streams.
+    fn flows(&self) -> [Option<Flow>; 2] {
+        [None; 2]
+    }
+
+    /// Whether its connection ended by an error.
+    fn has_error(&self) -> bool {
+        false
+    }
+
+    /// Its connection, while there is one.
+    fn handle(&self) -> Option<TcpHandle> {
+        None
+    }
 }
 
-/// A stream of octets that each position determines.
+/// How far one end of a stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// Which stream.
+    pub stream: u64,
+    /// Whether this is the end that sends.
+    pub sends: bool,
+    /// Octets that the stack has accepted, or given.
+    pub octets: u64,
+}
+
+/// A stream of octets that stream number and position determine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pattern {
+    /// Which stream.
+    pub stream: u64,
     /// The next position.
     pub at: u64,
 }
 
 impl Pattern {
+    /// The stream of this number, from its beginning.
+    pub const fn new(stream: u64) -> Self {
+        Self { stream, at: 0 }
+    }
+
     /// The octet at a position.
-    pub const fn octet(at: u64) -> u8 {
-        let x = at.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    pub const fn octet(self, at: u64) -> u8 {
+        let x = (at ^ self.stream << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (x >> 56) as u8 ^ at as u8
     }
 
     /// Fills `buf` from the current position, without moving.
     pub fn fill(&self, buf: &mut [u8]) {
         for (i, b) in buf.iter_mut().enumerate() {
-            *b = Self::octet(self.at + i as u64);
+            *b = self.octet(self.at + i as u64);
         }
     }
 
@@ -48,223 +90,11 @@ impl Pattern {
     /// The position of the first difference.
     pub fn check(&mut self, data: &[u8]) -> Result<(), u64> {
         for &b in data {
-            if b != Self::octet(self.at) {
+            if b != self.octet(self.at) {
                 return Err(self.at);
             }
             self.at += 1;
         }
         Ok(())
-    }
-}
-
-/// One end of a bulk transfer: sends `to_send` octets and expects `to_receive`, then closes.
-pub struct Bulk {
-    role: Role,
-    options: TcpOptions,
-    conn: Option<TcpHandle>,
-    to_send: u64,
-    to_receive: u64,
-    sent: Pattern,
-    received: Pattern,
-    shut: bool,
-    eof: bool,
-    closed: bool,
-    started: bool,
-    failure: Option<String>,
-    /// When the last octet came.
-    pub finished_at: Option<Instant>,
-    /// How the connection ended, if it failed.
-    pub error: Option<TcpError>,
-    /// Whether an error of the connection is a failure of the run.
-    pub errors_allowed: bool,
-    /// Octets read per turn at most.
-    pub read_limit: usize,
-}
-
-enum Role {
-    Client(SocketAddr),
-    Server(u16, Option<ListenerHandle>),
-}
-
-impl Bulk {
-    /// The end that connects.
-    pub fn client(remote: SocketAddr, to_send: u64, to_receive: u64, options: TcpOptions) -> Self {
-        Self::new(Role::Client(remote), to_send, to_receive, options)
-    }
-
-    /// The end that listens.
-    pub fn server(port: u16, to_send: u64, to_receive: u64, options: TcpOptions) -> Self {
-        Self::new(Role::Server(port, None), to_send, to_receive, options)
-    }
-
-    fn new(role: Role, to_send: u64, to_receive: u64, options: TcpOptions) -> Self {
-        Self {
-            role,
-            options,
-            conn: None,
-            to_send,
-            to_receive,
-            sent: Pattern::default(),
-            received: Pattern::default(),
-            shut: false,
-            eof: false,
-            closed: false,
-            started: false,
-            failure: None,
-            finished_at: None,
-            error: None,
-            errors_allowed: false,
-            read_limit: usize::MAX,
-        }
-    }
-
-    /// Octets received so far, all as they were sent.
-    pub fn received(&self) -> u64 {
-        self.received.at
-    }
-
-    /// Octets accepted for sending so far.
-    pub fn sent(&self) -> u64 {
-        self.sent.at
-    }
-
-    /// The connection, while there is one.
-    pub fn handle(&self) -> Option<TcpHandle> {
-        self.conn
-    }
-
-    fn start(&mut self, stack: &mut Stack<'static>) -> bool {
-        match &mut self.role {
-            Role::Client(remote) if !self.started => {
-                let options = ConnectOptions { tcp: self.options, ..ConnectOptions::default() };
-                match stack.tcp_connect(*remote, &options) {
-                    Ok(handle) => self.conn = Some(handle),
-                    Err(e) => self.failure = Some(format!("connect: {e}")),
-                }
-            }
-            Role::Server(port, listener @ None) => {
-                let options = ListenOptions { tcp: self.options, ..ListenOptions::default() };
-                match stack.tcp_listen(None, *port, &options) {
-                    Ok(handle) => *listener = Some(handle),
-                    Err(e) => self.failure = Some(format!("listen: {e}")),
-                }
-            }
-            Role::Server(_, Some(listener)) if self.conn.is_none() && !self.closed => {
-                match stack.tcp_accept(*listener) {
-                    Ok((handle, _)) => self.conn = Some(handle),
-                    Err(AcceptError::WouldBlock) => return false,
-                    Err(e) => self.failure = Some(format!("accept: {e}")),
-                }
-            }
-            _ => return false,
-        }
-        self.started = true;
-        true
-    }
-
-    fn write(&mut self, stack: &mut Stack<'static>, handle: TcpHandle) -> Result<bool, TcpError> {
-        let mut acted = false;
-        let mut buf = [0; 4096];
-        let mut socket = stack.tcp(handle).map_err(|_| TcpError::Stale)?;
-        while self.sent.at < self.to_send {
-            let n = (self.to_send - self.sent.at).min(buf.len() as u64) as usize;
-            self.sent.fill(&mut buf[..n]);
-            match socket.write(&buf[..n]) {
-                Ok(n) => self.sent.at += n as u64,
-                Err(TcpError::WouldBlock) => break,
-                Err(e) => return Err(e),
-            }
-            acted = true;
-        }
-        if self.sent.at == self.to_send && !self.shut && socket.writable() {
-            socket.shutdown_write()?;
-            self.shut = true;
-            acted = true;
-        }
-        Ok(acted)
-    }
-
-    fn read(&mut self, now: Instant, stack: &mut Stack<'static>, handle: TcpHandle) -> Result<bool, TcpError> {
-        let mut acted = false;
-        let mut buf = [0; 4096];
-        let mut left = self.read_limit;
-        let mut socket = stack.tcp(handle).map_err(|_| TcpError::Stale)?;
-        while !self.eof && left > 0 {
-            let room = buf.len().min(left);
-            match socket.read(&mut buf[..room]) {
-                Ok(0) => {
-                    self.eof = true;
-                    self.finished_at = Some(now);
-                    if self.received.at != self.to_receive {
-                        self.failure = Some(format!("end after {} of {} octets", self.received.at, self.to_receive));
-                    }
-                }
-                Ok(n) => {
-                    left -= n;
-                    if let Err(at) = self.received.check(&buf[..n]) {
-                        self.failure = Some(format!("wrong octet at {at}"));
-                    }
-                }
-                Err(TcpError::WouldBlock) => break,
-                Err(e) => return Err(e),
-            }
-            acted = true;
-        }
-        Ok(acted)
-    }
-
-    fn transfer(&mut self, now: Instant, stack: &mut Stack<'static>) -> bool {
-        let Some(handle) = self.conn else { return false };
-        let result = self.read(now, stack, handle).and_then(|r| Ok(self.write(stack, handle)? | r));
-        match result {
-            Ok(acted) if self.shut && self.eof => {
-                if let Ok(socket) = stack.tcp(handle) {
-                    socket.close();
-                }
-                self.finish(stack);
-                acted
-            }
-            Ok(acted) => acted,
-            Err(e) => {
-                self.error = Some(e);
-                if !self.errors_allowed {
-                    self.failure = Some(format!(
-                        "{e} after {} sent, {} of {} received",
-                        self.sent.at, self.received.at, self.to_receive
-                    ));
-                }
-                if let Ok(socket) = stack.tcp(handle) {
-                    socket.close();
-                }
-                self.finish(stack);
-                true
-            }
-        }
-    }
-
-    fn finish(&mut self, stack: &mut Stack<'static>) {
-        self.conn = None;
-        self.closed = true;
-        if let Role::Server(_, Some(listener)) = self.role {
-            let _ = stack.tcp_unlisten(listener);
-        }
-    }
-}
-
-impl App for Bulk {
-    fn run(&mut self, now: Instant, stack: &mut Stack<'static>) -> bool {
-        if self.closed || self.failure.is_some() {
-            return false;
-        }
-        let started = self.start(stack);
-        self.transfer(now, stack) | started
-    }
-
-    fn is_done(&self) -> bool {
-        self.closed
-    }
-
-    fn failure(&self) -> Option<String> {
-        self.failure.clone()
     }
 }

@@ -18,6 +18,8 @@ pub struct Nic {
     pub tx_room: usize,
     /// Frames lost because the pool was empty.
     pub starved: usize,
+    /// Frames that it has taken for sending.
+    pub taken: u64,
 }
 
 impl Nic {
@@ -36,6 +38,7 @@ impl Nic {
             tx: VecDeque::new(),
             tx_room: usize::MAX,
             starved: 0,
+            taken: 0,
         }
     }
 }
@@ -65,6 +68,7 @@ impl Device<'static> for Nic {
             return Err(frame);
         }
         self.tx.push_back(frame.to_vec());
+        self.taken += 1;
         Ok(())
     }
 }

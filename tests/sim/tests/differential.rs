@@ -183,7 +183,7 @@ impl Mixed {
     /// Runs until both ends are done.
     fn run(&mut self, limit: Instant) {
         loop {
-            self.host.run(self.now);
+            self.host.run(self.now).unwrap();
             while let Some(frame) = self.host.nic.tx.pop_front() {
                 self.send(false, frame);
             }

@@ -1,157 +1,10 @@
 //! Users that do anything at any time, on links that fail at any time: what is promised still holds.
 
 use proptest::prelude::*;
-use ringtap::error::{AcceptError, TcpError};
-use ringtap::stack::Stack;
-use ringtap::tcp::{ConnectOptions, KeepAlive, ListenOptions, ListenerHandle, TcpHandle, TcpOptions};
+use ringtap::tcp::{KeepAlive, TcpOptions};
 use ringtap::time::{Duration, Instant};
-use ringtap_sim::{App, Bulk, Impairments, Pattern, Sim};
-use std::collections::VecDeque;
+use ringtap_sim::{Bulk, Impairments, Op, Script, Sim};
 use std::net::SocketAddr;
-
-/// What a user does, one thing per turn.
-#[derive(Clone, Debug)]
-enum Op {
-    Write(usize),
-    Read(usize),
-    Wait(u64),
-    Shutdown,
-    Close,
-    Abort,
-}
-
-/// Does what its script says; then writes no more, reads to the end, and closes.
-struct Script {
-    server: Option<SocketAddr>,
-    listener: Option<ListenerHandle>,
-    handle: Option<TcpHandle>,
-    ops: VecDeque<Op>,
-    busy_until: Instant,
-    options: TcpOptions,
-    accepted: Pattern,
-    received: Pattern,
-    started: bool,
-    /// It has read the end of the peer's text.
-    eof: bool,
-    error: Option<TcpError>,
-    over: bool,
-    failure: Option<String>,
-}
-
-impl Script {
-    fn new(server: Option<SocketAddr>, ops: &[Op], options: TcpOptions) -> Self {
-        Self {
-            server,
-            listener: None,
-            handle: None,
-            ops: ops.iter().cloned().collect(),
-            busy_until: Instant::ZERO,
-            options,
-            accepted: Pattern::default(),
-            received: Pattern::default(),
-            started: false,
-            eof: false,
-            error: None,
-            over: false,
-            failure: None,
-        }
-    }
-
-    fn start(&mut self, stack: &mut Stack<'static>) {
-        match (self.server, self.listener) {
-            (Some(server), _) if !self.started => {
-                let options = ConnectOptions { tcp: self.options, ..ConnectOptions::default() };
-                self.handle = Some(stack.tcp_connect(server, &options).expect("a way"));
-                self.started = true;
-            }
-            (None, None) => {
-                let options = ListenOptions { tcp: self.options, ..ListenOptions::default() };
-                self.listener = Some(stack.tcp_listen(None, 7000, &options).expect("a free port"));
-            }
-            (None, Some(listener)) if !self.started => match stack.tcp_accept(listener) {
-                Ok((handle, _)) => (self.handle, self.started) = (Some(handle), true),
-                Err(e) => assert_eq!(e, AcceptError::WouldBlock),
-            },
-            _ => {}
-        }
-    }
-
-    fn write(&mut self, stack: &mut Stack<'static>, handle: TcpHandle, n: usize) -> Result<(), TcpError> {
-        let mut buf = vec![0; n];
-        self.accepted.fill(&mut buf);
-        match stack.tcp(handle).expect("open").write(&buf) {
-            Ok(n) => self.accepted.at += n as u64,
-            Err(TcpError::WouldBlock | TcpError::Closed) => {}
-            Err(e) => return Err(e),
-        }
-        Ok(())
-    }
-
-    fn read(&mut self, stack: &mut Stack<'static>, handle: TcpHandle, n: usize) -> Result<(), TcpError> {
-        let mut buf = vec![0; n];
-        match stack.tcp(handle).expect("open").read(&mut buf) {
-            Ok(0) => self.eof |= n > 0,
-            Ok(n) if self.eof => self.failure = Some(format!("{n} octets behind the end")),
-            Ok(n) => {
-                if let Err(at) = self.received.check(&buf[..n]) {
-                    self.failure = Some(format!("wrong octet at {at}"));
-                }
-            }
-            Err(TcpError::WouldBlock) => {}
-            Err(e) => return Err(e),
-        }
-        Ok(())
-    }
-
-    fn turn(&mut self, now: Instant, stack: &mut Stack<'static>, handle: TcpHandle) -> Result<(), TcpError> {
-        // The next thing comes later.
-        self.busy_until = now + Duration::from_millis(1);
-        match self.ops.pop_front() {
-            Some(Op::Write(n)) => self.write(stack, handle, n)?,
-            Some(Op::Read(n)) => self.read(stack, handle, n)?,
-            Some(Op::Wait(ms)) => self.busy_until = now + Duration::from_millis(ms),
-            Some(Op::Shutdown) => stack.tcp(handle).expect("open").shutdown_write()?,
-            Some(Op::Close) => {
-                stack.tcp(handle).expect("open").close();
-                self.over = true;
-            }
-            Some(Op::Abort) => {
-                stack.tcp(handle).expect("open").abort();
-                self.over = true;
-            }
-            None if self.eof => {
-                stack.tcp(handle).expect("open").close();
-                self.over = true;
-            }
-            None => {
-                stack.tcp(handle).expect("open").shutdown_write()?;
-                self.read(stack, handle, 3000)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl App for Script {
-    fn run(&mut self, now: Instant, stack: &mut Stack<'static>) -> bool {
-        self.start(stack);
-        let Some(handle) = self.handle.filter(|_| !self.over && self.busy_until <= now) else { return false };
-        if let Err(e) = self.turn(now, stack, handle) {
-            self.error = Some(e);
-            stack.tcp(handle).expect("open").close();
-            self.over = true;
-        }
-        true
-    }
-
-    fn is_done(&self) -> bool {
-        self.over
-    }
-
-    fn failure(&self) -> Option<String> {
-        self.failure.clone()
-    }
-}
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
@@ -194,19 +47,13 @@ proptest! {
             Some(KeepAlive { idle: Duration::from_secs(20), interval: Duration::from_secs(5), count: 4 });
         let options = TcpOptions { rx_buffer: buffer, tx_buffer: buffer, keep_alive, ..TcpOptions::default() };
         let remote = SocketAddr::new(sim.hosts[1].addr, 7000);
-        sim.hosts[0].apps.push(Box::new(Script::new(Some(remote), &client, options)));
-        sim.hosts[1].apps.push(Box::new(Script::new(None, &server, options)));
-        // Time in steps that double as the users' patience runs out.
-        let mut step = Duration::from_millis(2);
-        while !sim.is_done() && sim.now < Instant::from_secs(3_000) {
-            for host in 0..2 {
-                sim.kick(host);
-            }
-            let until = sim.now + step;
-            prop_assert!(sim.run_until(until).is_ok());
-            sim.now = sim.now.max(until);
-            if sim.now > Instant::from_secs(40) {
-                step = Duration::from_millis(100);
+        sim.hosts[0].apps.push(Box::new(Script::client(remote, &client, options).with_streams(1, 2)));
+        sim.hosts[1].apps.push(Box::new(Script::server(7000, &server, options).with_streams(1, 2)));
+        while !sim.is_done() {
+            match sim.step(Instant::from_secs(3_000)) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(failure) => return Err(TestCaseError::fail(format!("{failure:?}"))),
             }
         }
         let (a, b) = (sim.app::<Script>(0, 0), sim.app::<Script>(1, 0));

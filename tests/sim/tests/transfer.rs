@@ -2,7 +2,7 @@
 
 use ringtap::tcp::TcpOptions;
 use ringtap::time::{Duration, Instant};
-use ringtap_sim::{Bulk, Gilbert, Impairments, Sim};
+use ringtap_sim::{Bulk, GilbertElliott, Impairments, Sim};
 use std::net::SocketAddr;
 
 fn run(seed: u64, there: Impairments, back: Impairments, octets: (u64, u64), limit: u64) -> Sim {
@@ -56,7 +56,7 @@ fn bursts_of_losses_and_short_outages_are_survived() {
             vec![(Instant::from_secs(1), Instant::from_secs(3)), (Instant::from_secs(8), Instant::from_secs(12))];
         let bad = Impairments {
             delay: Duration::from_millis(20),
-            bursts: Gilbert { to_bad: 0.005, to_good: 0.3 },
+            bursts: GilbertElliott { to_bad: 0.005, to_good: 0.3, loss: 1.0 },
             black_holes: holes,
             rate: 1_000_000,
             queue: 30,

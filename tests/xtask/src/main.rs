@@ -6,6 +6,7 @@ mod cargo;
 mod firmware;
 mod layers;
 mod report;
+mod sim;
 mod source;
 mod test;
 mod tools;
@@ -18,6 +19,8 @@ usage: cargo xtask test [--full] [--only WORD]… [--list]
        cargo xtask firmware list
        cargo xtask firmware build|run|test [PROGRAM]…
            builds the programs of firmware-examples/ and runs them in QEMU
+       cargo xtask sim [--seeds N] [--seed FIRST]
+           runs the simulator's scenarios of N seeds (200), from FIRST (0) on
        cargo xtask bench [memory|idle|tap [ROUNDS]]
            measures ringtap beside smoltcp";
 
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
     let outcome = match args.as_slice() {
         ["test", rest @ ..] => test::main(rest),
         ["firmware", rest @ ..] => firmware::main(rest),
+        ["sim", rest @ ..] => sim::main(rest),
         ["bench", rest @ ..] => bench::main(rest),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
