@@ -13,5 +13,8 @@
 #![warn(missing_docs)]
 
 pub mod coherency;
+pub mod interrupt;
 pub mod nic;
+pub mod phy;
+pub mod regs;
 pub mod ring;
