@@ -5,8 +5,8 @@
 use crate::device::Mac;
 use crate::frame::Frame;
 use crate::stats::DropReason;
-pub(crate) use crate::wire::ethernet::{ARP, EthernetHeader, HEADER, IPV4};
-use crate::wire::ethernet::{emit, parse};
+use crate::wire::ethernet::parse;
+pub(crate) use crate::wire::ethernet::{ARP, EthernetHeader, HEADER, IPV4, emit};
 
 /// What a received frame's header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

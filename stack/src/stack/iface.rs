@@ -76,6 +76,8 @@ pub(crate) struct Iface<'a> {
     pub mac: Mac,
     pub addresses: Vec<Cidr, MAX_ADDRESSES>,
     pub replies: Deque<Reply<'a>, MAX_REPLIES>,
+    /// How many of them may wait: what strangers provoke takes a quarter of the pool at most.
+    reply_share: usize,
     /// Refused by the device: the first to be offered again.
     pub held: Option<(Frame<'a>, TxMeta)>,
     pub cutting: Option<Cutting<'a>>,
@@ -95,6 +97,7 @@ impl<'a> Iface<'a> {
             mac,
             addresses: Vec::new(),
             replies: Deque::new(),
+            reply_share: (pool.count() / 4).clamp(1, MAX_REPLIES),
             held: None,
             cutting: None,
             stalled: None,
@@ -186,10 +189,10 @@ impl<'a> Iface<'a> {
         self.replies.push_back(reply)
     }
 
-    /// Whether as many replies wait as may: what strangers provoke takes a quarter of the pool at most.
+    /// Whether as many replies wait as may.
+    #[inline]
     pub fn is_full_of_replies(&self) -> bool {
-        let share = (self.pool.count() / 4).clamp(1, MAX_REPLIES);
-        self.replies.len() >= share
+        !self.replies.is_empty() && self.replies.len() >= self.reply_share
     }
 
     /// Whether something other than sockets waits to leave.

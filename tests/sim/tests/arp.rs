@@ -248,6 +248,28 @@ fn unicast_packets_in_link_layer_groups_are_dropped() {
     b.is_well();
 }
 
+// H008: also of a connection whose segments come in a train, and whose receiver is known before they are looked at.
+#[test]
+fn a_train_of_segments_goes_on_by_unicast_frames_only() {
+    let mut b = Bench::new().with_neighbors();
+    let listener = b.listen(80, 4, ringtap::tcp::TcpOptions::default());
+    let (handle, iss) = b.accepted(listener, 7, 80);
+    let packet = |b: &Bench, seq, text: &[u8]| Ip::new(P, H, 6).build(&b.text(7, 80, seq, iss + 1, text).build(P, H));
+    let first = packet(&b, 1001, b"one");
+    b.give(packet::ethernet(H_MAC, P_MAC, 0x0800, &first));
+    for group in [ALL, [1, 0, 0x5e, 0, 0, 1]] {
+        let grouped = packet(&b, 1004, b"by a group");
+        b.give(packet::ethernet(group, P_MAC, 0x0800, &grouped));
+    }
+    assert_eq!(b.dropped(DropReason::LinkBroadcast), 2);
+    let second = packet(&b, 1004, b"two");
+    b.give(packet::ethernet(H_MAC, P_MAC, 0x0800, &second));
+    let mut read = [0; 32];
+    assert_eq!(b.stack.tcp(handle).expect("open").read(&mut read), Ok(6));
+    assert_eq!(&read[..6], b"onetwo");
+    b.is_well();
+}
+
 // H144, the part of the frames that wait for neighbours.
 #[test]
 fn at_most_a_quarter_of_the_pool_waits_for_neighbours_that_do_not_answer() {
