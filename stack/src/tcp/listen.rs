@@ -47,7 +47,6 @@ pub(crate) struct Handshake {
     /// Set when both sides use timestamps.
     pub timestamps: Option<HandshakeTimestamps>,
     /// Both sides take SACK.
-    #[expect(dead_code, reason = "selective acknowledgments are not built yet")]
     pub sack_permitted: bool,
     /// The window of the SYN: never scaled (RFC 7323 §2.2).
     pub snd_wnd: u16,
