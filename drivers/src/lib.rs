@@ -13,4 +13,5 @@
 #![warn(missing_docs)]
 
 pub mod coherency;
+pub mod nic;
 pub mod ring;

@@ -177,6 +177,8 @@ pub struct Stats {
     pub tcp_resets_out: usize,
     /// Challenge ACKs sent (RFC 5961).
     pub tcp_challenge_acks: usize,
+    /// SYN|ACKs with a cookie for SYNs that found the SYN queue full (RFC 4987 §3.6).
+    pub tcp_cookies_out: usize,
     /// Connections established, both ways.
     pub tcp_established: usize,
     /// UDP datagrams delivered to sockets.
@@ -216,6 +218,7 @@ impl Stats {
             tcp_retransmits: 0,
             tcp_resets_out: 0,
             tcp_challenge_acks: 0,
+            tcp_cookies_out: 0,
             tcp_established: 0,
             udp_in: 0,
             udp_out: 0,

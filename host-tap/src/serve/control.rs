@@ -218,6 +218,7 @@ pub fn counters(stats: &Stats) -> Vec<(String, usize)> {
         ("tcp_retransmits", stats.tcp_retransmits),
         ("tcp_resets_out", stats.tcp_resets_out),
         ("tcp_challenge_acks", stats.tcp_challenge_acks),
+        ("tcp_cookies_out", stats.tcp_cookies_out),
         ("tcp_established", stats.tcp_established),
         ("udp_in", stats.udp_in),
         ("udp_out", stats.udp_out),

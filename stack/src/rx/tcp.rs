@@ -13,7 +13,7 @@ use crate::stats::DropReason;
 use crate::tcp::conn::{Conn, Fate, Verdict};
 use crate::tcp::isn;
 use crate::tcp::layer::Owner;
-use crate::tcp::listen::{Handshake, ListenVerdict};
+use crate::tcp::listen::{Handshake, ListenVerdict, SynAck};
 use crate::tcp::timewait::TwVerdict;
 use crate::wire::checksum;
 use crate::wire::ipv4::Ipv4Header;
@@ -103,7 +103,7 @@ impl<'a> Stack<'a> {
     ) -> Drop {
         match self.tcp.time_waits.handle_segment(self.now, index, segment) {
             TwVerdict::Drop(reason) => return Err(reason),
-            TwVerdict::Ack(header) => self.send_control(iface, tuple, &header),
+            TwVerdict::Ack(header) => self.send_control(iface, tuple, &header, self.config.ttl, 0),
             TwVerdict::Reopen { min_isn } => {
                 // Without a listener the old connection's rest stays where it is.
                 if self.tcp.find_listener(tuple).is_none() {
@@ -130,13 +130,14 @@ impl<'a> Stack<'a> {
         let Some(index) = self.tcp.find_listener(tuple) else {
             return self.segment_for_nobody(tuple, segment, iface);
         };
-        let mut isn = isn::isn(&self.tcp.isn_key, tuple, now);
-        if let Some(min) = min_isn {
-            isn = isn.later(min);
-        }
+        let isn = isn::isn(&self.tcp.isn_key, tuple, now);
         let Some(entry) = self.tcp.listeners.at_mut(index) else { return Ok(()) };
         let node = entry.node;
-        match entry.listener.handle_segment(now, tuple, segment, isn) {
+        let verdict = match min_isn {
+            Some(min) => entry.listener.handle_successor(now, tuple, segment, isn, min),
+            None => entry.listener.handle_segment(now, tuple, segment, isn),
+        };
+        match verdict {
             ListenVerdict::Drop(reason) => Err(reason),
             ListenVerdict::Reset(reset) => {
                 self.send_reset(iface, tuple, reset);
@@ -148,7 +149,22 @@ impl<'a> Stack<'a> {
                 dropped.map_or(Ok(()), Err)
             }
             ListenVerdict::Complete(handshake) => self.complete(index, tuple, segment, iface, &handshake),
+            ListenVerdict::Stateless(syn_ack) => {
+                self.send_cookie(index, iface, syn_ack);
+                Ok(())
+            }
         }
+    }
+
+    /// A SYN|ACK that nothing but its cookie will remember leaves as a reply: one for one SYN, and no longer than it.
+    fn send_cookie(&mut self, listener: u32, arrived: IfaceId, SynAck { tuple, mut header, .. }: SynAck) {
+        let Some(entry) = self.tcp.listeners.at(listener) else { return };
+        let (ttl, tos) = (entry.options.tcp.ttl, entry.options.tcp.dscp << 2);
+        let iface = self.hop(tuple.remote_addr, None).map_or(arrived, |hop| hop.iface);
+        header.options.mss = Some(self.announced_mss(iface, &tuple, header.options.mss));
+        self.stats.tcp_cookies_out = self.stats.tcp_cookies_out.wrapping_add(1);
+        self.stats.tcp_segments_out = self.stats.tcp_segments_out.wrapping_add(1);
+        self.send_control(iface, &tuple, &header, ttl, tos);
     }
 
     /// The last ACK of a handshake has come: the connection is made, and takes the segment as its first.
@@ -192,12 +208,12 @@ impl<'a> Stack<'a> {
         }
         self.stats.tcp_resets_out = self.stats.tcp_resets_out.wrapping_add(1);
         let header = reset.header(tuple.local_port, tuple.remote_port);
-        self.send_control(iface, tuple, &header);
+        self.send_control(iface, tuple, &header, self.config.ttl, 0);
     }
 
-    fn send_control(&mut self, arrived: IfaceId, tuple: &Tuple, header: &Header) {
+    fn send_control(&mut self, arrived: IfaceId, tuple: &Tuple, header: &Header, ttl: u8, tos: u8) {
         let iface = self.hop(tuple.remote_addr, None).map_or(arrived, |hop| hop.iface);
-        match self.control_frame(iface, tuple, header, self.config.ttl, 0) {
+        match self.control_frame(iface, tuple, header, ttl, tos) {
             Some(frame) => {
                 self.queue_reply(iface, Reply::Ip(frame));
             }

@@ -198,8 +198,16 @@ impl<'a> Stack<'a> {
         mtu.saturating_sub(headers) as u16
     }
 
-    /// Connections from `ip` end: it is not ours any more.
+    /// Connections from `ip` end, and handshakes with it are forgotten: it is not ours any more.
     pub(super) fn address_gone(&mut self, ip: IpAddr) {
+        let mut next = self.tcp.listeners.next_index(0);
+        while let Some(index) = next {
+            next = self.tcp.listeners.next_index(index + 1);
+            if let Some(entry) = self.tcp.listeners.at_mut(index) {
+                entry.listener.on_address_gone(ip);
+            }
+            self.schedule_listener(index);
+        }
         let mut next = self.tcp.conns.next_index(0);
         while let Some(index) = next {
             next = self.tcp.conns.next_index(index + 1);
@@ -341,8 +349,11 @@ impl<'a> Stack<'a> {
         entry.listener.on_deadline(self.now);
         let node = entry.node;
         if let Some(plan) = entry.listener.plan(self.now) {
-            let iface = self.hop(plan.tuple.remote_addr, None).map_or(IfaceId(0), |hop| hop.iface);
-            self.sched.wake(node, iface.index());
+            // Without a way, it learns so on any interface.
+            let hop = self.hop(plan.tuple.remote_addr, None).map(|hop| hop.iface);
+            if let Some(iface) = hop.or_else(|| self.interfaces().next().map(|i| i.id)) {
+                self.sched.wake(node, iface.index());
+            }
         }
         self.schedule_listener(index);
     }

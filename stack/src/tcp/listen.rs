@@ -6,6 +6,7 @@
 //!
 //! ```text
 //!   SYN ──▶ queued ──▶ plan, commit: SYN|ACK (and repeats) ──▶ last ACK ──▶ Handshake ──▶ Conn ──▶ accepted ──▶ accept
+//!     └──▶ no place: SYN|ACK with a cookie at once, nothing kept ──▶┘
 //! ```
 //!
 //! Text and FIN on a SYN are not kept: the peer sends them again. The SYN|ACK serves as the answer wherever the RFC asks
@@ -25,9 +26,10 @@ use crate::tcp::rcv::{syn_window, window_shift};
 use crate::time::Instant;
 use crate::wire::segment::{Flags, Header, Options, Reply, Segment, Timestamps};
 use cookies::{Cookies, Remembered};
+use core::net::IpAddr;
 use managed::ManagedSlice;
 pub(crate) use syns::SynSlot;
-use syns::{NO_SCALE, SynQueue};
+use syns::{Claimed, NO_SCALE, SynQueue};
 
 /// What a finished handshake hands to the connection that begins with it.
 ///
@@ -75,7 +77,7 @@ pub(crate) const fn ts_clock(now: Instant) -> u32 {
 }
 
 /// What to do with a segment.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum ListenVerdict {
     /// Nothing.
     Drop(DropReason),
@@ -87,6 +89,8 @@ pub(crate) enum ListenVerdict {
     /// The handshake is finished, and there is room to accept it. The queue keeps it until [`Listener::remove`], so that
     /// nothing is lost when the connection cannot be made now.
     Complete(Handshake),
+    /// The SYN queue has no place for this SYN: send this SYN|ACK, whose cookie is all that is kept.
+    Stateless(SynAck),
 }
 
 /// A SYN|ACK to be sent.
@@ -97,7 +101,17 @@ pub(crate) struct SynAck {
     /// All of it but the MSS, which depends on the interface: `options.mss` is what the user set as the upper bound, if
     /// anything.
     pub header: Header,
-    index: u16,
+    /// The handshake's place; `None`: it has none.
+    index: Option<u16>,
+}
+
+/// Our initial sequence number for a new handshake.
+#[derive(Clone, Copy, Debug)]
+struct Isn {
+    /// Not before `min`.
+    proposed: Seq,
+    /// What the predecessor in TIME-WAIT has not used.
+    min: Option<Seq>,
 }
 
 /// A listening socket.
@@ -113,6 +127,8 @@ pub(crate) struct Listener<'a> {
     /// What we offer; `None`: nothing.
     scale: Option<u8>,
     timestamps: bool,
+    /// Whether we take SACK.
+    sack: bool,
     backlog: u16,
     accept_head: u16,
     accept_len: u16,
@@ -137,6 +153,8 @@ impl<'a> Listener<'a> {
             max_segment: tcp.max_segment,
             scale: tcp.window_scale.then(|| window_shift(tcp.rx_buffer)),
             timestamps: tcp.timestamps,
+            // Selective acknowledgments are not built yet, and must not be promised.
+            sack: false,
             backlog,
             accept_head: 0,
             accept_len: 0,
@@ -152,6 +170,23 @@ impl<'a> Listener<'a> {
 
     /// SEGMENT ARRIVES, for no connection. `isn` is our initial sequence number, should this be a new SYN.
     pub fn handle_segment(&mut self, now: Instant, tuple: &Tuple, seg: &Segment<'_>, isn: Seq) -> ListenVerdict {
+        self.handle(now, tuple, seg, Isn { proposed: isn, min: None })
+    }
+
+    /// As [`handle_segment`](Self::handle_segment), for a SYN that ends its 4-tuple's TIME-WAIT: our initial sequence
+    /// number will be `min` or later, cookie or not.
+    pub fn handle_successor(
+        &mut self,
+        now: Instant,
+        tuple: &Tuple,
+        seg: &Segment<'_>,
+        isn: Seq,
+        min: Seq,
+    ) -> ListenVerdict {
+        self.handle(now, tuple, seg, Isn { proposed: isn.later(min), min: Some(min) })
+    }
+
+    fn handle(&mut self, now: Instant, tuple: &Tuple, seg: &Segment<'_>, isn: Isn) -> ListenVerdict {
         self.now = now;
         let hash = tuple.hash(&self.key);
         match self.syns.find(hash, tuple) {
@@ -161,7 +196,7 @@ impl<'a> Listener<'a> {
     }
 
     /// RFC 9293 §3.10.7.2, in its order.
-    fn handle_in_listen(&mut self, hash: u32, tuple: &Tuple, seg: &Segment<'_>, isn: Seq) -> ListenVerdict {
+    fn handle_in_listen(&mut self, hash: u32, tuple: &Tuple, seg: &Segment<'_>, isn: Isn) -> ListenVerdict {
         //= https://www.rfc-editor.org/rfc/rfc9293#section-3.10.7.2
         //# An incoming RST segment could not be valid since it could not have been sent in response to anything sent by
         //# this incarnation of the connection. An incoming RST should be ignored. Return.
@@ -185,24 +220,22 @@ impl<'a> Listener<'a> {
         self.queue(hash, tuple, seg, isn)
     }
 
-    /// Takes a new SYN in.
-    fn queue(&mut self, hash: u32, tuple: &Tuple, seg: &Segment<'_>, isn: Seq) -> ListenVerdict {
+    /// Takes a new SYN in, or answers it at once.
+    fn queue(&mut self, hash: u32, tuple: &Tuple, seg: &Segment<'_>, isn: Isn) -> ListenVerdict {
         let options = &seg.options;
         //= https://www.rfc-editor.org/rfc/rfc7323#section-2.3
         //# If a Window Scale option is received with a shift.cnt value larger than 14, the TCP SHOULD log the error but
         //# MUST use 14 instead of the specified value.
         let scale = options.window_scale.filter(|_| self.scale.is_some()).map(|shift| shift.min(14));
         let timestamps = options.timestamps.filter(|_| self.timestamps);
-        let is_cookie = self.syns.is_tight(hash);
-        let iss = if is_cookie {
-            let syn = Remembered { mss: options.mss, scale };
-            self.cookies.make(&self.key, self.now, tuple, seg.seq, syn)
-        } else {
-            isn
-        };
+        let sack_permitted = options.sack_permitted && self.sack;
+        let syn = Remembered { mss: options.mss, scale, sack_permitted };
+        let cookie = self.syns.is_tight(hash).then(|| self.cookies.make(&self.key, self.now, tuple, seg.seq, syn));
+        // A cookie's number is not ours to choose: half of them lie before the predecessor's end.
+        let cookie = cookie.filter(|cookie| isn.min.is_none_or(|min| cookie.at_or_after(min)));
         let entry = SynSlot {
             tuple: *tuple,
-            iss,
+            iss: cookie.unwrap_or(isn.proposed),
             irs: seg.seq,
             ts_recent: timestamps.map_or(0, |stamps| stamps.val),
             // An MSS of 0 is as absurd as one of 1, and not as no option at all.
@@ -210,12 +243,16 @@ impl<'a> Listener<'a> {
             window: seg.window,
             scale: scale.unwrap_or(NO_SCALE),
             has_timestamps: timestamps.is_some(),
-            is_cookie,
+            sack_permitted,
+            is_cookie: cookie.is_some(),
             ..SynSlot::new()
         };
-        match self.syns.claim(hash, entry) {
-            Some(lost) => ListenVerdict::Queued { dropped: lost.then_some(DropReason::TcpSynQueueFull) },
-            None => ListenVerdict::Drop(DropReason::TcpSynQueueFull),
+        match self.syns.claim(hash, entry.clone()) {
+            Claimed::Place { lost } => ListenVerdict::Queued { dropped: lost.then_some(DropReason::TcpSynQueueFull) },
+            Claimed::Crowded if cookie.is_some() => {
+                ListenVerdict::Stateless(SynAck { tuple: *tuple, header: self.syn_ack(self.now, &entry), index: None })
+            }
+            Claimed::Crowded | Claimed::NoMemory => ListenVerdict::Drop(DropReason::TcpSynQueueFull),
         }
     }
 
@@ -285,7 +322,7 @@ impl<'a> Listener<'a> {
             peer_scale,
             our_scale: self.scale.filter(|_| peer_scale.is_some()),
             timestamps,
-            sack_permitted: false,
+            sack_permitted: entry.sack_permitted,
             snd_wnd: entry.window,
             rcv_wnd: self.window,
             sent_at: self.syns.sent_at(index, self.now),
@@ -300,7 +337,7 @@ impl<'a> Listener<'a> {
             true => None,
             false => self.cookies.check(&self.key, self.now, tuple, irs, iss),
         };
-        let Some(Remembered { mss, scale }) = syn else {
+        let Some(Remembered { mss, scale, sack_permitted }) = syn else {
             //= https://www.rfc-editor.org/rfc/rfc9293#section-3.10.7.2
             //# Any acknowledgment is bad if it arrives on a connection still in the LISTEN state. An acceptable reset
             //# segment should be formed for any arriving ACK-bearing segment.
@@ -322,7 +359,7 @@ impl<'a> Listener<'a> {
             peer_scale: scale,
             our_scale: self.scale.filter(|_| scale.is_some()),
             timestamps,
-            sack_permitted: false,
+            sack_permitted,
             snd_wnd: seg.window,
             rcv_wnd: self.window,
             sent_at: self.now,
@@ -338,12 +375,21 @@ impl<'a> Listener<'a> {
         }
     }
 
+    /// An address is not ours any more: handshakes with it are forgotten.
+    pub fn on_address_gone(&mut self, addr: IpAddr) {
+        self.syns.release_from(addr);
+    }
+
     // SYN|ACKs.
 
     /// The SYN|ACK that is owed first, if any. Changes nothing.
     pub fn plan(&self, now: Instant) -> Option<SynAck> {
         let index = self.syns.owed()?;
         let entry = self.syns.get(index)?;
+        Some(SynAck { tuple: entry.tuple, header: self.syn_ack(now, entry), index: Some(index) })
+    }
+
+    fn syn_ack(&self, now: Instant, entry: &SynSlot) -> Header {
         let tuple = entry.tuple;
         let timestamps = entry.has_timestamps.then(|| Timestamps {
             val: ts_clock(now).wrapping_add(timestamp_offset(&self.isn_key, &tuple)),
@@ -353,7 +399,8 @@ impl<'a> Listener<'a> {
         //# This option MAY be sent in an initial <SYN> segment [...]. It MAY also be sent in a <SYN,ACK> segment, but
         //# only if a Window Scale option was received in the initial <SYN> segment.
         let window_scale = self.scale.filter(|_| entry.scale != NO_SCALE);
-        let header = Header {
+        let (mss, sack_permitted) = (self.max_segment, entry.sack_permitted);
+        Header {
             src_port: tuple.local_port,
             dst_port: tuple.remote_port,
             seq: entry.iss,
@@ -361,9 +408,8 @@ impl<'a> Listener<'a> {
             flags: Flags::SYN | Flags::ACK,
             window: self.window,
             urgent: 0,
-            options: Options { mss: self.max_segment, window_scale, timestamps, ..Options::NONE },
-        };
-        Some(SynAck { tuple, header, index })
+            options: Options { mss, window_scale, sack_permitted, timestamps, ..Options::NONE },
+        }
     }
 
     /// Whether [`plan`](Self::plan) would give something; cheap.
@@ -374,8 +420,10 @@ impl<'a> Listener<'a> {
     /// A planned SYN|ACK has left.
     pub fn commit(&mut self, now: Instant, plan: &SynAck) {
         self.now = now;
-        if self.syns.get(plan.index).is_some_and(|entry| entry.tuple == plan.tuple) {
-            self.syns.commit(plan.index, now);
+        if let Some(index) = plan.index
+            && self.syns.get(index).is_some_and(|entry| entry.tuple == plan.tuple)
+        {
+            self.syns.commit(index, now);
         }
     }
 

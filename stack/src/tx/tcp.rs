@@ -211,9 +211,7 @@ impl<'a> Stack<'a> {
             self.commit_syn_ack(id, node, index, &plan);
             return Turn::Done;
         }
-        // RFC 9293 §3.7.1 (MUST-67): no more than the interface lets in.
-        let mss = self.mss(id, tuple.remote_addr);
-        header.options.mss = Some(header.options.mss.map_or(mss, |own| own.min(mss)));
+        header.options.mss = Some(self.announced_mss(id, &tuple, header.options.mss));
         let (ttl, tos) = (entry.options.tcp.ttl, entry.options.tcp.dscp << 2);
         let way = match self.way(id, tuple.remote_addr, Demand::Reply) {
             Ok((way, _)) => way,
@@ -239,6 +237,13 @@ impl<'a> Stack<'a> {
             }
             Way::Link(mac) => self.finish(id, frame, mac),
         }
+    }
+
+    /// The MSS of a SYN|ACK that leaves by `id`, of which the user allows `own`.
+    pub(crate) fn announced_mss(&self, id: IfaceId, tuple: &Tuple, own: Option<u16>) -> u16 {
+        // RFC 9293 §3.7.1 (MUST-67): no more than the interface lets in.
+        let mss = self.mss(id, tuple.remote_addr);
+        own.map_or(mss, |own| own.min(mss))
     }
 
     fn commit_syn_ack(&mut self, id: IfaceId, node: NodeId, index: u32, plan: &crate::tcp::listen::SynAck) {

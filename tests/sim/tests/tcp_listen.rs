@@ -271,3 +271,89 @@ fn a_connection_reset_before_accept_gives_its_place_back() {
     echo_works(&mut bench, listener, 6000);
     bench.is_well();
 }
+
+#[test]
+fn each_syn_of_a_burst_is_answered_in_the_same_poll_however_small_the_queue() {
+    let mut bench = Bench::with(256, |_| {}).with_live_neighbors();
+    let listener = bench.listen(PORT, 2, TcpOptions::default());
+    for from in 4000..4060 {
+        bench.nic.rx.push_back(packet::ethernet(H_MAC, P_MAC, 0x0800, &Ip::new(P, H, 6).build(&syn(from).build(P, H))));
+    }
+    let answers = segments(&bench.poll());
+    let mut ports: Vec<u16> = answers.iter().filter(|s| s.flags == SYN | ACK).map(|s| s.dst).collect();
+    ports.sort_unstable();
+    assert_eq!(ports, (4000..4060).collect::<Vec<_>>());
+    assert!(answers.iter().all(|s| s.option(2) == Some(vec![5, 0xb4])), "the MSS of the link");
+    assert!(bench.stack.stats().tcp_cookies_out > 0, "the queue was too small");
+    // Each of them has its connection as soon as there is room to accept it.
+    for answer in answers {
+        let ack = Tcp { flags: ACK, seq: 1001, ack: answer.seq + 1, ..syn(answer.dst) };
+        assert_eq!(bench.give_tcp(&ack), []);
+        let (handle, peer) = bench.stack.tcp_accept(listener).expect("the handshake is complete");
+        assert_eq!(peer.port(), answer.dst);
+        bench.stack.tcp(handle).unwrap().abort();
+        bench.poll();
+    }
+    bench.is_well();
+}
+
+#[test]
+fn a_four_tuple_reopened_amid_a_burst_of_syns_begins_behind_its_predecessor() {
+    let mut bench = Bench::with(256, |_| {}).with_live_neighbors();
+    let listener = bench.listen(PORT, 4, TcpOptions::default());
+    // P has closed; H waits in TIME-WAIT, having closed first. P sends no timestamps: nothing else keeps the two apart.
+    let mut ends = Vec::new();
+    for from in 4000..4024 {
+        let (handle, iss) = bench.accepted(listener, from, PORT);
+        bench.stack.tcp(handle).unwrap().close();
+        bench.poll();
+        let fin = Tcp { flags: FIN | ACK, seq: 1001, ack: iss + 2, window: 65_535, ..syn(from) };
+        bench.give_tcp(&fin);
+        ends.push((from, iss + 2));
+    }
+    assert_eq!(bench.stack.tcp_time_waits(), 24);
+    let mut from = 10_000;
+    for (port, end) in ends {
+        // A burst has filled the queue when the old 4-tuple's SYN comes.
+        for _ in 0..20 {
+            from += 1;
+            bench.give_tcp(&syn(from));
+        }
+        let seen = segments(&bench.give_tcp(&Tcp { seq: 5000, ..syn(port) }));
+        let [answer] = &seen[..] else { panic!("{seen:?}") };
+        assert_eq!((answer.flags, answer.ack, answer.dst), (SYN | ACK, 5001, port));
+        assert!((answer.seq.wrapping_sub(end) as i32) >= 0, "{} is not behind {end}", answer.seq);
+        bench.give_tcp(&Tcp { flags: ACK, seq: 5001, ack: answer.seq + 1, ..syn(port) });
+        let (handle, _) = bench.stack.tcp_accept(listener).expect("it is complete");
+        bench.stack.tcp(handle).unwrap().abort();
+        bench.poll();
+    }
+    assert!(bench.stack.stats().tcp_cookies_out == 0, "every SYN|ACK had left before the next SYN");
+    bench.is_well();
+}
+
+#[test]
+fn a_half_open_connection_goes_with_the_address_that_it_was_for() {
+    // Bare removal of the address, and of the whole interface; the SYN|ACK is not repeated when the address is back.
+    for with_interface in [false, true] {
+        let mut bench = Bench::new().with_live_neighbors();
+        let listener = bench.listen(PORT, 4, TcpOptions::default());
+        assert_eq!(segments(&bench.give_tcp(&syn(4000))).len(), 1);
+        let cidr = ringtap::ip::addr::Cidr::new(H.into(), 24).unwrap();
+        if with_interface {
+            bench.stack.remove_interface(bench.iface);
+            assert_eq!(bench.stack.next_deadline().filter(|&t| t < bench.now + Duration::from_secs(60)), None);
+            bench.iface = bench.stack.add_interface(&bench.nic, ringtap::device::Mac(H_MAC)).unwrap();
+        } else {
+            bench.stack.remove_address(bench.iface, H.into()).unwrap();
+        }
+        bench.now += Duration::from_millis(1500);
+        assert_eq!(bench.poll(), []);
+        bench.stack.add_address(bench.iface, cidr).unwrap();
+        let sent = timed(&bench.pass(Duration::from_secs(70)));
+        assert!(sent.is_empty(), "{sent:?}");
+        let mut bench = bench.with_live_neighbors();
+        echo_works(&mut bench, listener, 4001);
+        bench.is_well();
+    }
+}

@@ -1,137 +1,181 @@
 //! `cargo xtask firmware`: builds the programs of firmware-examples/ and runs them in QEMU.
 
+mod boards;
+mod qemu;
+
 use crate::cargo::{cargo_in, root, workspace};
 use crate::report::{Outcome, Report, capture};
-use std::path::PathBuf;
+use crate::tools::is_root;
+use boards::{BOARDS, Board};
+use qemu::{Machine, Network};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-/// A machine that QEMU knows.
-struct Board {
-    name: &'static str,
-    triple: &'static str,
-    qemu: &'static str,
-    args: &'static [&'static str],
-}
+/// Programs that use no network card.
+const OFFLINE: &[&str] = &["loopback"];
 
-/// A program of firmware-examples/, with the board it is linked for and the words that it prints when all went well.
-struct Program {
-    name: &'static str,
-    board: &'static Board,
-    says: &'static str,
-}
+/// The tap that `run` makes when it may.
+const TAP: &str = "rt0";
 
-const MPS2_AN385: Board = Board {
-    name: "mps2-an385",
-    triple: "thumbv7m-none-eabi",
-    qemu: "qemu-system-arm",
-    // Instructions are the clock: every run is the same, and waiting costs no time.
-    args: &["-M", "mps2-an385", "-icount", "shift=3,sleep=off", "-nic", "none"],
-};
-
-const PROGRAMS: [Program; 1] = [Program { name: "loopback", board: &MPS2_AN385, says: "loopback: passed" }];
+/// The kernel's end of it: the programs' gateway.
+const KERNEL: &str = "10.7.0.1/24";
 
 /// Enough for any of the programs by far.
-const SECONDS: &str = "60";
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs the command with its arguments; whether everything passed.
 pub fn main(args: &[&str]) -> Result<bool, String> {
     match args {
         ["list"] => {
-            for Program { name, board, .. } in &PROGRAMS {
-                println!("{name}\t{}\t{}", board.name, board.triple);
+            for board in BOARDS {
+                let emulated = if board.qemu.is_some() { "in QEMU" } else { "on hardware" };
+                println!("{}\t{}\t{emulated}\t{}", board.name, board.triple, programs(board)?.join(" "));
             }
             Ok(true)
         }
-        ["build", names @ ..] => {
-            for program in chosen(names)? {
-                println!("{}", build(program)?.display());
+        ["build", board, names @ ..] => {
+            let board = boards::named(board)?;
+            let all = programs(board)?;
+            let names: Vec<&str> =
+                if names.is_empty() { all.iter().map(String::as_str).collect() } else { names.into() };
+            for name in names {
+                println!("{}", build(board, name)?.display());
             }
             Ok(true)
         }
-        ["run", names @ ..] => {
-            for program in chosen(names)? {
-                let elf = build(program)?;
-                let status = qemu(program, elf).status().map_err(|e| format!("{}: {e}", program.board.qemu))?;
-                if !status.success() {
-                    return Err(format!("{} ended with {status}", program.name));
-                }
-            }
-            Ok(true)
+        ["run", board, name] => {
+            let board = boards::named(board)?;
+            let elf = build(board, name)?;
+            run(board, name, &elf)
+        }
+        // What `cargo run` in a board's folder comes to.
+        ["exec", board, elf] => {
+            let elf = Path::new(elf);
+            let name = elf.file_name().unwrap_or_default().to_string_lossy();
+            run(boards::named(board)?, &name, elf)
         }
         ["test", names @ ..] => {
+            let chosen = names.iter().map(|name| boards::named(name)).collect::<Result<Vec<_>, _>>()?;
+            let all = || BOARDS.iter().filter(|b| b.qemu.is_some()).collect();
             let mut report = Report::new();
-            steps(&mut report, chosen(names)?);
+            steps(&mut report, if names.is_empty() { all() } else { chosen });
             Ok(report.finish())
         }
         _ => Err(crate::usage(&[&["firmware"], args].concat())),
     }
 }
 
-fn chosen(names: &[&str]) -> Result<Vec<&'static Program>, String> {
-    static ALL: &[Program] = &PROGRAMS;
-    if let Some(unknown) = names.iter().find(|name| !ALL.iter().any(|p| p.name == **name)) {
-        return Err(format!("no program is called `{unknown}`; `cargo xtask firmware list` names them"));
-    }
-    Ok(ALL.iter().filter(|p| names.is_empty() || names.contains(&p.name)).collect())
-}
-
 /// The section of `cargo xtask test`.
-pub fn section(report: &mut Report) {
-    steps(report, PROGRAMS.iter().collect());
+pub fn section(report: &mut Report, full: bool) {
+    let all = BOARDS.iter().filter(|b| b.qemu.is_some());
+    let chosen = all.filter(|b| full || b.qemu.as_ref().is_some_and(|q| q.sampled)).collect();
+    steps(report, chosen);
 }
 
-fn steps(report: &mut Report, programs: Vec<&Program>) {
+fn steps(report: &mut Report, boards: Vec<&'static Board>) {
     report.section("firmware in QEMU");
-    for program in programs {
-        report.step(&format!("{} on {}", program.name, program.board.name), || test(program));
+    for board in boards {
+        let programs = match programs(board) {
+            Ok(programs) => programs,
+            Err(error) => {
+                report.step(board.name, || Err(error));
+                continue;
+            }
+        };
+        for program in programs.iter().filter(|p| OFFLINE.contains(&p.as_str())) {
+            report.step(&format!("{program} on {}", board.name), || test_offline(board, program));
+        }
     }
 }
 
-fn test(program: &Program) -> Outcome {
-    let elf = build(program)?;
-    let text = capture(&mut qemu(program, elf))?;
-    match text.lines().find(|line| line.starts_with(program.says)) {
-        Some(line) => Ok(line.to_owned()),
-        None => Err(format!("ended with 0, but did not say `{}`:\n{text}", program.says)),
+/// A program without network must end by itself, and say that it passed.
+fn test_offline(board: &Board, program: &str) -> Outcome {
+    let elf = build(board, program)?;
+    let mut machine = Machine::start(board, &elf, &Network::None, None)?;
+    let line = machine.wait_for(&format!("{program}: passed"), LIMIT)?;
+    machine.wait_for_success(LIMIT)?;
+    Ok(line)
+}
+
+/// Runs a program until it ends, showing its log; the exit code is passed on.
+fn run(board: &Board, name: &str, elf: &Path) -> Result<bool, String> {
+    let mut machine = if OFFLINE.contains(&name) {
+        Machine::start(board, elf, &Network::None, None)?
+    } else if is_root() {
+        make_tap()?;
+        Machine::start(board, elf, &Network::Tap(TAP), None)?
+    } else {
+        let dir = std::env::temp_dir().join("ringtap-firmware");
+        std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+        let (ours, theirs) = (dir.join("board"), dir.join("host"));
+        let _ = std::fs::remove_file(&ours);
+        println!("without root: the network is a pair of UNIX sockets. Beside it, run for instance:");
+        println!("  ringtap ping --unix-dgram {},{} --addr {KERNEL} 10.7.0.2", theirs.display(), ours.display());
+        Machine::start(board, elf, &Network::Datagrams(&ours, &theirs), None)?
+    };
+    while let Some(line) = machine.line() {
+        println!("{line}");
+    }
+    let status = machine.wait()?;
+    match status.code() {
+        Some(0) => Ok(true),
+        // The program's own word, for whoever called us.
+        Some(code) => std::process::exit(code),
+        None => Err(format!("{name} ended with {status}")),
     }
 }
 
-/// Every program with the triple that it is built for.
-pub fn programs_and_targets() -> impl Iterator<Item = (&'static str, &'static str)> {
-    PROGRAMS.iter().map(|p| (p.name, p.board.triple))
+/// Makes the tap, unless it is there, and addresses the kernel's end.
+fn make_tap() -> Result<(), String> {
+    let ip = |args: &[&str]| capture(Command::new("ip").args(args));
+    if !Path::new("/sys/class/net").join(TAP).exists() {
+        ip(&["tuntap", "add", "dev", TAP, "mode", "tap"])?;
+        ip(&["addr", "add", KERNEL, "dev", TAP])?;
+    }
+    ip(&["link", "set", TAP, "up"])?;
+    println!("the kernel's end of the cable is {TAP}, {KERNEL}; `ip link del {TAP}` removes it");
+    Ok(())
 }
 
-fn dir() -> PathBuf {
+/// Every board's folder, where cargo is to be called, and its name.
+pub fn folders() -> impl Iterator<Item = (&'static str, PathBuf)> {
+    BOARDS.iter().map(|b| (b.name, folder(b)))
+}
+
+/// The workspace of the firmware.
+pub fn dir() -> PathBuf {
     root().join("firmware-examples")
 }
 
-/// `cargo` in the workspace of the firmware.
-pub fn cargo(args: &[&str]) -> Command {
-    cargo_in(&dir(), args.iter().copied())
+fn folder(board: &Board) -> PathBuf {
+    dir().join("boards").join(board.name)
 }
 
-fn build(program: &Program) -> Result<PathBuf, String> {
-    let Program { name, board, .. } = program;
-    capture(&mut cargo(&["build", "--release", "--bin", name, "--target", board.triple]))?;
-    Ok(workspace(&dir())?.target.join(board.triple).join("release").join(name))
+/// The programs of a board: the binaries of its package.
+fn programs(board: &Board) -> Result<Vec<String>, String> {
+    let text = capture(&mut cargo_in(&folder(board), ["metadata", "--no-deps", "--format-version", "1"]))?;
+    let data: Value = serde_json::from_str(&text).map_err(|e| format!("cargo metadata: {e}"))?;
+    let packages = data["packages"].as_array().into_iter().flatten();
+    let targets = packages.filter(|p| p["name"] == board.name).flat_map(|p| p["targets"].as_array()).flatten();
+    let bins = targets.filter(|t| t["kind"].as_array().is_some_and(|k| k.iter().any(|k| k == "bin")));
+    Ok(bins.filter_map(|t| t["name"].as_str()).map(str::to_owned).collect())
 }
 
-fn qemu(program: &Program, elf: PathBuf) -> Command {
-    let Board { qemu, args, .. } = program.board;
-    let mut command = Command::new("timeout");
-    command.args(["--kill-after=5", SECONDS, qemu]).args(*args);
-    command.args(["-display", "none", "-monitor", "none", "-serial", "none"]);
-    command.args(["-semihosting-config", "enable=on,target=native", "-kernel"]).arg(elf);
-    command
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_unknown_program_is_refused_and_none_means_all() {
-        assert!(chosen(&["nothing-like-this"]).is_err());
-        assert_eq!(chosen(&[]).map(|c| c.len()), Ok(PROGRAMS.len()));
+/// Builds a program; where its ELF file is, in a folder of the board's own: programs of the same name share cargo's.
+fn build(board: &Board, program: &str) -> Result<PathBuf, String> {
+    let known = programs(board)?;
+    if !known.iter().any(|k| k == program) {
+        return Err(format!("{} has no program `{program}`, but {}", board.name, known.join(", ")));
     }
+    capture(&mut cargo_in(&folder(board), ["build", "--release", "--bin", program]))?;
+    let target = workspace(&dir())?.target;
+    let built = target.join(board.triple).join("release").join(program);
+    let kept = target.join("boards").join(board.name);
+    let failure = |e: std::io::Error| format!("{}: {e}", built.display());
+    std::fs::create_dir_all(&kept).map_err(failure)?;
+    let kept = kept.join(program);
+    std::fs::copy(&built, &kept).map_err(failure)?;
+    Ok(kept)
 }

@@ -16,8 +16,10 @@ const USAGE: &str = "\
 usage: cargo xtask test [--full] [--only WORD]… [--list]
            checks everything; --only runs the sections whose name contains a WORD
        cargo xtask firmware list
-       cargo xtask firmware build|run|test [PROGRAM]…
-           builds the programs of firmware-examples/ and runs them in QEMU
+       cargo xtask firmware build BOARD [PROGRAM]…
+       cargo xtask firmware run BOARD PROGRAM
+           in QEMU, on a tap (as root) or on UNIX sockets; so does `cargo run --release --bin PROGRAM` in a board's folder
+       cargo xtask firmware test [BOARD]…
        cargo xtask bench [memory|idle|tap [ROUNDS]]
            measures ringtap beside smoltcp";
 

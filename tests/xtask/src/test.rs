@@ -2,7 +2,7 @@
 //!
 //! What is slow is sampled, and the run says what it left out; `--full` leaves out nothing.
 
-use crate::cargo::{Workspace, cargo, nightly, root, workspace};
+use crate::cargo::{Workspace, cargo, cargo_in, nightly, root, workspace};
 use crate::report::{Outcome, Report, capture};
 use crate::tools::{TARGETS, rustup};
 use crate::{firmware, layers, tools};
@@ -57,7 +57,7 @@ const SECTIONS: [Section; 11] = [
     ("bare-metal", bare_metal),
     ("oldest-compiler", oldest_compiler),
     ("tests", tests),
-    ("firmware", |_, report| firmware::section(report)),
+    ("firmware", |run, report| firmware::section(report, run.full)),
     ("miri", miri),
 ];
 
@@ -105,7 +105,7 @@ fn format(run: &Run, report: &mut Report) {
     for package in &run.workspace.packages {
         report.command(package, &mut cargo(["fmt", "--check", "-p", package]));
     }
-    report.command("firmware-examples", &mut firmware::cargo(&["fmt", "--check"]));
+    report.command("firmware-examples", &mut cargo_in(&firmware::dir(), ["fmt", "--check"]));
 }
 
 /// Lints each package by itself: building the whole workspace at once would unify features.
@@ -124,9 +124,9 @@ fn clippy(run: &Run, report: &mut Report) {
     for package in run.workspace.packages.iter().filter(|p| *p != "ringtap") {
         lint("default", package, &["--all-targets"]);
     }
-    for (program, triple) in firmware::programs_and_targets() {
-        let args = ["clippy", "--release", "--bin", program, "--target", triple, "--", "-D", "warnings"];
-        report.command(&format!("firmware {program}"), &mut firmware::cargo(&args));
+    for (board, folder) in firmware::folders() {
+        let args = ["clippy", "--release", "--lib", "--bins", "--", "-D", "warnings"];
+        report.command(&format!("firmware of {board}"), &mut cargo_in(&folder, args));
     }
 }
 

@@ -5,10 +5,13 @@
 //!
 //! ```text
 //!    31                                8 7      4 3     1   0
-//!   ┌───────────────────────────────────┬────────┬───────┬────┐    MAC: of the 4-tuple, the peer's ISN and the time
-//!   │         MAC (24 bits)             │ scale  │  MSS  │ 0  │    in units of 67 s. The low octet is masked by it.
-//!   └───────────────────────────────────┴────────┴───────┴────┘
+//!   ┌───────────────────────────────────┬────────┬───────┬──────┐    MAC: of the 4-tuple, the peer's ISN, the time in
+//!   │         MAC (24 bits)             │ scale  │  MSS  │ SACK │    units of 67 s, and the low octet, which is masked by
+//!   └───────────────────────────────────┴────────┴───────┴──────┘    another PRF of the same.
 //! ```
+//!
+//! Window scale and SACK-permitted are in the sequence number rather than in our timestamp, so that a peer without
+//! timestamps keeps them too.
 
 use crate::rng::Key;
 use crate::seq::Seq;
@@ -29,6 +32,7 @@ const LIFE: Duration = Duration::from_micros(2 << PERIOD_BITS);
 pub(super) struct Remembered {
     pub mss: Option<u16>,
     pub scale: Option<u8>,
+    pub sack_permitted: bool,
 }
 
 /// Makes cookies and knows them again.
@@ -48,8 +52,9 @@ impl Cookies {
         let mss = syn.mss.unwrap_or(536);
         let size = SIZES.iter().rposition(|&size| size <= mss).unwrap_or(0) as u8;
         let scale = syn.scale.map_or(NO_SCALE, |scale| scale.min(14));
-        let (mac, mask) = sign(key, tuple, irs, period(now));
-        Seq::new(mac | u32::from((scale << 4 | size << 1) ^ mask))
+        let signer = Signer { key, tuple, irs, period: period(now) };
+        let low = scale << 4 | size << 1 | u8::from(syn.sack_permitted);
+        Seq::new(signer.mac(low) | u32::from(low ^ signer.mask()))
     }
 
     /// What the SYN said, if `iss` is a cookie of ours for it, and not too old.
@@ -60,13 +65,15 @@ impl Cookies {
         }
         let current = period(now);
         [current, current.wrapping_sub(1)].into_iter().find_map(|period| {
-            let (mac, mask) = sign(key, tuple, irs, period);
-            let low = iss.value() as u8 ^ mask;
-            if iss.value() & !0xff != mac || low & 1 != 0 {
+            let signer = Signer { key, tuple, irs, period };
+            let low = iss.value() as u8 ^ signer.mask();
+            // The MAC covers the low octet, or any number near a cookie would be another's.
+            if iss.value() & !0xff != signer.mac(low) {
                 return None;
             }
             let scale = Some(low >> 4).filter(|&scale| scale != NO_SCALE);
-            Some(Remembered { mss: SIZES.get(usize::from(low >> 1 & 7)).copied(), scale })
+            let mss = SIZES.get(usize::from(low >> 1 & 7)).copied();
+            Some(Remembered { mss, scale, sack_permitted: low & 1 == 1 })
         })
     }
 }
@@ -75,17 +82,36 @@ fn period(now: Instant) -> u32 {
     (now.as_micros() >> PERIOD_BITS) as u32
 }
 
-/// The upper 24 bits of a cookie, and what hides the lower 8.
-fn sign(key: &Key, tuple: &Tuple, irs: Seq, period: u32) -> (u32, u8) {
-    let mut data = [0; 44];
-    let (octets, _) = tuple.octets();
-    let (first, rest) = data.split_at_mut(octets.len());
-    first.copy_from_slice(&octets);
-    let [a, b, c, d] = irs.value().to_be_bytes();
-    let [e, f, g, h] = period.to_be_bytes();
-    rest.copy_from_slice(&[a, b, c, d, e, f, g, h]);
-    let value = key.prf(&data);
-    (value as u32 & !0xff, (value >> 32) as u8)
+/// What a cookie is made of.
+struct Signer<'k> {
+    key: &'k Key,
+    tuple: &'k Tuple,
+    irs: Seq,
+    period: u32,
+}
+
+impl Signer<'_> {
+    /// The upper 24 bits of a cookie whose low octet says `low`.
+    fn mac(&self, low: u8) -> u32 {
+        self.prf([1, low]) as u32 & !0xff
+    }
+
+    /// What hides the low octet.
+    fn mask(&self) -> u8 {
+        self.prf([0, 0]) as u8
+    }
+
+    fn prf(&self, purpose: [u8; 2]) -> u64 {
+        let mut data = [0; 46];
+        let (octets, _) = self.tuple.octets();
+        let (first, rest) = data.split_at_mut(octets.len());
+        first.copy_from_slice(&octets);
+        let [a, b, c, d] = self.irs.value().to_be_bytes();
+        let [e, f, g, h] = self.period.to_be_bytes();
+        let [i, j] = purpose;
+        rest.copy_from_slice(&[a, b, c, d, e, f, g, h, i, j]);
+        self.key.prf(&data)
+    }
 }
 
 #[cfg(test)]
@@ -99,16 +125,17 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_brings_back_scale_and_mss_rounded_down() {
+    fn a_cookie_brings_back_scale_sack_and_mss_rounded_down() {
         let key = Secret::new([1; 16]).key(Purpose::SynCookies);
         let mut cookies = Cookies::new();
         let now = Instant::from_secs(1000);
         for (mss, rounded) in [(None, 536), (Some(1), 64), (Some(535), 64), (Some(1460), 1460), (Some(65_535), 8960)] {
-            for scale in [None, Some(0), Some(7), Some(14)] {
+            for (scale, sack_permitted) in [(None, false), (Some(0), true), (Some(7), false), (Some(14), true)] {
                 let irs = Seq::new(0xdead_beef);
-                let iss = cookies.make(&key, now, &tuple(5), irs, Remembered { mss, scale });
+                let syn = Remembered { mss, scale, sack_permitted };
+                let iss = cookies.make(&key, now, &tuple(5), irs, syn);
                 let known = cookies.check(&key, now, &tuple(5), irs, iss);
-                assert_eq!(known, Some(Remembered { mss: Some(rounded), scale }));
+                assert_eq!(known, Some(Remembered { mss: Some(rounded), ..syn }));
             }
         }
     }
@@ -119,14 +146,16 @@ mod tests {
         let other = Secret::new([2; 16]).key(Purpose::SynCookies);
         let mut cookies = Cookies::new();
         let (now, irs) = (Instant::from_secs(1000), Seq::new(7));
-        let syn = Remembered { mss: Some(1460), scale: Some(7) };
+        let syn = Remembered { mss: Some(1460), scale: Some(7), sack_permitted: true };
         let iss = cookies.make(&key, now, &tuple(5), irs, syn);
         let later = |secs| now + Duration::from_secs(secs);
         assert_eq!(cookies.check(&key, later(60), &tuple(5), irs, iss), Some(syn));
         assert_eq!(cookies.check(&key, later(140), &tuple(5), irs, iss), None);
         assert_eq!(cookies.check(&key, now, &tuple(6), irs, iss), None);
         assert_eq!(cookies.check(&key, now, &tuple(5), irs + 1, iss), None);
-        assert_eq!(cookies.check(&key, now, &tuple(5), irs, iss + 256), None);
+        for other in 1..=256 {
+            assert_eq!(cookies.check(&key, now, &tuple(5), irs, iss + other), None, "{other} too many");
+        }
         assert_eq!(cookies.check(&other, now, &tuple(5), irs, iss), None);
         assert_eq!(Cookies::new().check(&key, now, &tuple(5), irs, iss), None, "none was ever made");
     }
@@ -136,7 +165,7 @@ mod tests {
         let key = Secret::new([1; 16]).key(Purpose::SynCookies);
         let mut cookies = Cookies::new();
         let (start, irs) = (Instant::ZERO, Seq::new(7));
-        let syn = Remembered { mss: None, scale: None };
+        let syn = Remembered { mss: None, scale: None, sack_permitted: false };
         let iss = cookies.make(&key, start, &tuple(5), irs, syn);
         let late = start + LIFE + Duration::from_secs(1);
         cookies.make(&key, late, &tuple(9), irs, syn);

@@ -1,8 +1,9 @@
 //! The SYN queue: handshakes that wait for their last ACK, in a table of fixed size.
 //!
 //! The table is set-associative: the keyed hash of the 4-tuple chooses a set of four to seven places, so that a SYN costs
-//! the same whatever the size of the table and whatever the peers choose. A full set gives up its least valuable entry,
-//! which is never one whose ACK may be on its way and would find nobody: the last place of a set is for cookies.
+//! the same whatever the size of the table and whatever the peers choose. The last place of a set is for cookies. A full
+//! set gives up an entry that nobody misses: one whose cookie has left, or one that did not answer for a second. If there
+//! is none, the new SYN gets no place, but a SYN|ACK with a cookie at once.
 //!
 //! ```text
 //!            owe                  commit
@@ -62,6 +63,7 @@ pub(crate) struct SynSlot {
     /// The peer's shift, or `NO_SCALE`.
     pub(super) scale: u8,
     pub(super) has_timestamps: bool,
+    pub(super) sack_permitted: bool,
     /// Its ISS is a cookie: the handshake can be finished without the entry.
     pub(super) is_cookie: bool,
     /// A good ACK came and found the accept queue full.
@@ -93,6 +95,7 @@ impl SynSlot {
             born: 0,
             scale: NO_SCALE,
             has_timestamps: false,
+            sack_permitted: false,
             is_cookie: false,
             is_acked: false,
             is_repeated: false,
@@ -107,22 +110,30 @@ impl SynSlot {
         self.is_cookie && self.sent > 0
     }
 
-    /// How much is lost with the entry.
-    const fn worth(&self) -> u8 {
+    /// Whether something is lost with the entry that would be missed.
+    const fn is_needed(&self) -> bool {
         match (self.is_acked, self.sent) {
-            // The peer asks again: it has no answer yet.
-            (_, 0) => 1,
-            // We would ask the peer again, but it will send on without that.
-            (true, _) if self.is_cookie => 2,
-            // It believes in the connection, and would be reset.
-            (true, _) => 4,
-            _ if self.is_cookie => 0,
+            // The peer has no answer yet.
+            (_, 0) => true,
+            // It believes in the connection, and would be reset; with a cookie, it would not be asked again.
+            (true, _) => true,
             // Its ACK may be on its way, and would be answered by a reset.
-            (false, 1) => 3,
+            (false, 1) => !self.is_cookie,
             // It did not answer within a second: its address may be a lie.
-            (false, _) => 0,
+            (false, _) => false,
         }
     }
+}
+
+/// What became of a new handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claimed {
+    /// It has a place. `lost`: one without a cookie had to go for it.
+    Place { lost: bool },
+    /// All of its set are needed.
+    Crowded,
+    /// There is no memory for the table.
+    NoMemory,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -171,31 +182,32 @@ impl<'a> SynQueue<'a> {
         self.slots.get_mut(usize::from(index)).filter(|slot| slot.list != FREE)
     }
 
-    /// A place for a new handshake under `hash`, and whether one whose loss matters had to go for it. `None`: no memory.
-    ///
-    /// A full set gives up, of those that matter least, the oldest.
-    pub fn claim(&mut self, hash: u32, entry: SynSlot) -> Option<bool> {
+    /// A place for a new handshake under `hash`. A full set gives up, of those that are not needed, the oldest.
+    pub fn claim(&mut self, hash: u32, entry: SynSlot) -> Claimed {
         let count = usize::from(self.count);
         if !grow(&mut self.slots, count, count, count, SynSlot::new) {
-            return None;
+            return Claimed::NoMemory;
         }
         let start = self.set(hash);
         let clock = self.clock;
-        let set = self.slots.get(usize::from(start)..usize::from(start + self.ways))?;
         let rank = |slot: &SynSlot| match slot.list {
-            FREE => (0, 0, 0),
-            _ => (1, slot.worth(), u16::MAX - clock.wrapping_sub(slot.born)),
+            FREE => (0, 0),
+            _ => (1, u16::MAX - clock.wrapping_sub(slot.born)),
         };
-        let (at, victim) = set.iter().enumerate().min_by_key(|(_, slot)| rank(slot))?;
+        let Some(set) = self.slots.get(usize::from(start)..usize::from(start + self.ways)) else {
+            return Claimed::NoMemory;
+        };
+        let places = set.iter().enumerate().filter(|(_, slot)| slot.list == FREE || !slot.is_needed());
+        let Some((at, victim)) = places.min_by_key(|(_, slot)| rank(slot)) else { return Claimed::Crowded };
         let lost = victim.list != FREE && !victim.is_dispensable();
         let index = start + at as u16;
         self.release(index);
-        let slot = self.slots.get_mut(usize::from(index))?;
+        let Some(slot) = self.slots.get_mut(usize::from(index)) else { return Claimed::NoMemory };
         let accepted = slot.accepted;
         *slot = SynSlot { born: clock, accepted, list: FREE, ..entry };
         self.clock = clock.wrapping_add(1);
         self.append(index, OWED);
-        Some(lost)
+        Claimed::Place { lost }
     }
 
     /// Whether a new handshake under `hash` takes the last free place or displaces another: its ISS must be a cookie, so
@@ -209,6 +221,15 @@ impl<'a> SynQueue<'a> {
     /// Forgets a handshake.
     pub fn release(&mut self, index: u16) {
         self.unlink(index);
+    }
+
+    /// Forgets the handshakes with `addr` of ours. Looks through the table.
+    pub fn release_from(&mut self, addr: IpAddr) {
+        for index in 0..self.count {
+            if self.get(index).is_some_and(|slot| slot.tuple.local_addr == addr) {
+                self.release(index);
+            }
+        }
     }
 
     /// The handshake whose SYN|ACK is to be sent now.

@@ -321,11 +321,15 @@ fn of_clients_beyond_the_queue_none_that_was_answered_is_reset() {
             let mut iss = HashMap::new();
             for round in 0..10 {
                 for port in (round * 100..).take(100) {
-                    l.handle_segment(at(0), &tuple(port), &syn(), Seq::new(u32::from(port) << 12 | 1));
+                    let isn = Seq::new(u32::from(port) << 12 | 1);
+                    if let ListenVerdict::Stateless(plan) = l.handle_segment(at(0), &tuple(port), &syn(), isn) {
+                        assert_eq!(plan.tuple, tuple(port));
+                        iss.insert(port, plan.header.seq);
+                    }
                 }
                 iss.extend(send(l, at(1)).iter().map(|plan| (plan.tuple.remote_port, plan.header.seq)));
             }
-            assert!(iss.len() > places);
+            assert_eq!(iss.len(), 1000, "each SYN of a burst is answered");
             for (port, iss) in iss {
                 let verdict = l.handle_segment(at(900), &tuple(port), &ack(iss), ISN);
                 let is_full = matches!(verdict, ListenVerdict::Drop(DropReason::TcpAcceptQueueFull));
@@ -349,6 +353,69 @@ fn handshakes_unanswered_for_a_second_make_way_for_others() {
         }
         let answered: Vec<u16> = send(l, at(1001)).iter().map(|plan| plan.tuple.remote_port).collect();
         assert_eq!(answered, [10, 11, 12, 13]);
+    });
+}
+
+#[test]
+fn a_syn_without_a_place_is_answered_at_once_and_remembered_by_its_cookie() {
+    with(4, |l| {
+        for port in 10..14 {
+            assert!(is_queued(l.handle_segment(at(0), &tuple(port), &syn(), ISN)));
+        }
+        let verdict = l.handle_segment(at(0), &tuple(1), &syn(), ISN);
+        let ListenVerdict::Stateless(plan) = verdict else { panic!("{verdict:?}") };
+        assert_eq!((plan.tuple, plan.header.ack, plan.header.window), (tuple(1), Seq::new(101), 65_535));
+        assert_eq!(plan.header.options.window_scale, Some(1));
+        assert_eq!(plan.header.options.timestamps.map(|t| t.ecr), Some(4242));
+        // Nothing of the queue went for it.
+        l.commit(at(0), &plan);
+        assert_eq!(send(l, at(0)).iter().map(|p| p.tuple.remote_port).collect::<Vec<_>>(), [10, 11, 12, 13]);
+        let verdict = l.handle_segment(at(50), &tuple(1), &ack(plan.header.seq), ISN);
+        let ListenVerdict::Complete(h) = verdict else { panic!("{verdict:?}") };
+        assert_eq!((h.peer_mss, h.peer_scale, h.retransmitted), (Some(1400), Some(7), true));
+    });
+}
+
+#[test]
+fn a_successor_of_time_wait_is_not_numbered_before_its_predecessor_by_a_cookie() {
+    let (mut cookies, mut places) = (0, 0);
+    for port in 1..33 {
+        with(4, |l| {
+            for other in 100..103 {
+                l.handle_segment(at(0), &tuple(other), &syn(), ISN);
+            }
+            // The last place of the set, which is for a cookie, if it will do.
+            let min = Seq::new(u32::from(port) << 27);
+            assert!(is_queued(l.handle_successor(at(0), &tuple(port), &syn(), min - 1, min)));
+            let plan = send(l, at(0)).pop().expect("the SYN|ACK");
+            assert!(plan.tuple == tuple(port) && plan.header.seq.at_or_after(min), "{plan:?}");
+            let is_cookie = plan.header.seq != min;
+            (cookies, places) = (cookies + u32::from(is_cookie), places + u32::from(!is_cookie));
+            // Others do not displace it while its ACK may be on its way.
+            for other in 200..300 {
+                l.handle_segment(at(1), &tuple(other), &syn(), ISN);
+                send(l, at(1));
+            }
+            let verdict = l.handle_segment(at(100), &tuple(port), &ack(plan.header.seq), ISN);
+            assert!(matches!(verdict, ListenVerdict::Complete(_)), "{verdict:?}");
+        });
+    }
+    assert!(cookies > 8 && places > 8, "{cookies} cookies, {places} places");
+}
+
+#[test]
+fn handshakes_with_an_address_that_is_gone_are_forgotten_and_others_are_not() {
+    with(8, |l| {
+        let other = |port| Tuple { local_addr: [192, 0, 2, 77].into(), ..tuple(port) };
+        l.handle_segment(at(0), &tuple(1), &syn(), ISN);
+        l.handle_segment(at(0), &other(2), &syn(), ISN);
+        send(l, at(0));
+        l.handle_segment(at(1), &other(3), &syn(), ISN);
+        l.on_address_gone([192, 0, 2, 77].into());
+        assert!(!l.owes());
+        l.on_deadline(at(1000));
+        assert_eq!(send(l, at(1000)).iter().map(|p| p.tuple).collect::<Vec<_>>(), [tuple(1)]);
+        assert!(matches!(l.handle_segment(at(1001), &other(2), &ack(ISN), ISN), ListenVerdict::Reset(_)));
     });
 }
 
@@ -434,8 +501,14 @@ proptest! {
             match op {
                 Op::Syn(port) => {
                     let verdict = l.handle_segment(now, &tuple(port), &syn(), ISN + u32::from(port));
-                    let is_accounted = matches!(verdict, ListenVerdict::Queued { .. } | ListenVerdict::Drop(DropReason::TcpUnexpectedSyn));
-                    prop_assert!(is_accounted);
+                    match verdict {
+                        ListenVerdict::Queued { .. } | ListenVerdict::Drop(DropReason::TcpUnexpectedSyn) => {}
+                        ListenVerdict::Stateless(plan) => {
+                            prop_assert_eq!(plan.tuple, tuple(port));
+                            sent.insert(port, (plan.header.seq, 1));
+                        }
+                        other => prop_assert!(false, "{:?}", other),
+                    }
                 }
                 Op::Ack(port) => {
                     let Some(&(iss, _)) = sent.get(&port) else { continue };

@@ -1,4 +1,4 @@
-//! mps2-an385: the stack talks TCP to itself over an in-memory loopback device. Ends with exit code 0.
+//! The stack talks TCP to itself over an in-memory loopback device; no network card is touched. Ends with exit code 0.
 //!
 //! A client sends text to an echo service on port 7, reads it back, and closes; both ends live in the same stack. Nothing
 //! is allocated; what the program needs lies in `.bss` within 64 KiB.
@@ -6,22 +6,18 @@
 #![no_main]
 #![deny(unsafe_code)]
 
-use board::clock::Clock;
+use board::Board;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
-use cortex_m_rt::entry;
+use firmware::Board as _;
 use ringtap::config::Config;
 use ringtap::device::{Loopback, Mac};
 use ringtap::error::{AcceptError, TcpError};
 use ringtap::frame::PoolMemory;
 use ringtap::ip::addr::Cidr;
-use ringtap::rng::Secret;
 use ringtap::stack::{IfaceId, Stack, StaticStorage};
 use ringtap::tcp::{ConnectOptions, ListenOptions, ListenerHandle, TcpHandle, TcpOptions};
 use ringtap::time::{Duration, Instant};
 use static_cell::ConstStaticCell;
-
-/// QEMU's mps2-an385 runs its core at 25 MHz.
-const CORE_HZ: u32 = 25_000_000;
 
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const PORT: u16 = 7;
@@ -35,20 +31,22 @@ static FRAMES: PoolMemory<1536, 8> = PoolMemory::new();
 static STORAGE: ConstStaticCell<StaticStorage<'static, 3, 1, BUFFER, BUFFER, 20>> =
     ConstStaticCell::new(StaticStorage::new());
 
-#[entry]
-fn main() -> ! {
-    let core = cortex_m::Peripherals::take().expect("called once");
-    let clock = Clock::start(core.SYST, CORE_HZ);
-    // This board has no source of entropy; a real one takes the secret from its generator, fresh at every boot.
-    let config = Config::new(Secret::new(*b"not a secret...."));
-    let mut program = Program::new(Stack::new(config, STORAGE.take()));
+board::entry!(main);
+
+fn main(mut board: Board) -> ! {
+    let mut program = Program::new(Stack::new(Config::new(board.secret()), STORAGE.take()));
     program.run();
-    let (time, virtual_time) = (clock.now(), program.now);
+    let (time, virtual_time) = (board.now(), program.now);
     let polls = program.polls;
     assert_eq!(FRAMES.pool().free(), FRAMES.pool().count(), "frames were lost");
     assert!(virtual_time.since(Instant::ZERO) >= Duration::from_secs(60), "the connection was not kept in TIME-WAIT");
-    board::println!("loopback: passed; {TOTAL} octets out and back in {} us, {polls} polls", time.as_micros());
-    board::exit(0)
+    defmt::info!(
+        "loopback: passed; {=usize} octets out and back in {=u64:us}, {=u32} polls",
+        TOTAL,
+        time.as_micros(),
+        polls
+    );
+    firmware::exit(0)
 }
 
 /// The stack, its device, and the two ends.

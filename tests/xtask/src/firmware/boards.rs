@@ -1,0 +1,70 @@
+//! The boards of firmware-examples/: what they are built for, and how QEMU shows them.
+
+/// A board: its folder in firmware-examples/boards/ has this name.
+pub struct Board {
+    pub name: &'static str,
+    pub triple: &'static str,
+    /// How it is emulated; `None` for a board that QEMU does not know.
+    pub qemu: Option<Qemu>,
+}
+
+/// A machine of QEMU's.
+pub struct Qemu {
+    pub program: &'static str,
+    /// The machine and what it needs besides.
+    pub machine: &'static [&'static str],
+    /// What ties its network card to the network `n0`.
+    pub nic: &'static [&'static str],
+    /// Whether `cargo xtask test` takes it without `--full`.
+    pub sampled: bool,
+}
+
+/// A network card that is part of the machine.
+const ON_BOARD: &[&str] = &["-net", "nic,netdev=n0"];
+
+/// Every board, by name.
+pub const BOARDS: &[Board] = &[arm("mps2-an385", "thumbv7m-none-eabi", &["-M", "mps2-an385"], true)];
+
+/// A board of qemu-system-arm whose network card is part of the machine.
+const fn arm(name: &'static str, triple: &'static str, machine: &'static [&'static str], sampled: bool) -> Board {
+    Board { name, triple, qemu: Some(Qemu { program: "qemu-system-arm", machine, nic: ON_BOARD, sampled }) }
+}
+
+/// The board of this name.
+pub fn named(name: &str) -> Result<&'static Board, String> {
+    let found = BOARDS.iter().find(|b| b.name == name);
+    found.ok_or_else(|| format!("no board is called `{name}`; `cargo xtask firmware list` names them"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cargo::root;
+
+    #[test]
+    fn every_board_has_a_folder_with_its_target_and_every_folder_is_a_board() {
+        let dir = root().join("firmware-examples/boards");
+        for Board { name, triple, qemu } in BOARDS {
+            let config = dir.join(name).join(".cargo/config.toml");
+            let text = std::fs::read_to_string(&config).unwrap_or_else(|e| panic!("{}: {e}", config.display()));
+            assert!(text.contains(&format!("target = \"{triple}\"")), "{name}");
+            assert!(qemu.is_none() || text.contains(&format!("\"../../run-in-qemu\", \"{name}\"")), "{name}");
+        }
+        let folders = std::fs::read_dir(dir).expect("the folder of the boards").flatten();
+        for folder in folders.filter(|f| f.path().is_dir()) {
+            assert!(named(&folder.file_name().to_string_lossy()).is_ok(), "{folder:?} is not in BOARDS");
+        }
+    }
+
+    #[test]
+    fn triples_are_among_the_targets_that_are_installed() {
+        for board in BOARDS {
+            assert!(crate::tools::TARGETS.contains(&board.triple), "{}", board.name);
+        }
+    }
+
+    #[test]
+    fn an_unknown_board_is_refused() {
+        assert!(named("nothing-like-this").is_err());
+    }
+}
