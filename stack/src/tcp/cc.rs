@@ -101,12 +101,11 @@ impl Controller {
     #[inline]
     pub fn on_ack(&mut self, ack: &Acked) {
         // A window that is not used says nothing of the path: it does not grow (RFC 7661 §1).
-        if ack.flight < self.cwnd / 2 {
-            return;
-        }
         if self.cwnd < self.ssthresh {
-            self.slow_start(ack);
-        } else {
+            if ack.flight >= self.cwnd / 2 {
+                self.slow_start(ack);
+            }
+        } else if ack.flight + 3 * ack.mss >= self.cwnd {
             self.avoid_congestion(ack);
         }
     }

@@ -154,7 +154,7 @@ impl<'a> Listener<'a> {
             scale: tcp.window_scale.then(|| window_shift(tcp.rx_buffer)),
             timestamps: tcp.timestamps,
             // Selective acknowledgments are not built yet, and must not be promised.
-            sack: false,
+            sack: cfg!(feature = "sack") && tcp.sack,
             backlog,
             accept_head: 0,
             accept_len: 0,

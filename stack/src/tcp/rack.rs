@@ -243,9 +243,7 @@ impl Conn<'_> {
         let lone = self.snd.outstanding() <= u32::from(self.snd.mss);
         match self.rtt.srtt_micros() {
             0 => FIRST_PROBE,
-            srtt => {
-                Duration::from_micros(2 * u64::from(srtt)) + if lone { MAX_ACK_DELAY } else { Duration::ZERO }
-            }
+            srtt => Duration::from_micros(2 * u64::from(srtt)) + if lone { MAX_ACK_DELAY } else { Duration::ZERO },
         }
     }
 

@@ -260,8 +260,7 @@ impl Conn<'_> {
         //# The routine returns true when either DupThresh discontiguous SACKed sequences have arrived above 'SeqNum' or
         //# more than (DupThresh - 1) * SMSS bytes with sequence numbers greater than 'SeqNum' have been SACKed.
         self.sent.detect(self.snd.una, |record| {
-            !record.is_resent
-                && (record.runs_above >= DUP_THRESHOLD || record.sacked_above > (DUP_THRESHOLD - 1) * mss)
+            !record.is_resent && (record.runs_above >= DUP_THRESHOLD || record.sacked_above > (DUP_THRESHOLD - 1) * mss)
         })
     }
 
@@ -279,7 +278,7 @@ impl Conn<'_> {
                 }
                 return;
             }
-            Phase::Open | Phase::Probing => {
+            _ => {
                 if lost == 0 {
                     self.grow(now, acked, flight, false, news.sample(now));
                 }

@@ -72,8 +72,12 @@ impl Cubic {
         self.hystart.stop();
         self.is_under_way = false;
         self.prior = cwnd;
-        // What was not used was not tested (RFC 9438 §4.6 speaks of flight_size).
-        let used = cwnd.min(flight);
+        //= https://www.rfc-editor.org/rfc/rfc9438#section-4.6
+        //# Implementations that use cwnd MUST use other measures to prevent cwnd from growing when the volume of bytes
+        //# in flight is smaller than cwnd.
+        // It is one of them (see `Controller::on_ack`): only the peer's window keeps it from being used up, by half at
+        // most while slow start lasts.
+        let used = cwnd.min(flight.saturating_mul(2));
         //= https://www.rfc-editor.org/rfc/rfc9438#section-4.7
         //# if cwnd < W_max and fast convergence is enabled, further reduce W_max
         let converge = u64::from(used) * (1024 + BETA) / 2048;
@@ -229,8 +233,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_in_flight_does_not_count() {
-        assert_eq!(Cubic::new().on_loss(1 << 30, 10_000), 7001);
+    fn a_window_far_beyond_what_was_in_flight_does_not_count() {
+        assert_eq!(Cubic::new().on_loss(1 << 30, 10_000), 14_003);
     }
 
     #[test]
