@@ -11,6 +11,9 @@
 #![no_std]
 #![deny(unsafe_code)]
 
+#[cfg(feature = "machine")]
+#[allow(unsafe_code)]
+pub mod machine;
 mod panic;
 #[cfg(feature = "cortex-m")]
 pub mod systick;
