@@ -13,8 +13,13 @@
 #![warn(missing_docs)]
 
 pub mod coherency;
+mod fifo;
+pub mod filter;
 pub mod interrupt;
 pub mod nic;
 pub mod phy;
 pub mod regs;
 pub mod ring;
+pub mod stellaris;
+#[cfg(test)]
+mod testing;
