@@ -20,7 +20,7 @@ mod rx;
 mod tx;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use rx::{Received, RxCounters, RxDescriptor, RxError, RxRing};
 pub use tx::{TxCounters, TxDescriptor, TxError, TxRing};
