@@ -176,7 +176,8 @@ impl<'a> Stack<'a> {
     /// # Errors
     /// [`Stale`] when it was closed.
     pub fn tcp(&mut self, handle: TcpHandle) -> Result<TcpSocket<'_, 'a>, Stale> {
-        self.tcp.conns.get(handle.0).ok_or(Stale::Handle)?;
+        // One that was closed may still deliver, but is nobody's.
+        self.tcp.conns.get(handle.0).filter(|entry| entry.owner != Owner::Nobody).ok_or(Stale::Handle)?;
         Ok(TcpSocket { stack: self, index: handle.0.index })
     }
 
