@@ -19,7 +19,6 @@ use crate::regs::{Registers, Timeout, look};
 use crate::word::{bit, high, low};
 use control::Control;
 pub use control::ControlMemory;
-use core::cell::RefCell;
 use core::task::Waker;
 use queue::{Queue, QueueMemory};
 use ringtap::device::{Capabilities, ChecksumOffload, Device, Link, Mac, Medium, RxMeta, TxMeta, Unsupported};
@@ -453,10 +452,7 @@ impl<'p, M: Registers, C: Coherency + Clone, const RX: usize, const TX: usize> D
         self.reclaim();
         let taken = match self.attention {
             None => self.take(),
-            Some(attention) => {
-                let this = RefCell::new(&mut *self);
-                attention.drain(|| this.borrow_mut().take(), || this.borrow_mut().rearm())
-            }
+            Some(attention) => attention.drain(self, Self::take, Self::rearm),
         };
         if taken.is_none() {
             self.service();

@@ -11,7 +11,10 @@
 #![no_std]
 #![deny(unsafe_code)]
 
+pub mod control;
+pub mod net;
 mod panic;
+pub mod service;
 #[cfg(feature = "cortex-m")]
 pub mod systick;
 

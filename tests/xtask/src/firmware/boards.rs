@@ -23,7 +23,10 @@ pub struct Qemu {
 const ON_BOARD: &[&str] = &["-net", "nic,netdev=n0"];
 
 /// Every board, by name.
-pub const BOARDS: &[Board] = &[arm("mps2-an385", "thumbv7m-none-eabi", &["-M", "mps2-an385"], true)];
+pub const BOARDS: &[Board] = &[
+    arm("lm3s6965evb", "thumbv7m-none-eabi", &["-M", "lm3s6965evb"], true),
+    arm("mps2-an385", "thumbv7m-none-eabi", &["-M", "mps2-an385"], true),
+];
 
 /// A board of qemu-system-arm whose network card is part of the machine.
 const fn arm(name: &'static str, triple: &'static str, machine: &'static [&'static str], sampled: bool) -> Board {
