@@ -91,8 +91,9 @@ pub trait Engine {
     /// Transmit descriptors were given to the engine; `place` is the first idle one behind them.
     fn kick_tx(&mut self, place: usize);
 
-    /// Reads and acknowledges what happened. `place` is the receive descriptor that the engine fills next.
-    fn events(&mut self, place: usize) -> Events;
+    /// Reads and acknowledges what happened. `place` is the receive descriptor that the engine fills next; so many frames
+    /// are `unsent`.
+    fn events(&mut self, place: usize, unsent: usize) -> Events;
 
     /// Lets interrupts for receive, transmit and errors through, or masks them.
     fn interrupts(&mut self, on: bool);

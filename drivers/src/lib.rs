@@ -16,6 +16,7 @@ pub mod coherency;
 pub mod dwmac3;
 pub mod engine;
 mod fifo;
+pub mod gem;
 pub mod hash;
 pub mod interrupt;
 pub mod nic;

@@ -186,7 +186,7 @@ impl<'d, 'p, E: Engine, C: Coherency + Clone, const RX: usize, const TX: usize> 
             return self.rx.receive();
         };
         let rearm = |nic: &mut Self| {
-            let events = nic.engine.events(nic.rx.ring().head());
+            let events = nic.engine.events(nic.rx.ring().head(), nic.tx.ring().used());
             nic.engine.interrupts(true);
             nic.note(events);
         };
@@ -210,7 +210,7 @@ impl<'d, 'p, E: Engine, C: Coherency + Clone, const RX: usize, const TX: usize> 
             State::Running => {
                 self.kick();
                 if self.attention.is_none() {
-                    let events = self.engine.events(self.rx.ring().head());
+                    let events = self.engine.events(self.rx.ring().head(), self.tx.ring().used());
                     self.note(events);
                 }
             }
