@@ -180,7 +180,12 @@ pub struct Engine {
     watched: (RawFd, Interest),
     signals: Option<Signals>,
     woken: Vec<Event>,
+<<<<<<< HEAD
     dhcp: Option<DhcpClient>,
+=======
+    /// Frames received, as of the last poll.
+    moved: usize,
+>>>>>>> main
     /// How long closed connections may still deliver, once the loop was told to stop.
     stop_by: Option<Instant>,
     _lease: Lease,
@@ -240,7 +245,11 @@ impl Engine {
             events: Events::new(),
             signals,
             woken: Vec::new(),
+<<<<<<< HEAD
             dhcp,
+=======
+            moved: 0,
+>>>>>>> main
             stop_by: None,
             _lease: lease,
             _large: large,
@@ -280,8 +289,11 @@ impl Engine {
     }
 
     fn run_until_end(&mut self, app: &mut dyn App) -> Result<End, Failure> {
+        let mut linger = Linger::default();
         loop {
+            let before = self.moved;
             let until = self.work(app);
+            let moved = self.moved != before;
             for event in self.woken.drain(..) {
                 event.wake();
             }
@@ -294,7 +306,9 @@ impl Engine {
             if self.may_stop() {
                 return Ok(End::Stopped);
             }
-            if self.sleep(until, app)? {
+            if linger.looks_again(moved) {
+                std::thread::yield_now();
+            } else if self.sleep(until, app)? {
                 return Ok(End::Signal);
             }
         }
@@ -312,6 +326,7 @@ impl Engine {
             let polled = stack.poll(now, self.iface, &mut self.device, BUDGET);
             // What came makes more likely to have come meanwhile, and a look at the device costs less than a sleep.
             let received = stack.stats().rx_frames != before;
+            self.moved = stack.stats().rx_frames;
             while let Some(event) = stack.next_event() {
                 app.on_event(stack, event.socket, event.what);
                 if event.is_awaited() {
@@ -387,6 +402,30 @@ impl Engine {
         let now = self.clock.now();
         let by = *self.stop_by.get_or_insert(now + LINGER);
         now >= by || self.shared.lock_for_loop().stack.tcp_connections() == 0
+    }
+}
+
+/// Whether the loop looks at the device a few times more before it sleeps.
+///
+/// While packets come and go, the answer to what was just sent is seldom far, and to be woken costs as much as many looks.
+/// Others get the processor between the looks, and no more than [`Linger::IN_A_ROW`] pass without a look at everything
+/// else.
+#[derive(Default)]
+struct Linger {
+    /// Looks in vain that are left.
+    left: u32,
+    in_a_row: u32,
+}
+
+impl Linger {
+    const LOOKS: u32 = 8;
+    const IN_A_ROW: u32 = 64;
+
+    /// After a look that `moved` packets, or not.
+    fn looks_again(&mut self, moved: bool) -> bool {
+        self.left = if moved { Self::LOOKS } else { self.left.saturating_sub(1) };
+        self.in_a_row = if self.left > 0 && self.in_a_row < Self::IN_A_ROW { self.in_a_row + 1 } else { 0 };
+        self.in_a_row > 0
     }
 }
 

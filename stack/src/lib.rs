@@ -43,6 +43,8 @@ pub mod stack;
 #[cfg(feature = "tcp")]
 pub mod tcp;
 
+pub mod blocking;
+
 mod rx;
 mod tx;
 
