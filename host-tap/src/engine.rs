@@ -180,12 +180,9 @@ pub struct Engine {
     watched: (RawFd, Interest),
     signals: Option<Signals>,
     woken: Vec<Event>,
-<<<<<<< HEAD
     dhcp: Option<DhcpClient>,
-=======
     /// Frames received, as of the last poll.
     moved: usize,
->>>>>>> main
     /// How long closed connections may still deliver, once the loop was told to stop.
     stop_by: Option<Instant>,
     _lease: Lease,
@@ -245,11 +242,8 @@ impl Engine {
             events: Events::new(),
             signals,
             woken: Vec::new(),
-<<<<<<< HEAD
             dhcp,
-=======
             moved: 0,
->>>>>>> main
             stop_by: None,
             _lease: lease,
             _large: large,
