@@ -66,6 +66,9 @@ pub trait Engine {
     /// Octets that the engine writes to a buffer behind the packet: 4 where it leaves the frame check sequence.
     const TRAILER: usize = 0;
 
+    /// Whether the MAC takes another mode only while it stands still, and the rings start anew with it.
+    const MODE_RESTARTS: bool = false;
+
     /// The hash of a group's address in [`Filter::hashes`].
     fn hash(group: Mac) -> u32;
 

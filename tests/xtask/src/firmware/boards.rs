@@ -26,6 +26,7 @@ const ON_BOARD: &[&str] = &["-net", "nic,netdev=n0"];
 pub const BOARDS: &[Board] = &[
     arm("highbank", "armv7a-none-eabi", &["-M", "highbank", "-m", "64"], true),
     arm("lm3s6965evb", "thumbv7m-none-eabi", &["-M", "lm3s6965evb"], true),
+    arm("mcimx6ul-evk", "armv7a-none-eabi", &["-M", "mcimx6ul-evk", "-m", "64"], false),
     arm("mps2-an385", "thumbv7m-none-eabi", &["-M", "mps2-an385"], true),
     virt("virt-arm", "armv7a-none-eabi", "qemu-system-arm", VIRT_ARM),
     virt("virt-riscv32", "riscv32imac-unknown-none-elf", "qemu-system-riscv32", VIRT_RISCV32),
