@@ -13,5 +13,28 @@
 #![warn(missing_docs)]
 
 pub mod coherency;
+pub mod dwmac3;
+pub mod enet;
+pub mod engine;
+mod fifo;
+pub mod gem;
+pub mod hash;
+pub mod interrupt;
 pub mod nic;
+pub mod phy;
+pub mod regs;
 pub mod ring;
+pub mod stellaris;
+#[cfg(test)]
+mod testing;
+pub mod virtio;
+pub mod word;
+
+/// Octets of an Ethernet header.
+pub(crate) const ETHERNET_HEADER: usize = 14;
+
+/// The smallest MTU that a host must take.
+//= https://www.rfc-editor.org/rfc/rfc791#section-3.2
+//# Every internet module must be able to forward a datagram of 68
+//# octets without further fragmentation.
+pub(crate) const MIN_MTU: usize = 68;

@@ -33,6 +33,8 @@ pub(crate) enum Key {
     Neighbor(u32),
     #[cfg(feature = "reassembly")]
     Reassembly,
+    #[cfg(feature = "acd")]
+    Acd,
 }
 
 /// Where a node is linked.
@@ -211,10 +213,19 @@ impl<'a> Scheduler<'a> {
     }
 
     /// Takes the first of an interface's ready list.
+    #[inline]
     pub fn pop_ready(&mut self, iface: usize) -> Option<(NodeId, Key)> {
-        let id = self.ready.get(iface)?.head;
-        let key = self.nodes.get(id as usize)?.key?;
-        self.unlink(id);
+        let list = self.ready.get_mut(iface)?;
+        let id = list.head;
+        let node = self.nodes.get_mut(id as usize)?;
+        let key = node.key?;
+        node.on = On::Nothing;
+        let next = core::mem::replace(&mut node.next, NONE);
+        list.head = next;
+        match self.nodes.get_mut(next as usize) {
+            Some(first) => first.prev = NONE,
+            None => list.tail = NONE,
+        }
         Some((id, key))
     }
 

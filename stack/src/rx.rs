@@ -19,6 +19,8 @@ use crate::log;
 use crate::stack::{IfaceId, Reply, Stack};
 use crate::stats::DropReason;
 use crate::wire::ipv4::{self, Ipv4Header};
+#[cfg(feature = "tcp")]
+use crate::wire::segment;
 
 /// Protocol numbers (IANA).
 pub(crate) mod protocol {
@@ -35,6 +37,8 @@ pub(crate) struct Arrival {
     pub link_group: bool,
     pub to: Destination,
     pub checksum: RxChecksum,
+    /// The connection that the packet is a segment for, where that was seen at once.
+    pub flow: Option<u32>,
 }
 
 impl Arrival {
@@ -46,56 +50,118 @@ impl Arrival {
 
 type Drop = Result<(), DropReason>;
 
+/// Where a frame comes from.
+#[derive(Clone, Copy)]
+enum Origin {
+    /// The device of an interface.
+    Wire(IfaceId),
+    /// This stack, which sent an IP packet to itself.
+    Ourselves,
+}
+
 impl<'a> Stack<'a> {
     /// Handles one received frame.
+    #[inline]
     pub(crate) fn handle_frame(&mut self, id: IfaceId, frame: Frame<'a>, meta: RxMeta) {
         self.stats.rx_frames = self.stats.rx_frames.wrapping_add(1);
         self.stats.rx_octets = self.stats.rx_octets.wrapping_add(frame.len());
-        let Some(iface) = self.iface(id) else { return };
-        let handled = if iface.is_ethernet() {
-            self.handle_ethernet(id, frame, meta)
-        } else {
-            self.handle_network(id, frame, meta, false)
-        };
-        if let Err(reason) = handled {
-            log::trace!("a frame was dropped: {}", reason.name());
-            self.stats.drop(reason);
+        if let Err(reason) = self.handle(Origin::Wire(id), frame, meta.checksum) {
+            self.dropped(reason);
         }
         if !self.looped.is_empty() {
             self.handle_looped();
         }
     }
 
-    fn handle_ethernet(&mut self, id: IfaceId, mut frame: Frame<'a>, meta: RxMeta) -> Drop {
-        let Some(iface) = self.iface(id) else { return Ok(()) };
-        let received = ethernet::receive(&frame, iface.mac)?;
-        frame.trim_front(ethernet::HEADER);
-        match received.ethertype {
-            ethernet::IPV4 => self.handle_network(id, frame, shifted(meta, ethernet::HEADER), received.to_group),
-            ethernet::ARP => self.handle_arp(id, &frame),
-            _ => Err(DropReason::UnknownEtherType),
+    /// Handles what we sent to ourselves. Such packets may cause further ones; those wait for the next turn, so that a
+    /// packet that answers itself cannot hold the poll.
+    #[cold]
+    pub(crate) fn handle_looped(&mut self) {
+        for _ in 0..self.looped.len() {
+            let Some(frame) = self.looped.pop_front() else { return };
+            if let Err(reason) = self.handle(Origin::Ourselves, frame, RxChecksum::Verified) {
+                self.dropped(reason);
+            }
         }
     }
 
-    /// Handles an IP packet, which the frame begins with.
-    fn handle_network(&mut self, iface: IfaceId, frame: Frame<'a>, meta: RxMeta, link_group: bool) -> Drop {
+    #[cold]
+    fn dropped(&mut self, reason: DropReason) {
+        log::trace!("a frame was dropped: {}", reason.name());
+        self.stats.drop(reason);
+    }
+
+    /// The link layer; what is not IP ends here.
+    ///
+    /// This and the steps of a segment behind it have one caller each, so that the compiler makes one function of them;
+    /// what takes another way leaves it by a call.
+    fn handle(&mut self, origin: Origin, mut frame: Frame<'a>, mut checksum: RxChecksum) -> Drop {
+        let mut link_group = false;
+        if let Origin::Wire(id) = origin {
+            let Some(iface) = self.iface(id) else { return Ok(()) };
+            if iface.is_ethernet() {
+                let received = ethernet::receive(&frame, iface.mac)?;
+                let whole = frame.len();
+                frame.trim_front(ethernet::HEADER);
+                let ethertype = match received.ethertype {
+                    length if length <= ethernet::MAX_LENGTH => ethernet::unwrap_snap(&mut frame, length)?,
+                    ethertype => ethertype,
+                };
+                match ethertype {
+                    ethernet::IPV4 => {}
+                    ethernet::ARP => return self.handle_arp(id, &frame),
+                    _ => return Err(DropReason::UnknownEtherType),
+                }
+                link_group = received.to_group;
+                checksum = shifted(checksum, whole - frame.len());
+            }
+        }
         match frame.first().map(|b| b >> 4) {
-            Some(4) => self.handle_ipv4(iface, frame, meta.checksum, link_group),
+            Some(4) => self.handle_ipv4(origin, frame, checksum, link_group),
             Some(_) => Err(DropReason::UnknownEtherType),
             None => Err(DropReason::FrameTooShort),
         }
     }
 
-    fn handle_ipv4(&mut self, id: IfaceId, mut frame: Frame<'a>, checksum: RxChecksum, link_group: bool) -> Drop {
+    #[inline]
+    fn handle_ipv4(&mut self, origin: Origin, mut frame: Frame<'a>, checksum: RxChecksum, link_group: bool) -> Drop {
         let header = ipv4::parse(&frame)?;
         // Link-layer padding is no part of the packet.
         frame.truncate(header.total_len);
-        let to = self.admit(id, &header, link_group)?;
-        let arrival = Arrival { iface: id, link_group, to, checksum };
-        if header.is_fragment() {
-            return self.handle_fragment(&header, &frame, arrival);
+        let (iface, to, flow) = match origin {
+            Origin::Wire(id) => match self.flow(id, &header, &frame, link_group) {
+                // The ends of a connection are addresses that were admitted, and its own is still ours.
+                Some(flow) => (id, Destination::Ours, Some(flow)),
+                None => (id, self.admit(id, &header, link_group)?, None),
+            },
+            Origin::Ourselves => (self.iface_of(header.dst.into()).unwrap_or(IfaceId(0)), Destination::Ours, None),
+        };
+        let arrival = Arrival { iface, link_group, to, checksum, flow };
+        let (header, frame, arrival) = if header.is_fragment() {
+            match self.handle_fragment(header, frame, arrival)? {
+                Some((header, whole)) => (header, whole, Arrival { checksum: RxChecksum::None, ..arrival }),
+                None => return Ok(()),
+            }
+        } else {
+            (header, frame, arrival)
+        };
+        self.deliver(header, frame, arrival)
+    }
+
+    /// The connection that a packet belongs to, if it is the one that the last segment was for.
+    #[cfg(feature = "tcp")]
+    #[inline]
+    fn flow(&self, id: IfaceId, header: &Ipv4Header, packet: &[u8], link_group: bool) -> Option<u32> {
+        if header.protocol != protocol::TCP || link_group || header.is_fragment() {
+            return None;
         }
-        self.deliver(&header, frame, arrival)
+        let (src_port, dst_port) = segment::ports(packet.get(header.header_len..)?)?;
+        self.tcp.find_again(id, (header.dst.into(), dst_port), (header.src.into(), src_port))
+    }
+
+    #[cfg(not(feature = "tcp"))]
+    fn flow(&self, _: IfaceId, _: &Ipv4Header, _: &[u8], _: bool) -> Option<u32> {
+        None
     }
 
     /// Whom a packet is for, as seen by this host; an error when it must not be here.
@@ -114,31 +180,39 @@ impl<'a> Stack<'a> {
     }
 
     /// Hands a whole packet to the protocol it is for.
-    fn deliver(&mut self, header: &Ipv4Header, frame: Frame<'a>, arrival: Arrival) -> Drop {
-        let raw = self.deliver_raw(header, &frame, arrival);
+    #[inline]
+    fn deliver(&mut self, header: Ipv4Header, frame: Frame<'a>, arrival: Arrival) -> Drop {
+        let raw = self.deliver_raw(&header, &frame, arrival);
         match header.protocol {
             #[cfg(feature = "tcp")]
-            protocol::TCP => self.handle_tcp(header, &frame, arrival),
+            protocol::TCP => self.handle_tcp(&header, &frame, arrival),
             #[cfg(feature = "udp")]
-            protocol::UDP => self.handle_udp(header, frame, arrival),
-            protocol::ICMP => self.handle_icmp(header, frame, arrival),
+            protocol::UDP => self.handle_udp(&header, frame, arrival),
+            protocol::ICMP => self.handle_icmp(&header, frame, arrival),
             _ if raw => Ok(()),
             _ => {
-                self.protocol_unreachable(header, &frame, arrival);
+                self.protocol_unreachable(&header, &frame, arrival);
                 Err(DropReason::UnknownProtocol)
             }
         }
     }
 
+    /// The datagram that this fragment completes, if it does.
     #[cfg(feature = "reassembly")]
-    fn handle_fragment(&mut self, header: &Ipv4Header, frame: &Frame<'a>, arrival: Arrival) -> Drop {
-        let Some(iface) = self.iface(arrival.iface) else { return Ok(()) };
+    #[inline(never)]
+    fn handle_fragment(
+        &mut self,
+        header: Ipv4Header,
+        frame: Frame<'a>,
+        arrival: Arrival,
+    ) -> Result<Option<(Ipv4Header, Frame<'a>)>, DropReason> {
+        let Some(iface) = self.iface(arrival.iface) else { return Ok(None) };
         let pool = self.config.large_pool.unwrap_or(iface.pool);
-        let whole = self.reassembly.handle(self.now, header, frame, pool, &mut self.stats);
+        let whole = self.reassembly.handle(self.now, &header, &frame, pool, &mut self.stats);
         self.schedule_reassembly();
-        let Some(frame) = whole? else { return Ok(()) };
-        let header = ipv4::parse(&frame)?;
-        self.deliver(&header, frame, Arrival { checksum: RxChecksum::None, ..arrival })
+        let Some(whole) = whole? else { return Ok(None) };
+        let header = ipv4::parse(&whole)?;
+        Ok(Some((header, whole)))
     }
 
     #[cfg(feature = "reassembly")]
@@ -165,31 +239,23 @@ impl<'a> Stack<'a> {
     pub(crate) fn reassembly_deadline(&mut self) {}
 
     #[cfg(not(feature = "reassembly"))]
-    fn handle_fragment(&mut self, _: &Ipv4Header, _: &Frame<'a>, _: Arrival) -> Drop {
+    fn handle_fragment(
+        &mut self,
+        _: Ipv4Header,
+        _: Frame<'a>,
+        _: Arrival,
+    ) -> Result<Option<(Ipv4Header, Frame<'a>)>, DropReason> {
         Err(DropReason::FragmentUnsupported)
     }
 
-    /// Handles what we sent to ourselves. Such packets may cause further ones; those wait for the next turn, so that a
-    /// packet that answers itself cannot hold the poll.
-    pub(crate) fn handle_looped(&mut self) {
-        for _ in 0..self.looped.len() {
-            let Some(frame) = self.looped.pop_front() else { return };
-            if let Err(reason) = self.handle_own(frame) {
-                self.stats.drop(reason);
-            }
-        }
-    }
-
-    fn handle_own(&mut self, frame: Frame<'a>) -> Drop {
-        let header = ipv4::parse(&frame)?;
-        let iface = self.iface_of(header.dst.into()).unwrap_or(IfaceId(0));
-        let arrival = Arrival { iface, link_group: false, to: Destination::Ours, checksum: RxChecksum::Verified };
-        self.deliver(&header, frame, arrival)
-    }
-
+    #[inline(never)]
     fn handle_arp(&mut self, id: IfaceId, packet: &[u8]) -> Drop {
         let now = self.now;
         let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return Ok(()) };
+        #[cfg(feature = "acd")]
+        for probe in &mut iface.probes {
+            probe.hear(packet, iface.mac);
+        }
         match arp::handle(now, packet, &iface.addresses, iface.mac, &mut iface.defence) {
             ArpVerdict::Reply { reply, learn } => {
                 if let Some((ip, mac)) = learn {
@@ -208,7 +274,12 @@ impl<'a> Stack<'a> {
                     _ => Ok(()),
                 }
             }
-            ArpVerdict::Conflict { defence, .. } => {
+            ArpVerdict::Conflict { ip, mac, defence } => {
+                #[cfg(feature = "acd")]
+                {
+                    iface.conflict = Some(crate::link::acd::AddressConflict { ip, mac, defended: defence.is_some() });
+                }
+                let _ = (ip, mac);
                 log::warn!("another station uses an address of interface {}", id.index());
                 if let Some(packet) = defence {
                     self.send_arp(id, &packet, arp::destination(&packet));
@@ -232,11 +303,10 @@ impl<'a> Stack<'a> {
     }
 }
 
-/// The metadata of a frame whose first `by` octets are cut off.
-fn shifted(meta: RxMeta, by: usize) -> RxMeta {
-    let checksum = match meta.checksum {
+/// The checksum's state in a frame whose first `by` octets are cut off.
+fn shifted(checksum: RxChecksum, by: usize) -> RxChecksum {
+    match checksum {
         RxChecksum::Partial { start, offset } => RxChecksum::Partial { start: start.saturating_sub(by as u16), offset },
         other => other,
-    };
-    RxMeta { checksum, ..meta }
+    }
 }

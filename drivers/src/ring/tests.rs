@@ -1,7 +1,7 @@
 //! The rings over a software DMA engine (`model.rs`), and over one that runs in a thread of its own (`threads.rs`).
 
 mod cases;
-mod memory;
+pub(crate) mod memory;
 mod model;
 mod random;
 mod threads;

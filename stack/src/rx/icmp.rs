@@ -20,6 +20,7 @@ use core::net::{IpAddr, SocketAddr};
 type Drop = Result<(), DropReason>;
 
 impl<'a> Stack<'a> {
+    #[inline(never)]
     pub(super) fn handle_icmp(&mut self, ip: &Ipv4Header, frame: Frame<'a>, arrival: Arrival) -> Drop {
         self.stats.icmp_in = self.stats.icmp_in.wrapping_add(1);
         let message = frame.get(ip.header_len..).ok_or(DropReason::IcmpMalformed)?;
@@ -221,6 +222,7 @@ impl<'a> Stack<'a> {
     }
 
     /// Copies of a packet for raw sockets; true when there was one to have it.
+    #[inline]
     pub(super) fn deliver_raw(&mut self, ip: &Ipv4Header, frame: &Frame<'a>, arrival: Arrival) -> bool {
         #[cfg(feature = "raw")]
         if self.raw.sockets.len() > 0 {
@@ -232,6 +234,7 @@ impl<'a> Stack<'a> {
     }
 
     #[cfg(feature = "raw")]
+    #[cold]
     fn deliver_raw_as(&mut self, protocol: u16, frame: &Frame<'a>, iface: IfaceId) -> bool {
         let mut last: Option<u32> = None;
         while let Some(index) = self.raw.next_member(last, protocol) {

@@ -22,6 +22,7 @@ use crate::wire::segment::{Header, Reply as Reset, Segment};
 type Drop = Result<(), DropReason>;
 
 impl<'a> Stack<'a> {
+    #[inline]
     pub(super) fn handle_tcp(&mut self, ip: &Ipv4Header, packet: &[u8], arrival: Arrival) -> Drop {
         // RFC 9293 §3.9.2.3 (MUST-57): nothing sent to a group is answered.
         if arrival.to != Destination::Ours {
@@ -31,30 +32,46 @@ impl<'a> Stack<'a> {
         let segment = Segment::parse(bytes)?;
         if !arrival.is_verified() {
             let pseudo = checksum::pseudo_header(ip.src.into(), ip.dst.into(), protocol::TCP, bytes.len() as u32);
-            if !pseudo.add(checksum::sum(bytes)).is_valid() {
+            if !pseudo.add(segment.sum(bytes)).is_valid() {
                 return Err(DropReason::TcpChecksum);
             }
         }
-        let tuple = Tuple {
+        let index = match arrival.flow {
+            Some(index) => index,
+            None => match self.connection_for(ip, &segment, arrival.iface)? {
+                Some(index) => index,
+                None => return Ok(()),
+            },
+        };
+        self.segment_for_connection(index, &segment)
+    }
+
+    /// The connection that a segment is for, which it may just have completed; else the segment is dealt with here.
+    #[inline(never)]
+    fn connection_for(
+        &mut self,
+        ip: &Ipv4Header,
+        segment: &Segment<'_>,
+        iface: IfaceId,
+    ) -> Result<Option<u32>, DropReason> {
+        let tuple = &Tuple {
             local_addr: ip.dst.into(),
             local_port: segment.dst_port,
             remote_addr: ip.src.into(),
             remote_port: segment.src_port,
         };
-        if let Some(index) = self.tcp.find_again(&tuple) {
-            return self.segment_for_connection(index, &segment);
-        }
-        let hash = self.tcp.hash(&tuple);
-        match self.tcp.find(hash, &tuple) {
+        let hash = self.tcp.hash(tuple);
+        match self.tcp.find(hash, tuple) {
             Some(Target::Conn(index)) => {
                 self.tcp.last = index;
-                self.segment_for_connection(index, &segment)
+                Ok(Some(index))
             }
-            Some(Target::TimeWait(index)) => self.segment_in_time_wait(index, hash, &tuple, &segment, arrival.iface),
-            None => self.segment_for_listener(&tuple, &segment, arrival.iface, None),
+            Some(Target::TimeWait(index)) => self.segment_in_time_wait(index, hash, tuple, segment, iface),
+            None => self.segment_for_listener(tuple, segment, iface, None),
         }
     }
 
+    #[inline]
     fn segment_for_connection(&mut self, index: u32, segment: &Segment<'_>) -> Drop {
         self.stats.tcp_segments_in = self.stats.tcp_segments_in.wrapping_add(1);
         let now = self.now;
@@ -62,24 +79,29 @@ impl<'a> Stack<'a> {
         let was_synchronized = entry.conn.is_synchronized();
         let una = entry.conn.unacknowledged_edge();
         let verdict = entry.conn.handle_segment(now, segment);
-        let progress = entry.conn.unacknowledged_edge() != una;
-        let established = !was_synchronized && entry.conn.is_synchronized();
-        if entry.conn.owes(now) {
-            let (node, iface) = (entry.node, entry.iface);
-            self.sched.wake(node, iface.index());
-        }
         // A new acknowledgment came back by the neighbour: it is reachable (RFC 4861 §7.3.1).
-        if progress {
-            self.confirm_neighbor(index);
+        if entry.conn.unacknowledged_edge() != una
+            && let Some(way) = &entry.neighbor
+            && let Some(place) = way.place
+        {
+            self.neighbors.confirm(now, place, way.iface.0, way.addr);
         }
+        if entry.conn.owes(now) {
+            self.sched.wake(entry.node, entry.iface.index());
+        }
+        let established = !was_synchronized && entry.conn.is_synchronized();
+        entry.schedule(&mut self.sched, verdict.events);
         if established {
             self.established(index);
         }
-        self.settle(index, &verdict);
+        if verdict.reset.is_some() || verdict.fate != Fate::Open {
+            self.settle_end(index, verdict.reset, verdict.fate);
+        }
         verdict.drop.map_or(Ok(()), Err)
     }
 
     /// A handshake is complete: an accepted connection goes to its listener's queue.
+    #[cold]
     fn established(&mut self, index: u32) {
         self.stats.tcp_established = self.stats.tcp_established.wrapping_add(1);
         log::debug!("TCP connection {} is established", index);
@@ -100,7 +122,7 @@ impl<'a> Stack<'a> {
         tuple: &Tuple,
         segment: &Segment<'_>,
         iface: IfaceId,
-    ) -> Drop {
+    ) -> Result<Option<u32>, DropReason> {
         match self.tcp.time_waits.handle_segment(self.now, index, segment) {
             TwVerdict::Drop(reason) => return Err(reason),
             TwVerdict::Ack(header) => self.send_control(iface, tuple, &header, self.config.ttl, 0),
@@ -116,7 +138,7 @@ impl<'a> Stack<'a> {
             }
         }
         self.schedule_time_wait();
-        Ok(())
+        Ok(None)
     }
 
     fn segment_for_listener(
@@ -125,13 +147,13 @@ impl<'a> Stack<'a> {
         segment: &Segment<'_>,
         iface: IfaceId,
         min_isn: Option<crate::seq::Seq>,
-    ) -> Drop {
+    ) -> Result<Option<u32>, DropReason> {
         let now = self.now;
         let Some(index) = self.tcp.find_listener(tuple) else {
-            return self.segment_for_nobody(tuple, segment, iface);
+            return Err(self.segment_for_nobody(tuple, segment, iface));
         };
         let isn = isn::isn(&self.tcp.isn_key, tuple, now);
-        let Some(entry) = self.tcp.listeners.at_mut(index) else { return Ok(()) };
+        let Some(entry) = self.tcp.listeners.at_mut(index) else { return Ok(None) };
         let node = entry.node;
         let verdict = match min_isn {
             Some(min) => entry.listener.handle_successor(now, tuple, segment, isn, min),
@@ -146,12 +168,12 @@ impl<'a> Stack<'a> {
             ListenVerdict::Queued { dropped } => {
                 self.sched.wake(node, iface.index());
                 self.schedule_listener(index);
-                dropped.map_or(Ok(()), Err)
+                dropped.map_or(Ok(None), Err)
             }
-            ListenVerdict::Complete(handshake) => self.complete(index, tuple, segment, iface, &handshake),
+            ListenVerdict::Complete(handshake) => self.complete(index, tuple, iface, &handshake).map(Some),
             ListenVerdict::Stateless(syn_ack) => {
                 self.send_cookie(index, iface, syn_ack);
-                Ok(())
+                Ok(None)
             }
         }
     }
@@ -167,21 +189,18 @@ impl<'a> Stack<'a> {
         self.send_control(iface, &tuple, &header, ttl, tos);
     }
 
-    /// The last ACK of a handshake has come: the connection is made, and takes the segment as its first.
+    /// The last ACK of a handshake has come: the connection is made, and will take the segment as its first.
     fn complete(
         &mut self,
         listener: u32,
         tuple: &Tuple,
-        segment: &Segment<'_>,
         iface: IfaceId,
         handshake: &Handshake,
-    ) -> Drop {
-        let Some(entry) = self.tcp.listeners.at(listener) else { return Ok(()) };
+    ) -> Result<u32, DropReason> {
+        let entry = self.tcp.listeners.at(listener).ok_or(DropReason::TcpNoSocket)?;
         let options = entry.options.tcp;
         let mss = self.mss(iface, tuple.remote_addr);
-        let Some(buffers) = self.tcp.take_buffers(&options) else {
-            return Err(DropReason::TcpAcceptQueueFull);
-        };
+        let buffers = self.tcp.take_buffers(&options).ok_or(DropReason::TcpAcceptQueueFull)?;
         let conn = Conn::accepted(*tuple, &options, buffers, mss, handshake, self.now);
         let Ok(index) = self.add_connection(conn, iface, Owner::Handshake(listener)) else {
             return Err(DropReason::TcpAcceptQueueFull);
@@ -190,14 +209,14 @@ impl<'a> Stack<'a> {
             entry.listener.remove(tuple);
         }
         self.schedule_listener(listener);
-        self.segment_for_connection(index, segment)
+        Ok(index)
     }
 
     /// RFC 9293 §3.10.7.1: a segment for no connection is answered by a reset, unless it is one.
-    fn segment_for_nobody(&mut self, tuple: &Tuple, segment: &Segment<'_>, iface: IfaceId) -> Drop {
-        let Some(reset) = Reset::reset_for(segment) else { return Err(DropReason::TcpBadReset) };
+    fn segment_for_nobody(&mut self, tuple: &Tuple, segment: &Segment<'_>, iface: IfaceId) -> DropReason {
+        let Some(reset) = Reset::reset_for(segment) else { return DropReason::TcpBadReset };
         self.send_reset(iface, tuple, reset);
-        Err(DropReason::TcpNoSocket)
+        DropReason::TcpNoSocket
     }
 
     /// Sends a reset that belongs to no connection's send sequence, within the rate.
@@ -222,31 +241,23 @@ impl<'a> Stack<'a> {
     }
 
     /// Takes what a connection said about itself into the tables: its timer, its events, its end.
-    #[inline]
     pub(crate) fn settle(&mut self, index: u32, verdict: &Verdict) {
         let Some(entry) = self.tcp.conns.at(index) else { return };
-        let node = entry.node;
-        match entry.conn.deadline() {
-            Some(at) => self.sched.set_deadline(node, at),
-            None => self.sched.cancel_deadline(node),
-        }
-        if !verdict.events.is_none() {
-            self.sched.post(node, verdict.events);
-        }
+        entry.schedule(&mut self.sched, verdict.events);
         if verdict.reset.is_some() || verdict.fate != Fate::Open {
-            self.settle_end(index, verdict);
+            self.settle_end(index, verdict.reset, verdict.fate);
         }
     }
 
     /// What few segments lead to: a reset of no connection's, the end of this one.
     #[cold]
-    fn settle_end(&mut self, index: u32, verdict: &Verdict) {
+    pub(crate) fn settle_end(&mut self, index: u32, reset: Option<Reset>, fate: Fate) {
         let Some(entry) = self.tcp.conns.at(index) else { return };
-        if let Some(reset) = verdict.reset {
+        if let Some(reset) = reset {
             let (tuple, iface) = (entry.conn.tuple(), entry.iface);
             self.send_reset(iface, &tuple, reset);
         }
-        match verdict.fate {
+        match fate {
             Fate::Open => {}
             Fate::TimeWait => self.enter_time_wait(index),
             Fate::Closed => self.ended(index),

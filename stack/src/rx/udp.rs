@@ -17,6 +17,7 @@ use core::net::{IpAddr, SocketAddr};
 type Drop = Result<(), DropReason>;
 
 impl<'a> Stack<'a> {
+    #[inline(never)]
     pub(super) fn handle_udp(&mut self, ip: &Ipv4Header, frame: Frame<'a>, arrival: Arrival) -> Drop {
         let datagram = frame.get(ip.header_len..).ok_or(DropReason::UdpMalformed)?;
         let header = udp::parse(datagram)?;

@@ -76,6 +76,8 @@ pub(crate) struct Iface<'a> {
     pub mac: Mac,
     pub addresses: Vec<Cidr, MAX_ADDRESSES>,
     pub replies: Deque<Reply<'a>, MAX_REPLIES>,
+    /// How many of them may wait: what strangers provoke takes a quarter of the pool at most.
+    reply_share: usize,
     /// Refused by the device: the first to be offered again.
     pub held: Option<(Frame<'a>, TxMeta)>,
     pub cutting: Option<Cutting<'a>>,
@@ -83,6 +85,12 @@ pub(crate) struct Iface<'a> {
     pub stalled: Option<Instant>,
     /// When our address was last defended (RFC 5227 §2.4).
     pub defence: Defence,
+    /// Addresses that are probed for, or about to be announced again (RFC 5227 §2.1, §2.3).
+    #[cfg(feature = "acd")]
+    pub probes: Vec<crate::link::acd::Probe, 2>,
+    /// The last conflict over an address of ours, not told yet.
+    #[cfg(feature = "acd")]
+    pub conflict: Option<crate::link::acd::AddressConflict>,
     /// Addresses whose announcement is owed, by place (bit set).
     pub announce: u8,
 }
@@ -95,10 +103,15 @@ impl<'a> Iface<'a> {
             mac,
             addresses: Vec::new(),
             replies: Deque::new(),
+            reply_share: (pool.count() / 4).clamp(1, MAX_REPLIES),
             held: None,
             cutting: None,
             stalled: None,
             defence: Defence::default(),
+            #[cfg(feature = "acd")]
+            probes: Vec::new(),
+            #[cfg(feature = "acd")]
+            conflict: None,
             announce: 0,
         }
     }
@@ -186,10 +199,10 @@ impl<'a> Iface<'a> {
         self.replies.push_back(reply)
     }
 
-    /// Whether as many replies wait as may: what strangers provoke takes a quarter of the pool at most.
+    /// Whether as many replies wait as may.
+    #[inline]
     pub fn is_full_of_replies(&self) -> bool {
-        let share = (self.pool.count() / 4).clamp(1, MAX_REPLIES);
-        self.replies.len() >= share
+        !self.replies.is_empty() && self.replies.len() >= self.reply_share
     }
 
     /// Whether something other than sockets waits to leave.

@@ -91,6 +91,15 @@ pub(crate) struct Verdict {
     pub fate: Fate,
 }
 
+/// What a call changed for others: the part of a [`Verdict`] that every call may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub(crate) struct News {
+    /// What the user is to be told.
+    pub events: Readiness,
+    pub fate: Fate,
+}
+
 /// The numbers that TIME-WAIT goes on with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TimeWaitParams {
@@ -446,15 +455,21 @@ impl<'a> Conn<'a> {
     /// The end of every call: timers, and what the call came to.
     pub(super) fn finish(&mut self, now: Instant, outcome: ControlFlow<Verdict>) -> Verdict {
         self.arm(now);
-        let news = self.take_verdict();
+        let News { events, fate } = self.take_news();
         match outcome {
-            ControlFlow::Break(verdict) => Verdict { events: news.events, fate: news.fate, ..verdict },
-            ControlFlow::Continue(()) => news,
+            ControlFlow::Break(verdict) => Verdict { events, fate, ..verdict },
+            ControlFlow::Continue(()) => Verdict { events, fate, ..Verdict::default() },
         }
     }
 
     pub(super) fn take_verdict(&mut self) -> Verdict {
-        let mut verdict = Verdict { events: self.events, ..Verdict::default() };
+        let News { events, fate } = self.take_news();
+        Verdict { events, fate, ..Verdict::default() }
+    }
+
+    #[inline]
+    pub(super) fn take_news(&mut self) -> News {
+        let mut news = News { events: self.events, fate: Fate::Open };
         self.events = Readiness::NONE;
         if self.state == State::TimeWait && !self.owes_any_ack() {
             self.fate = Fate::TimeWait;
@@ -462,9 +477,9 @@ impl<'a> Conn<'a> {
         if self.fate != Fate::Open && !self.over {
             self.over = true;
             self.timers = Timers::OFF;
-            verdict.fate = self.fate;
+            news.fate = self.fate;
         }
-        verdict
+        news
     }
 }
 

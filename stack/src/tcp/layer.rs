@@ -5,9 +5,9 @@ use super::listen::Listener;
 use super::options::TcpOptions;
 use super::sent::Sent;
 use super::timewait::TimeWaitTable;
-use crate::event::Wakers;
+use crate::event::{Readiness, Wakers};
 use crate::ip::route::IfaceId;
-use crate::ready::NodeId;
+use crate::ready::{NodeId, Scheduler};
 use crate::ring::Ring;
 use crate::rng::{Key, Purpose, Secret};
 use crate::sockets::arena::Arena;
@@ -96,6 +96,20 @@ pub(crate) struct Entry<'a> {
     pub wakers: Wakers,
 }
 
+impl Entry<'_> {
+    /// Takes the connection's timer and its events into the scheduler.
+    #[inline]
+    pub fn schedule(&self, sched: &mut Scheduler<'_>, events: Readiness) {
+        match self.conn.deadline() {
+            Some(at) => sched.set_deadline(self.node, at),
+            None => sched.cancel_deadline(self.node),
+        }
+        if !events.is_none() {
+            sched.post(self.node, events);
+        }
+    }
+}
+
 /// A listener in its table.
 pub(crate) struct ListenEntry<'a> {
     pub listener: Listener<'a>,
@@ -166,12 +180,12 @@ impl<'a> TcpLayer<'a> {
         tuple.hash(&self.key)
     }
 
-    /// The connection that the last segment was for, if one of this 4-tuple is for it again: segments come in trains,
-    /// and all but the first are spared the table.
+    /// The connection that the last segment was for, if it is the one between these ends, by way of `iface`: segments
+    /// come in trains, and all but the first are spared the table.
     #[inline]
-    pub fn find_again(&self, tuple: &Tuple) -> Option<u32> {
+    pub fn find_again(&self, iface: IfaceId, local: (IpAddr, u16), remote: (IpAddr, u16)) -> Option<u32> {
         let entry = self.conns.at(self.last)?;
-        (entry.linked && entry.conn.is_of(tuple)).then_some(self.last)
+        (entry.conn.is_between(local, remote) && entry.iface == iface && entry.linked).then_some(self.last)
     }
 
     /// What a segment of this 4-tuple belongs to, a listener aside.

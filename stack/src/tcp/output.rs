@@ -7,7 +7,7 @@
 //!  reset ▸ SYN ▸ what is to be sent again ▸ duplicate and challenge ACKs ▸ new text, FIN, probe ▸ keep-alive ▸ ACK
 //! ```
 
-use super::conn::{Conn, Fate, Verdict};
+use super::conn::{Conn, Fate, News};
 use super::snd::Phase;
 use super::state::{Event, State};
 use super::timers::Timer;
@@ -92,6 +92,14 @@ impl Conn<'_> {
         }
         let waiting = self.tx.len() > self.snd.outstanding() as usize || self.owes_fin();
         waiting && (self.new_text(u32::from(self.snd.mss)).is_some() || (self.snd.probe && self.plan_probe().is_some()))
+    }
+
+    /// Whether another turn is worth while after one that sent text: as [`owes`](Self::owes), but what the window and
+    /// Nagle's rule allow is left to that turn's plan, which asks anyway.
+    #[inline]
+    pub fn may_owe(&self, now: Instant) -> bool {
+        let more = self.tx.len() > self.snd.outstanding() as usize;
+        (more && self.state.may_send() && self.snd.outstanding() < self.snd.wnd.min(self.cc.cwnd())) || self.owes(now)
     }
 
     /// The next segment; where the device segments (GSO), one of up to so many full ones, else 1.
@@ -337,7 +345,7 @@ impl Conn<'_> {
     }
 
     /// The planned segment has left.
-    pub fn commit(&mut self, now: Instant, plan: &Plan) -> Verdict {
+    pub fn commit(&mut self, now: Instant, plan: &Plan) -> News {
         match plan.why {
             Why::Reset => {
                 self.reset_owed = false;
@@ -357,7 +365,7 @@ impl Conn<'_> {
             }
         }
         self.arm(now);
-        self.take_verdict()
+        self.take_news()
     }
 
     fn commit_syn(&mut self, now: Instant, plan: &Plan) {

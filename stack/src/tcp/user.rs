@@ -9,6 +9,7 @@ use super::state::State;
 use crate::error::TcpError;
 use crate::seq::Seq;
 use crate::sockets::demux::Tuple;
+use core::net::IpAddr;
 
 impl Conn<'_> {
     /// Moves received octets into `dst`. `Ok(0)`, for a `dst` that is not empty: the peer will send no more.
@@ -33,6 +34,14 @@ impl Conn<'_> {
             return self.end_of_text().map(|()| 0);
         }
         Ok(self.rx.peek_at(0, dst))
+    }
+
+    /// Received octets in place, up to where they wrap. None: the peer will send no more.
+    pub fn text(&self) -> Result<&[u8], TcpError> {
+        if self.rx.is_empty() {
+            self.end_of_text()?;
+        }
+        Ok(self.rx.first_part())
     }
 
     /// Nothing is there to be read: has the end come, has the connection failed, or is it to be waited for?
@@ -145,11 +154,14 @@ impl Conn<'_> {
         self.state
     }
 
-    /// Both ends.
-    pub fn is_of(&self, tuple: &Tuple) -> bool {
+    /// Whether these are its ends.
+    #[inline]
+    pub fn is_between(&self, local: (IpAddr, u16), remote: (IpAddr, u16)) -> bool {
         // Ports first: they differ most often, and cost least to compare.
         let own = &self.tuple;
-        own.remote_port == tuple.remote_port && own.local_port == tuple.local_port && *own == *tuple
+        (own.remote_port, own.local_port) == (remote.1, local.1)
+            && own.remote_addr == remote.0
+            && own.local_addr == local.0
     }
 
     /// Both ends.

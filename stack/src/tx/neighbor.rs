@@ -86,15 +86,4 @@ impl<'a> Stack<'a> {
             None => self.sched.cancel_deadline(node),
         }
     }
-
-    /// A connection made progress: the neighbour it goes by is there (RFC 4861 §7.3.1).
-    #[cfg(feature = "tcp")]
-    pub(crate) fn confirm_neighbor(&mut self, conn: u32) {
-        let Some(entry) = self.tcp.conns.at(conn) else { return };
-        if let Some(n) = &entry.neighbor
-            && let Some(place) = n.place
-        {
-            self.neighbors.confirm(self.now, place, n.iface.0, n.addr);
-        }
-    }
 }

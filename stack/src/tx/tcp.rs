@@ -6,16 +6,18 @@ use super::{Resolved, Turn, push_ethernet};
 use crate::device::Mac;
 use crate::frame::Frame;
 use crate::ip::v4::{self, Fields};
+use crate::link::ethernet::{self, EthernetHeader};
 use crate::link::neighbor::Demand;
 use crate::ready::NodeId;
 use crate::rx::protocol;
 use crate::sockets::demux::Tuple;
-use crate::stack::{IfaceId, Stack};
+use crate::stack::{Iface, IfaceId, Stack};
 use crate::stats::DropReason;
+use crate::tcp::conn::{Conn, Fate, News};
 use crate::tcp::isn;
 use crate::tcp::layer::Neighbor;
 use crate::tcp::output::{Plan, Why};
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use crate::wire::checksum::{self, Sum};
 use crate::wire::ipv4;
 use crate::wire::segment::{self, Header};
@@ -51,9 +53,8 @@ enum NoWay {
 
 impl<'a> Stack<'a> {
     /// One segment of a connection, if it owes one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn tcp_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
-        let now = self.now;
         let way = match self.prepare(id, index) {
             Some(Start::Known(mac)) => Way::Link(mac),
             Some(Start::Ask(remote)) => match self.slow_way(id, index, remote) {
@@ -62,21 +63,43 @@ impl<'a> Stack<'a> {
             },
             None => return Turn::Done,
         };
+        self.send_segment(id, node, index, &way)
+    }
+
+    /// Plan, frame, commit: the connection moves on only once the frame exists.
+    #[inline]
+    fn send_segment(&mut self, id: IfaceId, node: NodeId, index: u32, way: &Way) -> Turn<'a> {
+        let now = self.now;
+        let Some(Some(iface)) = self.ifaces.get(id.index()) else { return Turn::Done };
+        let Some(entry) = self.tcp.conns.at_mut(index) else { return Turn::Done };
         // The device cuts no segments, so that each of ours is a frame.
-        let Some(plan) = self.tcp.conns.at(index).and_then(|e| e.conn.plan(now, 1)) else {
-            return self.tcp_rests(index);
+        let Some(plan) = entry.conn.plan(now, 1) else { return self.tcp_rests(index) };
+        let link = match *way {
+            Way::Link(Some(dst)) => Some((dst, iface.mac)),
+            Way::Link(None) | Way::Own => None,
         };
-        let Some(frame) = self.build_segment(id, index, &plan) else {
+        let Some(frame) = build_segment(iface, &entry.conn, &plan, now, link) else {
             self.sched.wake(node, id.index());
             return Turn::Stall;
         };
-        self.commit(id, node, index, &plan);
+        self.stats.tcp_segments_out = self.stats.tcp_segments_out.wrapping_add(1);
+        self.stats.tcp_retransmits += usize::from(plan.why.is_retransmission());
+        self.stats.tcp_challenge_acks += usize::from(plan.why.is_challenge());
+        let News { events, fate } = entry.conn.commit(now, &plan);
+        // An acknowledgment comes last: had there been anything else, it would have carried it.
+        if plan.why != Why::Ack && entry.conn.may_owe(now) {
+            self.sched.wake(node, id.index());
+        }
+        entry.schedule(&mut self.sched, events);
+        if fate != Fate::Open {
+            self.settle_end(index, None, fate);
+        }
         match way {
+            Way::Link(_) => Turn::Send(frame),
             Way::Own => {
                 self.loop_back(frame);
                 Turn::Done
             }
-            Way::Link(mac) => self.finish(id, frame, mac),
         }
     }
 
@@ -166,37 +189,6 @@ impl<'a> Stack<'a> {
         rests
     }
 
-    fn build_segment(&mut self, id: IfaceId, index: u32, plan: &Plan) -> Option<Frame<'a>> {
-        let iface = self.iface(id)?;
-        let entry = self.tcp.conns.at(index)?;
-        let conn = &entry.conn;
-        let header = conn.header(plan, self.now);
-        let tuple = conn.tuple();
-        let mut frame = iface.pool.take(iface.headroom() + ipv4::HEADER + header.len())?;
-        // A segment without text may stand behind a FIN, where the send buffer has nothing.
-        let sum = match plan.len {
-            0 => Sum::default(),
-            len => conn.copy_text(plan, frame.append(len as usize)?),
-        };
-        push_segment(&mut frame, &tuple, &header, sum)?;
-        push_ipv4(&mut frame, &tuple, conn.ttl(), conn.tos())?;
-        Some(frame)
-    }
-
-    fn commit(&mut self, id: IfaceId, node: NodeId, index: u32, plan: &Plan) {
-        let now = self.now;
-        self.stats.tcp_segments_out = self.stats.tcp_segments_out.wrapping_add(1);
-        self.stats.tcp_retransmits += usize::from(plan.why.is_retransmission());
-        self.stats.tcp_challenge_acks += usize::from(plan.why.is_challenge());
-        let Some(entry) = self.tcp.conns.at_mut(index) else { return };
-        let verdict = entry.conn.commit(now, plan);
-        // An acknowledgment comes last: had there been anything else, it would have carried it.
-        if plan.why != Why::Ack && entry.conn.owes(now) {
-            self.sched.wake(node, id.index());
-        }
-        self.settle(index, &verdict);
-    }
-
     /// A listener's turn: one SYN|ACK.
     pub(super) fn listener_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
         let now = self.now;
@@ -265,6 +257,7 @@ impl<'a> Stack<'a> {
     }
 
     /// A segment without text, as an IP packet.
+    #[inline(never)]
     pub(crate) fn control_frame(
         &mut self,
         id: IfaceId,
@@ -275,13 +268,11 @@ impl<'a> Stack<'a> {
     ) -> Option<Frame<'a>> {
         let iface = self.iface(id)?;
         let mut frame = iface.pool.take(iface.headroom() + ipv4::HEADER + header.len())?;
-        push_segment(&mut frame, tuple, header, Sum::default())?;
-        push_ipv4(&mut frame, tuple, ttl, tos)?;
+        push_headers(&mut frame, None, tuple, header, (ttl, tos), Sum::default())?;
         Some(frame)
     }
 
     /// The link header in front of a segment, which never exceeds the MTU.
-    #[inline]
     fn finish(&mut self, id: IfaceId, mut frame: Frame<'a>, mac: Option<Mac>) -> Turn<'a> {
         if let (Some(dst), Some(iface)) = (mac, self.iface(id)) {
             let src = iface.mac;
@@ -291,23 +282,54 @@ impl<'a> Stack<'a> {
     }
 }
 
-/// The TCP header in front of the text, whose sum is known.
-fn push_segment(frame: &mut Frame<'_>, tuple: &Tuple, header: &Header, text: Sum) -> Option<()> {
-    let len = header.len();
-    let total = (frame.len() + len) as u32;
-    let buf = frame.push_front(len)?;
-    header.emit(buf);
-    let pseudo = checksum::pseudo_header(tuple.local_addr, tuple.remote_addr, protocol::TCP, total);
-    let sum = pseudo.add(checksum::sum(buf)).add(text);
-    segment::set_checksum(buf, sum.finish());
-    Some(())
+/// The planned segment as a packet, with a link header when `link` has its addresses (destination, source). `None`
+/// without a free frame.
+#[inline]
+fn build_segment<'a>(
+    iface: &Iface<'a>,
+    conn: &Conn<'_>,
+    plan: &Plan,
+    now: Instant,
+    link: Option<(Mac, Mac)>,
+) -> Option<Frame<'a>> {
+    let header = conn.header(plan, now);
+    let mut frame = iface.pool.take(iface.headroom() + ipv4::HEADER + header.len())?;
+    // A segment without text may stand behind a FIN, where the send buffer has nothing.
+    let sum = match plan.len {
+        0 => Sum::default(),
+        len => conn.copy_text(plan, frame.append(len as usize)?),
+    };
+    push_headers(&mut frame, link, &conn.tuple(), &header, (conn.ttl(), conn.tos()), sum)?;
+    Some(frame)
 }
 
-fn push_ipv4(frame: &mut Frame<'_>, tuple: &Tuple, ttl: u8, tos: u8) -> Option<()> {
+/// All headers in front of the text, whose sum is known; `marks` are TTL and TOS.
+///
+/// `None` without headroom, or for an address family that is not built.
+#[inline(always)]
+fn push_headers(
+    frame: &mut Frame<'_>,
+    link: Option<(Mac, Mac)>,
+    tuple: &Tuple,
+    header: &Header,
+    marks: (u8, u8),
+    text: Sum,
+) -> Option<()> {
     let (IpAddr::V4(src), IpAddr::V4(dst)) = (tuple.local_addr, tuple.remote_addr) else { return None };
-    let payload_len = frame.len();
-    let buf = frame.push_front(ipv4::HEADER)?;
+    let len = header.len();
+    let payload_len = frame.len() + len;
+    let link_len = if link.is_some() { ethernet::HEADER } else { 0 };
+    let (front, tcp) =
+        frame.push_front(link_len + ipv4::HEADER + len)?.split_at_mut_checked(link_len + ipv4::HEADER)?;
+    let (front, ip) = front.split_at_mut_checked(link_len)?;
+    header.emit(tcp);
+    let pseudo = checksum::pseudo_header(tuple.local_addr, tuple.remote_addr, protocol::TCP, payload_len as u32);
+    segment::set_checksum(tcp, pseudo.add(segment::header_sum(tcp)).add(text).finish());
     // RFC 9293 §3.7.2 wants path MTU discovery, hence DF; RFC 6864 §4.1 then leaves the identification free: 0.
-    v4::emit(buf, &Fields { src, dst, protocol: protocol::TCP, ttl, tos, ident: 0, dont_frag: true }, payload_len);
+    let (ttl, tos) = marks;
+    v4::emit(ip, &Fields { src, dst, protocol: protocol::TCP, ttl, tos, ident: 0, dont_frag: true }, payload_len);
+    if let Some((dst, src)) = link {
+        ethernet::emit(front, &EthernetHeader { dst, src, ethertype: ethernet::IPV4 });
+    }
     Some(())
 }

@@ -104,6 +104,13 @@ pub(crate) fn sum(data: &[u8]) -> Sum {
     Sum::of_word(chain(total, &[last_word(data, tail.len()).to_ne_bytes()]))
 }
 
+/// The sum of a few words of four octets: at most 2^16 of them.
+#[inline]
+pub(crate) fn sum_of_words(words: &[[u8; 4]]) -> Sum {
+    let wide: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
+    Sum(wide as u32).add(Sum((wide >> 32) as u32))
+}
+
 /// A chain over the next `N` words, if there are as many.
 #[inline]
 fn chain_if<const N: usize>(total: usize, words: &mut &[[u8; WORD]]) -> usize {

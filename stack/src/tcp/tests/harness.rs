@@ -14,7 +14,7 @@ use crate::ring::Ring;
 use crate::seq::Seq;
 use crate::sockets::demux::Tuple;
 use crate::stats::DropReason;
-use crate::tcp::conn::{Buffers, Conn, Fate, Reply, Verdict};
+use crate::tcp::conn::{Buffers, Conn, Fate, News, Reply, Verdict};
 use crate::tcp::listen::Handshake;
 use crate::tcp::options::TcpOptions;
 use crate::tcp::output::{Plan, Why};
@@ -247,8 +247,8 @@ impl Host {
         while let Some(plan) = self.conn.plan(self.now, segments) {
             assert!(self.conn.owes(self.now));
             sent.push(self.emit(&plan));
-            let verdict = self.conn.commit(self.now, &plan);
-            self.note(verdict);
+            let News { events, fate } = self.conn.commit(self.now, &plan);
+            self.note(Verdict { events, fate, ..Verdict::default() });
             assert!(sent.len() < 100_000, "a connection that never has enough");
         }
         assert!(!self.conn.owes(self.now));
