@@ -38,9 +38,10 @@ impl Dnsmasq {
         server
     }
 
-    /// How often its log says so.
+    /// How often its log says so, in letters of whatever case.
     pub fn logged(&self, what: &str) -> usize {
-        std::fs::read_to_string(&self.log).unwrap_or_default().matches(what).count()
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        log.to_lowercase().matches(&what.to_lowercase()).count()
     }
 }
 
