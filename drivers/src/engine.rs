@@ -65,6 +65,9 @@ pub trait Engine {
     type Tx: TxDescriptor + 'static;
     /// Octets that the engine writes to a buffer behind the packet: 4 where it leaves the frame check sequence.
     const TRAILER: usize = 0;
+    /// Whether the transmitter stops where it finds an idle descriptor, and must be told where to go on: then
+    /// [`resume_tx`](Self::resume_tx) is called.
+    const TX_STOPS: bool = false;
 
     /// The hash of a group's address in [`Filter::hashes`].
     fn hash(group: Mac) -> u32;
@@ -90,6 +93,12 @@ pub trait Engine {
 
     /// Transmit descriptors were given to the engine; `place` is the first idle one behind them.
     fn kick_tx(&mut self, place: usize);
+
+    /// There are frames in the transmit ring, the oldest at `oldest`: called at the end of each burst, and of each poll
+    /// that found nothing, where [`TX_STOPS`](Self::TX_STOPS). With `is_full`, somebody waits for room.
+    fn resume_tx(&mut self, oldest: usize, is_full: bool) {
+        let _ = (oldest, is_full);
+    }
 
     /// Reads and acknowledges what happened. `place` is the receive descriptor that the engine fills next.
     fn events(&mut self, place: usize) -> Events;

@@ -18,6 +18,8 @@ pub mod engine;
 mod fifo;
 pub mod hash;
 pub mod interrupt;
+pub mod lan9118;
+pub mod msf2;
 pub mod nic;
 pub mod phy;
 pub mod regs;
