@@ -89,6 +89,12 @@ const RECEIVE: u32 = 0;
 const TRANSMIT: u32 = 1;
 const CONTROL: u32 = 2;
 
+/// Whether there is a virtio network card behind these registers; the others of a machine's slots have another device, or
+/// none.
+pub fn is_network(registers: &impl Registers) -> bool {
+    registers.read(reg::MAGIC) == MAGIC && registers.read(reg::DEVICE) == NETWORK
+}
+
 /// The registers of a virtio device of the network kind.
 struct Transport<M> {
     registers: M,
@@ -100,8 +106,7 @@ impl<M: Registers> Transport<M> {
     /// Looks what is there.
     fn new(registers: M) -> Result<Self, SetupError> {
         let version = registers.read(reg::VERSION);
-        let is_network = registers.read(reg::MAGIC) == MAGIC && registers.read(reg::DEVICE) == NETWORK;
-        if !is_network || !matches!(version, 1 | 2) {
+        if !is_network(&registers) || !matches!(version, 1 | 2) {
             return Err(SetupError::Device);
         }
         Ok(Self { registers, legacy: version == 1, features: 0 })

@@ -101,14 +101,19 @@ impl<'a> Stack<'a> {
             let Some(iface) = self.iface(id) else { return Ok(()) };
             if iface.is_ethernet() {
                 let received = ethernet::receive(&frame, iface.mac)?;
+                let whole = frame.len();
                 frame.trim_front(ethernet::HEADER);
-                match received.ethertype {
+                let ethertype = match received.ethertype {
+                    length if length <= ethernet::MAX_LENGTH => ethernet::unwrap_snap(&mut frame, length)?,
+                    ethertype => ethertype,
+                };
+                match ethertype {
                     ethernet::IPV4 => {}
                     ethernet::ARP => return self.handle_arp(id, &frame),
                     _ => return Err(DropReason::UnknownEtherType),
                 }
                 link_group = received.to_group;
-                checksum = shifted(checksum, ethernet::HEADER);
+                checksum = shifted(checksum, whole - frame.len());
             }
         }
         match frame.first().map(|b| b >> 4) {

@@ -12,6 +12,9 @@
 #![deny(unsafe_code)]
 
 pub mod control;
+#[cfg(feature = "machine")]
+#[allow(unsafe_code)]
+pub mod machine;
 pub mod net;
 mod panic;
 pub mod service;
