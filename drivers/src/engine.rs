@@ -68,6 +68,8 @@ pub trait Engine {
     /// Whether the transmitter stops where it finds an idle descriptor, and must be told where to go on: then
     /// [`resume_tx`](Self::resume_tx) is called.
     const TX_STOPS: bool = false;
+    /// Whether the MAC takes another mode only while it stands still, and the rings start anew with it.
+    const MODE_RESTARTS: bool = false;
 
     /// The hash of a group's address in [`Filter::hashes`].
     fn hash(group: Mac) -> u32;
@@ -100,8 +102,9 @@ pub trait Engine {
         let _ = (oldest, is_full);
     }
 
-    /// Reads and acknowledges what happened. `place` is the receive descriptor that the engine fills next.
-    fn events(&mut self, place: usize) -> Events;
+    /// Reads and acknowledges what happened. `place` is the receive descriptor that the engine fills next; so many frames
+    /// are `unsent`.
+    fn events(&mut self, place: usize, unsent: usize) -> Events;
 
     /// Lets interrupts for receive, transmit and errors through, or masks them.
     fn interrupts(&mut self, on: bool);

@@ -200,7 +200,7 @@ impl<R: Registers, const RX: usize, const TX: usize> Engine for Msf2<R, RX, TX> 
         }
     }
 
-    fn events(&mut self, place: usize) -> Events {
+    fn events(&mut self, place: usize, _: usize) -> Events {
         let (rx, tx) = (self.acknowledge(RXS), self.acknowledge(TXS));
         let stopped = rx & STOPPED[0] != 0;
         if stopped && self.regs.read(RXC) & ENABLE == 0 {

@@ -28,18 +28,24 @@ pub const BOARDS: &[Board] = &[
     board("emcraft-sf2", M3, arm(&["-M", "emcraft-sf2"]).sampled().tells_link().tells_overruns()),
     board("highbank", A9, arm(&["-M", "highbank", "-m", "64"]).sampled()),
     board("lm3s6965evb", M3, arm(&["-M", "lm3s6965evb"]).sampled()),
+    board("mcimx6ul-evk", A9, arm(&["-M", "mcimx6ul-evk", "-m", "64"])),
     board("mps2-an385", M3, arm(&["-M", "mps2-an385"]).tells_link()),
     board("mps2-an386", M4, arm(&["-M", "mps2-an386"]).tells_link()),
     board("mps2-an500", M7, arm(&["-M", "mps2-an500"]).tells_link()),
     board("virt-arm", A9, virt("qemu-system-arm", VIRT_ARM)),
     board("virt-riscv32", RV32, virt("qemu-system-riscv32", VIRT_RISCV32)),
+    board("xilinx-zynq-a9", A9, arm(&["-M", "xilinx-zynq-a9", "-m", "64"])),
+    board("xlnx-zcu102", A53, Qemu { program: "qemu-system-aarch64", ..arm(ZCU102) }),
 ];
 
 const M3: &str = "thumbv7m-none-eabi";
 const M4: &str = "thumbv7em-none-eabihf";
 const M7: &str = M4;
 const A9: &str = "armv7a-none-eabi";
+const A53: &str = "aarch64-unknown-none";
 const RV32: &str = "riscv32imac-unknown-none-elf";
+
+const ZCU102: &[&str] = &["-M", "xlnx-zcu102", "-m", "256"];
 
 /// With VIRTIO 1's registers.
 const VIRT_ARM: &[&str] =
