@@ -91,8 +91,9 @@ pub trait Engine {
     /// Receive descriptors were given to the engine; `place` is that which it fills next.
     fn kick_rx(&mut self, place: usize);
 
-    /// Transmit descriptors were given to the engine; `place` is the first idle one behind them.
-    fn kick_tx(&mut self, place: usize);
+    /// Transmit descriptors were given to the engine; `place` is the first idle one behind them, unless all are given: so
+    /// many are, as are `unsent`.
+    fn kick_tx(&mut self, place: usize, unsent: usize);
 
     /// Reads and acknowledges what happened. `place` is the receive descriptor that the engine fills next; so many frames
     /// are `unsent`.

@@ -176,7 +176,7 @@ impl<'d, 'p, E: Engine, C: Coherency + Clone, const RX: usize, const TX: usize> 
         }
         if self.tx.take_kick() {
             let ring = self.tx.ring();
-            self.engine.kick_tx((ring.head() + ring.used()) % TX);
+            self.engine.kick_tx((ring.head() + ring.used()) % TX, ring.used());
         }
     }
 
