@@ -95,9 +95,9 @@ impl Model {
     fn context(&mut self, bus: &mut Bus) {
         let Some(at) = self.current(bus, 0) else { return };
         if self.late {
-            self.owed = Some(at)
+            self.owed = Some(at);
         } else {
-            self.write_context(bus, at)
+            self.write_context(bus, at);
         }
         self.next(0);
     }
