@@ -93,8 +93,9 @@ pub trait Engine {
     /// Receive descriptors were given to the engine; `place` is that which it fills next.
     fn kick_rx(&mut self, place: usize);
 
-    /// Transmit descriptors were given to the engine; `place` is the first idle one behind them.
-    fn kick_tx(&mut self, place: usize);
+    /// Transmit descriptors were given to the engine; `place` is the first idle one behind them, unless all are given: so
+    /// many are, as are `unsent`.
+    fn kick_tx(&mut self, place: usize, unsent: usize);
 
     /// There are frames in the transmit ring, the oldest at `oldest`: called at the end of each burst, and of each poll
     /// that found nothing, where [`TX_STOPS`](Self::TX_STOPS). With `is_full`, somebody waits for room.

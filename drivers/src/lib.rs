@@ -14,6 +14,7 @@
 
 pub mod coherency;
 pub mod dwmac3;
+pub mod dwmac4;
 pub mod enet;
 pub mod engine;
 mod fifo;
