@@ -164,7 +164,7 @@ impl<'a> Stack<'a> {
             #[cfg(feature = "reassembly")]
             reassembly_node: None,
             looped: Deque::new(),
-            config,
+            config: Config { ttl: config.ttl.max(1), ..config },
         }
     }
 
