@@ -303,10 +303,10 @@ fn of_what_a_shrunk_window_no_longer_holds_nothing_is_sent_again_and_nothing_new
     let sent = write(&mut b, handle, &[1; 8 * 1460]);
     assert_eq!(sent.len(), 8);
     // The first arrived, and the window lies in the middle of the second now.
-    let shrunk = |ack| Tcp { window: 2000, ..from_p(1001, ack, ACK) };
+    let shrunk = |ack| Tcp { window: 1000, ..from_p(1001, ack, ACK) };
     b.give_tcp(&shrunk(next + 1460));
     let _ = b.stack.tcp(handle).unwrap().write(&[2; 1460]);
-    let edge = next + 1460 + 2000;
+    let edge = next + 1460 + 1000;
     let again = timed(&b.pass(Duration::from_secs(10)));
     assert!(again.iter().any(|(_, s)| s.seq == next + 1460), "{again:?}");
     assert!(again.iter().all(|(_, s)| s.seq + s.payload.len() as u32 <= edge), "{again:?}");
