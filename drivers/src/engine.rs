@@ -66,6 +66,9 @@ pub trait Engine {
     /// Octets that the engine writes to a buffer behind the packet: 4 where it leaves the frame check sequence.
     const TRAILER: usize = 0;
 
+    /// Whether the MAC takes another mode only while it stands still, and the rings start anew with it.
+    const MODE_RESTARTS: bool = false;
+
     /// The hash of a group's address in [`Filter::hashes`].
     fn hash(group: Mac) -> u32;
 
@@ -91,8 +94,9 @@ pub trait Engine {
     /// Transmit descriptors were given to the engine; `place` is the first idle one behind them.
     fn kick_tx(&mut self, place: usize);
 
-    /// Reads and acknowledges what happened. `place` is the receive descriptor that the engine fills next.
-    fn events(&mut self, place: usize) -> Events;
+    /// Reads and acknowledges what happened. `place` is the receive descriptor that the engine fills next; so many frames
+    /// are `unsent`.
+    fn events(&mut self, place: usize, unsent: usize) -> Events;
 
     /// Lets interrupts for receive, transmit and errors through, or masks them.
     fn interrupts(&mut self, on: bool);

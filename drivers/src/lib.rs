@@ -14,8 +14,10 @@
 
 pub mod coherency;
 pub mod dwmac3;
+pub mod enet;
 pub mod engine;
 mod fifo;
+pub mod gem;
 pub mod hash;
 pub mod interrupt;
 pub mod nic;

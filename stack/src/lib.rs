@@ -33,6 +33,8 @@ pub(crate) mod ready;
 pub(crate) mod ring;
 pub(crate) mod wire;
 
+#[cfg(feature = "dhcpv4")]
+pub mod dhcp;
 pub mod icmp;
 pub mod ip;
 pub mod link;

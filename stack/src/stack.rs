@@ -9,6 +9,8 @@
 //! Only `poll` is generic over the device; everything behind it exists once. What has come in is handled before timers
 //! fire, and timers fire before anything is sent, so that one acknowledgment answers all that one poll received.
 
+#[cfg(feature = "acd")]
+mod acd;
 mod admin;
 #[cfg(any(feature = "udp", feature = "raw", feature = "icmp"))]
 mod datagram;
@@ -24,6 +26,8 @@ mod tcp;
 mod udp;
 mod wake;
 
+#[cfg(feature = "acd")]
+pub use acd::{AddressConflict, ProbeState, ProbeTiming};
 pub use admin::InterfaceView;
 #[cfg(feature = "udp")]
 pub use datagram::MAX_UDP_PAYLOAD;
@@ -125,6 +129,8 @@ pub struct Stack<'a> {
     pub(crate) reassembly: Reassembly<'a>,
     #[cfg(feature = "reassembly")]
     pub(crate) reassembly_node: Option<crate::ready::NodeId>,
+    #[cfg(feature = "acd")]
+    pub(crate) acd_node: Option<crate::ready::NodeId>,
     /// Packets to ourselves.
     pub(crate) looped: Deque<Frame<'a>, LOOPED>,
 }
@@ -163,6 +169,8 @@ impl<'a> Stack<'a> {
             reassembly: Reassembly::new(storage.reassembly, config.reserve_rx),
             #[cfg(feature = "reassembly")]
             reassembly_node: None,
+            #[cfg(feature = "acd")]
+            acd_node: None,
             looped: Deque::new(),
             config: Config { ttl: config.ttl.max(1), ..config },
         }
@@ -310,6 +318,8 @@ impl<'a> Stack<'a> {
                 Key::Neighbor(index) => self.neighbor_deadline(index),
                 #[cfg(feature = "reassembly")]
                 Key::Reassembly => self.reassembly_deadline(),
+                #[cfg(feature = "acd")]
+                Key::Acd => self.acd_deadline(),
                 // Datagram sockets have no timers.
                 _ => {}
             }

@@ -36,8 +36,8 @@ impl Setup {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Running,
-    /// Stopped after a fault; what was received is handed out before it starts anew.
-    Faulted,
+    /// Stopped, after a fault or for another mode; what was received is handed out before it starts anew.
+    Paused,
     /// Nothing helps any more.
     Dead,
 }
@@ -186,7 +186,7 @@ impl<'d, 'p, E: Engine, C: Coherency + Clone, const RX: usize, const TX: usize> 
             return self.rx.receive();
         };
         let rearm = |nic: &mut Self| {
-            let events = nic.engine.events(nic.rx.ring().head());
+            let events = nic.engine.events(nic.rx.ring().head(), nic.tx.ring().used());
             nic.engine.interrupts(true);
             nic.note(events);
         };
@@ -198,26 +198,31 @@ impl<'d, 'p, E: Engine, C: Coherency + Clone, const RX: usize, const TX: usize> 
         self.overruns = self.overruns.wrapping_add(overruns);
         if fault && self.state == State::Running {
             self.faults = self.faults.wrapping_add(1);
-            self.state = if self.engine.stop().is_ok() { State::Faulted } else { State::Dead };
+            self.pause();
         }
+    }
+
+    /// Stops the engine; it starts anew once what was received is handed out.
+    fn pause(&mut self) {
+        self.state = if self.engine.stop().is_ok() { State::Paused } else { State::Dead };
     }
 
     /// Nothing was received: time to look at the engine itself.
     fn service(&mut self) {
         match self.state {
             State::Dead => {}
-            State::Faulted => self.restart(),
+            State::Paused => self.restart(),
             State::Running => {
                 self.kick();
                 if self.attention.is_none() {
-                    let events = self.engine.events(self.rx.ring().head());
+                    let events = self.engine.events(self.rx.ring().head(), self.tx.ring().used());
                     self.note(events);
                 }
             }
         }
     }
 
-    /// Out of a fault; the receive ring has nothing that was not handed out.
+    /// Out of a pause; the receive ring has nothing that was not handed out.
     fn restart(&mut self) {
         // SAFETY: `service` has stopped the engine.
         unsafe {
@@ -341,9 +346,14 @@ impl<'p, E: Engine, C: Coherency + Clone, const RX: usize, const TX: usize> Nic<
         if let Some(phy) = &mut self.phy
             && phy.tend(&mut Management(&mut self.engine), now)
             && let Some(mode) = phy.mode()
+            && mode != self.mode
         {
             self.mode = mode;
-            self.engine.set_mode(mode);
+            if !E::MODE_RESTARTS {
+                self.engine.set_mode(mode);
+            } else if self.state == State::Running {
+                self.pause();
+            }
         }
         self.link()
     }

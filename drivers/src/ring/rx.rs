@@ -16,6 +16,10 @@ pub trait RxDescriptor: Descriptor {
     /// The largest capacity that a descriptor can name.
     const MAX_CAPACITY: usize;
 
+    /// Whether descriptors say where a packet begins. Otherwise it begins behind the end of the one before, and
+    /// [`Received::first`] is not looked at.
+    const MARKS_FIRST: bool = true;
+
     /// Writes everything but the owner: packets may be written to `capacity` octets at `buffer`. With `wraps`, the
     /// hardware goes on with the first descriptor after this one.
     fn arm(&self, buffer: *mut u8, capacity: usize, wraps: bool);
@@ -244,6 +248,7 @@ impl<'d, 'p, D: RxDescriptor, C: Coherency, const N: usize> RxRing<'d, 'p, D, C,
     fn is_good(&mut self, received: &Received) -> bool {
         let Received { len, first, last, error, meta: _ } = *received;
         // A packet in pieces is longer than a buffer. A beginning also ends a packet whose end never came.
+        let first = if D::MARKS_FIRST { first } else { !self.in_long };
         let rest_of_long = self.in_long && !first;
         self.in_long = !last;
         let error = match error {

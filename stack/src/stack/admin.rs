@@ -108,6 +108,10 @@ impl<'a> Stack<'a> {
         }
         let iface = self.ifaces.get_mut(id.index()).and_then(Option::as_mut).ok_or(AddressError::NoInterface)?;
         iface.add_address(cidr)?;
+        #[cfg(feature = "acd")]
+        if let IpAddr::V4(ip) = cidr.addr() {
+            self.probed_is_used(id, ip);
+        }
         log::debug!("interface {} has a new address", id.index());
         let route = Route { prefix: cidr.network(), gateway: None, iface: id, metric: 0 };
         match self.routes.add(route) {

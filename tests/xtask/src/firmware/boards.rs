@@ -26,10 +26,19 @@ const ON_BOARD: &[&str] = &["-net", "nic,netdev=n0"];
 pub const BOARDS: &[Board] = &[
     arm("highbank", "armv7a-none-eabi", &["-M", "highbank", "-m", "64"], true),
     arm("lm3s6965evb", "thumbv7m-none-eabi", &["-M", "lm3s6965evb"], true),
+    arm("mcimx6ul-evk", "armv7a-none-eabi", &["-M", "mcimx6ul-evk", "-m", "64"], false),
     arm("mps2-an385", "thumbv7m-none-eabi", &["-M", "mps2-an385"], true),
     virt("virt-arm", "armv7a-none-eabi", "qemu-system-arm", VIRT_ARM),
     virt("virt-riscv32", "riscv32imac-unknown-none-elf", "qemu-system-riscv32", VIRT_RISCV32),
+    arm("xilinx-zynq-a9", "armv7a-none-eabi", &["-M", "xilinx-zynq-a9", "-m", "64"], false),
+    Board {
+        name: "xlnx-zcu102",
+        triple: "aarch64-unknown-none",
+        qemu: Some(Qemu { program: "qemu-system-aarch64", machine: ZCU102, nic: ON_BOARD, sampled: false }),
+    },
 ];
+
+const ZCU102: &[&str] = &["-M", "xlnx-zcu102", "-m", "256"];
 
 /// With VIRTIO 1's registers.
 const VIRT_ARM: &[&str] =
