@@ -2,7 +2,7 @@
 //! requirement is left out.
 //!
 //! ```text
-//! | H021 | ipv4.rs::a_test, another_one_there; unit ip/v4.rs::a_third (a remark) |
+//! | H021 | ipv4.rs::a_test, another_one_there; unit: ip/v4.rs::a_third (a remark) |
 //!          │                                  └ in stack/src/; a path with `/` but without `unit` is from the root
 //!          └ in tests/sim/tests/
 //! ```
@@ -162,7 +162,7 @@ fn checked_cell(table: &str, id: &str, cell: &str, tests: &Tests, errors: &mut V
                 match tests.get(file) {
                     None => errors.push(format!("{table}: {id}: there is no file {file}")),
                     Some(there) if !there.contains(name) => {
-                        errors.push(format!("{table}: {id}: {file} has no test {name}"))
+                        errors.push(format!("{table}: {id}: {file} has no test {name}"));
                     }
                     Some(_) => {}
                 }
@@ -183,7 +183,8 @@ fn references(cell: &str) -> Result<Vec<(String, String)>, String> {
     for item in without_remarks(cell)?.split([',', ';']).map(str::trim) {
         let name = match item.split_once("::") {
             Some((path, name)) => {
-                let path = match (path.strip_prefix("unit "), path.contains('/')) {
+                let unit = path.strip_prefix("unit: ").or_else(|| path.strip_prefix("unit "));
+                let path = match (unit, path.contains('/')) {
                     (Some(unit), _) => format!("stack/src/{unit}"),
                     (None, true) => path.to_owned(),
                     (None, false) => format!("tests/sim/tests/{path}"),
@@ -268,7 +269,7 @@ mod tests {
     #[test]
     fn references_are_read_with_their_files_and_without_remarks() {
         let named =
-            references("a.rs::one, two (x, y; (z)); unit tcp/b.rs::three; host-tap/src/c.rs::four").expect("four");
+            references("a.rs::one, two (x, y; (z)); unit: tcp/b.rs::three; host-tap/src/c.rs::four").expect("four");
         let named: Vec<(&str, &str)> = named.iter().map(|(f, n)| (f.as_str(), n.as_str())).collect();
         let a = "tests/sim/tests/a.rs";
         assert_eq!(named, [(a, "one"), (a, "two"), ("stack/src/tcp/b.rs", "three"), ("host-tap/src/c.rs", "four")]);
