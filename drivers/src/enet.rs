@@ -223,7 +223,7 @@ impl<M: Registers, const N: usize> Engine for Enet<M, N> {
         self.registers.write(reg::RDAR, ACTIVE);
     }
 
-    fn kick_tx(&mut self, _: usize) {
+    fn kick_tx(&mut self, _: usize, _: usize) {
         self.registers.write(reg::TDAR, ACTIVE);
     }
 

@@ -232,6 +232,7 @@ fn decode(status: u32, enhanced: Option<u32>) -> Received {
         first: false,
         last,
         error,
+        context_follows: false,
         meta: RxMeta { checksum, ..RxMeta::default() },
     }
 }
