@@ -160,6 +160,16 @@ impl ClockRate {
         }
         Some(Self { step: STEP as u8, addend: ((OVERFLOWS << 32) / hz as u64) as u32 })
     }
+
+    /// Nanoseconds of a step.
+    pub(crate) const fn step(self) -> u8 {
+        self.step
+    }
+
+    /// What the accumulator grows by in a bus cycle.
+    pub(crate) const fn addend(self) -> u32 {
+        self.addend
+    }
 }
 
 /// The registers of the MAC and of its DMA.
@@ -265,11 +275,11 @@ impl<M: Registers, const N: usize> Engine for Dwmac3<M, N> {
         self.dma.write(dma::RPDR, 1);
     }
 
-    fn kick_tx(&mut self, _: usize) {
+    fn kick_tx(&mut self, _: usize, _: usize) {
         self.dma.write(dma::TPDR, 1);
     }
 
-    fn events(&mut self, _: usize) -> Events {
+    fn events(&mut self, _: usize, _: usize) -> Events {
         let status = self.dma.read(dma::SR);
         self.dma.write(dma::SR, status & sr::ALL);
         // Reading clears the counts of frames that found no descriptor, and of those that found no room in the FIFO.

@@ -65,6 +65,11 @@ pub trait Engine {
     type Tx: TxDescriptor + 'static;
     /// Octets that the engine writes to a buffer behind the packet: 4 where it leaves the frame check sequence.
     const TRAILER: usize = 0;
+    /// Whether the transmitter stops where it finds an idle descriptor, and must be told where to go on: then
+    /// [`resume_tx`](Self::resume_tx) is called.
+    const TX_STOPS: bool = false;
+    /// Whether the MAC takes another mode only while it stands still, and the rings start anew with it.
+    const MODE_RESTARTS: bool = false;
 
     /// The hash of a group's address in [`Filter::hashes`].
     fn hash(group: Mac) -> u32;
@@ -88,11 +93,19 @@ pub trait Engine {
     /// Receive descriptors were given to the engine; `place` is that which it fills next.
     fn kick_rx(&mut self, place: usize);
 
-    /// Transmit descriptors were given to the engine; `place` is the first idle one behind them.
-    fn kick_tx(&mut self, place: usize);
+    /// Transmit descriptors were given to the engine; `place` is the first idle one behind them, unless all are given: so
+    /// many are, as are `unsent`.
+    fn kick_tx(&mut self, place: usize, unsent: usize);
 
-    /// Reads and acknowledges what happened. `place` is the receive descriptor that the engine fills next.
-    fn events(&mut self, place: usize) -> Events;
+    /// There are frames in the transmit ring, the oldest at `oldest`: called at the end of each burst, and of each poll
+    /// that found nothing, where [`TX_STOPS`](Self::TX_STOPS). With `is_full`, somebody waits for room.
+    fn resume_tx(&mut self, oldest: usize, is_full: bool) {
+        let _ = (oldest, is_full);
+    }
+
+    /// Reads and acknowledges what happened. `place` is the receive descriptor that the engine fills next; so many frames
+    /// are `unsent`.
+    fn events(&mut self, place: usize, unsent: usize) -> Events;
 
     /// Lets interrupts for receive, transmit and errors through, or masks them.
     fn interrupts(&mut self, on: bool);
@@ -147,15 +160,22 @@ pub enum SetupError {
     Device,
 }
 
+impl SetupError {
+    /// The error in a few words.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Ring(error) => error.text(),
+            Self::Mtu => "the MTU is below 68, or beyond what the buffers or descriptors hold",
+            Self::Address => "not a station's address",
+            Self::Device => "not a device that this driver is for",
+            Self::Reset => "the MAC does not come out of its reset: is its clock there?",
+        }
+    }
+}
+
 impl fmt::Display for SetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ring(error) => error.fmt(f),
-            Self::Mtu => f.write_str("the MTU is below 68, or beyond what the buffers or descriptors hold"),
-            Self::Address => f.write_str("not a station's address"),
-            Self::Device => f.write_str("not a device that this driver is for"),
-            Self::Reset => f.write_str("the MAC does not come out of its reset: is its clock there?"),
-        }
+        f.write_str(self.text())
     }
 }
 

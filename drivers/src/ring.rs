@@ -22,7 +22,7 @@ mod tx;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use rx::{Received, RxCounters, RxDescriptor, RxError, RxRing};
+pub use rx::{Context, Received, RxCounters, RxDescriptor, RxError, RxRing};
 pub use tx::{TxCounters, TxDescriptor, TxError, TxRing};
 
 use core::fmt;
@@ -58,16 +58,23 @@ pub enum RingError {
     Running,
 }
 
-impl fmt::Display for RingError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl RingError {
+    /// The error in a few words.
+    pub const fn text(self) -> &'static str {
+        match self {
             Self::PoolTooSmall => "the pool has fewer free frames than the ring has descriptors",
             Self::Misaligned => {
                 "the pool's slots are not aligned to cache lines, or not as the hardware wants its buffers"
             }
             Self::NoRoom => "the headroom leaves no room for a packet, or the ring has no descriptor",
             Self::Running => "a descriptor belongs to the hardware already: stop its DMA engine first",
-        })
+        }
+    }
+}
+
+impl fmt::Display for RingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
     }
 }
 
@@ -135,6 +142,11 @@ impl<'d, 'p, D: Descriptor, const N: usize> DescRing<'d, 'p, D, N> {
     /// The place of the oldest frame, when the hardware has done with it.
     fn done(&self) -> Option<usize> {
         (self.used > 0 && !self.descriptors[self.head].is_hardware()).then_some(self.head)
+    }
+
+    /// The descriptor behind the oldest one, if it has a frame.
+    fn following(&self) -> Option<&'d D> {
+        (self.used > 1).then(|| &self.descriptors[(self.head + 1) % N])
     }
 
     /// Puts a frame into the idle descriptor `place`, which [`tail`](Self::tail) gave.

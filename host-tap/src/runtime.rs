@@ -9,13 +9,16 @@ mod tcp;
 mod tests;
 mod udp;
 
-pub use icmp::Pinger;
+pub use icmp::{Answer, Pinger};
 pub use tcp::{Incoming, TcpListener, TcpStream};
 pub use udp::UdpSocket;
 
 use crate::attach::Attached;
 use crate::engine::{App, Engine, NoApp, Shared};
 use crate::failure::Failure;
+use ringtap::dhcp::v4::Lease;
+use ringtap::dns::{Addresses, RecordKind};
+use ringtap::error::DnsError;
 use ringtap::stack::{Limits, Stack};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -92,6 +95,27 @@ impl Runtime {
         let result = f(&mut self.net.shared.lock().stack);
         self.net.shared.kick();
         result
+    }
+
+    /// What a DHCP server has given, waited for when it has not yet.
+    ///
+    /// # Errors
+    /// When it has not after this time, or the loop has ended.
+    pub fn wait_for_lease(&self, timeout: Duration) -> Result<Lease, Failure> {
+        self.net.shared.wait_for_lease(timeout)
+    }
+
+    /// The addresses of a name, by the stack's own resolver.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub fn resolve(&self, name: &str, kind: RecordKind) -> Result<Addresses, DnsError> {
+        self.net.shared.resolve(name, kind)
+    }
+
+    /// Whether the stack knows a name server.
+    pub fn has_name_server(&self) -> bool {
+        self.net.shared.has_name_server()
     }
 
     /// Why the loop has ended, if it has.

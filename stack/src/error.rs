@@ -143,10 +143,36 @@ errors! {
         Refused = "connection refused",
         /// An earlier datagram was answered by host or network unreachable (connected sockets).
         Unreachable = "destination unreachable",
-        /// Bytes that are no valid packet (raw sockets).
+        /// Bytes that are no valid packet (raw sockets), or a time to live of 0.
         Malformed = "not a valid packet",
         /// The handle's socket is gone.
         Stale = "the handle's socket is closed",
+    }
+
+    /// Why a name has no address.
+    pub enum DnsError {
+        /// Not a name: an empty or long label, or letters that no host's name has.
+        Invalid = "not a host name",
+        /// There is no such name.
+        NotFound = "no such name",
+        /// The name has no address of this kind.
+        NoData = "the name has no address of this kind",
+        /// Every server said that it cannot help, or could not be reached.
+        ServerFailure = "the name servers cannot help",
+        /// No server has answered.
+        TimedOut = "no name server has answered",
+        /// No name server is known.
+        NoServers = "no name server is known",
+        /// The answer is longer than a datagram, and could not be had by TCP.
+        Truncated = "the answer is too long",
+        /// The name is an alias without an end.
+        Loop = "the name is an alias without an end",
+        /// The name is in `.local`, which multicast DNS is for (RFC 6762 §3).
+        Multicast = "names in .local are for multicast DNS",
+        /// As many queries as there may be are running.
+        Full = "too many queries at a time",
+        /// The query's handle is none, or was used up.
+        Stale = "the query is over",
     }
 
     /// Why no datagram is received.

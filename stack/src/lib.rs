@@ -33,6 +33,10 @@ pub(crate) mod ready;
 pub(crate) mod ring;
 pub(crate) mod wire;
 
+#[cfg(feature = "dhcpv4")]
+pub mod dhcp;
+#[cfg(feature = "dns")]
+pub mod dns;
 pub mod icmp;
 pub mod ip;
 pub mod link;

@@ -101,14 +101,19 @@ impl<'a> Stack<'a> {
             let Some(iface) = self.iface(id) else { return Ok(()) };
             if iface.is_ethernet() {
                 let received = ethernet::receive(&frame, iface.mac)?;
+                let whole = frame.len();
                 frame.trim_front(ethernet::HEADER);
-                match received.ethertype {
+                let ethertype = match received.ethertype {
+                    length if length <= ethernet::MAX_LENGTH => ethernet::unwrap_snap(&mut frame, length)?,
+                    ethertype => ethertype,
+                };
+                match ethertype {
                     ethernet::IPV4 => {}
                     ethernet::ARP => return self.handle_arp(id, &frame),
                     _ => return Err(DropReason::UnknownEtherType),
                 }
                 link_group = received.to_group;
-                checksum = shifted(checksum, ethernet::HEADER);
+                checksum = shifted(checksum, whole - frame.len());
             }
         }
         match frame.first().map(|b| b >> 4) {
@@ -247,6 +252,10 @@ impl<'a> Stack<'a> {
     fn handle_arp(&mut self, id: IfaceId, packet: &[u8]) -> Drop {
         let now = self.now;
         let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return Ok(()) };
+        #[cfg(feature = "acd")]
+        for probe in &mut iface.probes {
+            probe.hear(packet, iface.mac);
+        }
         match arp::handle(now, packet, &iface.addresses, iface.mac, &mut iface.defence) {
             ArpVerdict::Reply { reply, learn } => {
                 if let Some((ip, mac)) = learn {
@@ -265,7 +274,12 @@ impl<'a> Stack<'a> {
                     _ => Ok(()),
                 }
             }
-            ArpVerdict::Conflict { defence, .. } => {
+            ArpVerdict::Conflict { ip, mac, defence } => {
+                #[cfg(feature = "acd")]
+                {
+                    iface.conflict = Some(crate::link::acd::AddressConflict { ip, mac, defended: defence.is_some() });
+                }
+                let _ = (ip, mac);
                 log::warn!("another station uses an address of interface {}", id.index());
                 if let Some(packet) = defence {
                     self.send_arp(id, &packet, arp::destination(&packet));

@@ -9,6 +9,8 @@
 //! Only `poll` is generic over the device; everything behind it exists once. What has come in is handled before timers
 //! fire, and timers fire before anything is sent, so that one acknowledgment answers all that one poll received.
 
+#[cfg(feature = "acd")]
+mod acd;
 mod admin;
 #[cfg(any(feature = "udp", feature = "raw", feature = "icmp"))]
 mod datagram;
@@ -24,7 +26,9 @@ mod tcp;
 mod udp;
 mod wake;
 
-pub use admin::InterfaceView;
+#[cfg(feature = "acd")]
+pub use acd::{AddressConflict, ProbeState, ProbeTiming};
+pub use admin::{InterfaceCounters, InterfaceView};
 #[cfg(feature = "udp")]
 pub use datagram::MAX_UDP_PAYLOAD;
 #[cfg(feature = "icmp")]
@@ -125,6 +129,8 @@ pub struct Stack<'a> {
     pub(crate) reassembly: Reassembly<'a>,
     #[cfg(feature = "reassembly")]
     pub(crate) reassembly_node: Option<crate::ready::NodeId>,
+    #[cfg(feature = "acd")]
+    pub(crate) acd_node: Option<crate::ready::NodeId>,
     /// Packets to ourselves.
     pub(crate) looped: Deque<Frame<'a>, LOOPED>,
 }
@@ -163,8 +169,10 @@ impl<'a> Stack<'a> {
             reassembly: Reassembly::new(storage.reassembly, config.reserve_rx),
             #[cfg(feature = "reassembly")]
             reassembly_node: None,
+            #[cfg(feature = "acd")]
+            acd_node: None,
             looped: Deque::new(),
-            config,
+            config: Config { ttl: config.ttl.max(1), ..config },
         }
     }
 
@@ -174,6 +182,7 @@ impl<'a> Stack<'a> {
     pub fn poll<D: Device<'a>>(&mut self, now: Instant, iface: IfaceId, device: &mut D, budget: usize) -> Polled {
         let budget = budget.max(1);
         self.begin(now, iface);
+        let before_all = self.passed();
         let (mut received, mut sent, mut more) = (0, 0, false);
         // Whether the device takes nothing more: then replies that find no place are lost rather than receive stop.
         let mut blocked = false;
@@ -202,7 +211,26 @@ impl<'a> Stack<'a> {
             }
         }
         device.flush();
+        self.count(iface, before_all);
         self.polled(more)
+    }
+
+    /// What has passed by all interfaces.
+    fn passed(&self) -> InterfaceCounters {
+        let Stats { rx_frames, rx_octets, tx_frames, tx_octets, .. } = self.stats;
+        InterfaceCounters { rx_frames, rx_octets, tx_frames, tx_octets }
+    }
+
+    /// What has passed since `before` was by this interface: once a poll rather than for each frame.
+    fn count(&mut self, id: IfaceId, before: InterfaceCounters) {
+        let now = self.passed();
+        let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return };
+        let add = |count: &mut usize, now: usize, before: usize| *count = count.wrapping_add(now.wrapping_sub(before));
+        let counters = &mut iface.counters;
+        add(&mut counters.rx_frames, now.rx_frames, before.rx_frames);
+        add(&mut counters.rx_octets, now.rx_octets, before.rx_octets);
+        add(&mut counters.tx_frames, now.tx_frames, before.tx_frames);
+        add(&mut counters.tx_octets, now.tx_octets, before.tx_octets);
     }
 
     /// Sends by `device` what is ready; the number of frames sent in this poll, `sent` of them before.
@@ -310,6 +338,8 @@ impl<'a> Stack<'a> {
                 Key::Neighbor(index) => self.neighbor_deadline(index),
                 #[cfg(feature = "reassembly")]
                 Key::Reassembly => self.reassembly_deadline(),
+                #[cfg(feature = "acd")]
+                Key::Acd => self.acd_deadline(),
                 // Datagram sockets have no timers.
                 _ => {}
             }

@@ -6,6 +6,8 @@ mod backlog;
 mod bulk;
 mod connections;
 mod datagrams;
+mod dhcp;
 mod ping;
 mod tools;
+mod traceroute;
 mod world;

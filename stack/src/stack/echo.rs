@@ -98,6 +98,9 @@ impl<'a> Stack<'a> {
         if payload.len() > MAX_UDP_PAYLOAD {
             return Err(SendError::TooLong);
         }
+        if ttl == Some(0) {
+            return Err(SendError::Malformed);
+        }
         if dst.is_unspecified() || !dst.is_ipv4() {
             return Err(SendError::InvalidRemote);
         }
@@ -168,6 +171,6 @@ fn describe(packet: &[u8]) -> Option<Echoed> {
     match crate::icmp::receive(packet.get(ip.header_len..)?, Destination::Ours).ok()? {
         Message::EchoReply { seq, data, .. } => Some(Echoed::Reply { from, seq, len: data.len(), ttl: ip.ttl }),
         Message::Error { error, quote } => Some(Echoed::Error { from, seq: quote.echo()?.1, error }),
-        Message::EchoRequest => None,
+        Message::EchoRequest | Message::Redirect { .. } => None,
     }
 }

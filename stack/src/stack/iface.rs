@@ -78,6 +78,7 @@ pub(crate) struct Iface<'a> {
     pub replies: Deque<Reply<'a>, MAX_REPLIES>,
     /// How many of them may wait: what strangers provoke takes a quarter of the pool at most.
     reply_share: usize,
+    pub counters: super::InterfaceCounters,
     /// Refused by the device: the first to be offered again.
     pub held: Option<(Frame<'a>, TxMeta)>,
     pub cutting: Option<Cutting<'a>>,
@@ -85,6 +86,12 @@ pub(crate) struct Iface<'a> {
     pub stalled: Option<Instant>,
     /// When our address was last defended (RFC 5227 §2.4).
     pub defence: Defence,
+    /// Addresses that are probed for, or about to be announced again (RFC 5227 §2.1, §2.3).
+    #[cfg(feature = "acd")]
+    pub probes: Vec<crate::link::acd::Probe, 2>,
+    /// The last conflict over an address of ours, not told yet.
+    #[cfg(feature = "acd")]
+    pub conflict: Option<crate::link::acd::AddressConflict>,
     /// Addresses whose announcement is owed, by place (bit set).
     pub announce: u8,
 }
@@ -98,10 +105,15 @@ impl<'a> Iface<'a> {
             addresses: Vec::new(),
             replies: Deque::new(),
             reply_share: (pool.count() / 4).clamp(1, MAX_REPLIES),
+            counters: super::InterfaceCounters::default(),
             held: None,
             cutting: None,
             stalled: None,
             defence: Defence::default(),
+            #[cfg(feature = "acd")]
+            probes: Vec::new(),
+            #[cfg(feature = "acd")]
+            conflict: None,
             announce: 0,
         }
     }

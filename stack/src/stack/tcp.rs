@@ -133,7 +133,9 @@ impl<'a> Stack<'a> {
         remote: SocketAddr,
         options: &ConnectOptions,
     ) -> Result<(IfaceId, Tuple), ConnectError> {
-        if remote.port() == 0 || !addr::is_unicast_host(remote.ip()) || self.is_any_broadcast(remote.ip()) {
+        let is_host = addr::is_unicast_host(remote.ip()) && !self.is_any_broadcast(remote.ip());
+        // Loopback addresses are no host's on a wire, and ours inside.
+        if remote.port() == 0 || !(is_host || remote.ip().is_loopback()) {
             return Err(ConnectError::InvalidRemote);
         }
         let (iface, source) = self.source(remote.ip()).ok_or(ConnectError::NoRoute)?;

@@ -19,8 +19,11 @@ impl<'a> Stack<'a> {
     /// Opens a UDP socket on `port` (0: an ephemeral one) of `addr`, or of every address.
     ///
     /// # Errors
-    /// [`BindError`].
+    /// [`BindError`]; `Invalid` for a time to live of 0 and a DSCP above 63.
     pub fn udp_bind(&mut self, addr: Option<IpAddr>, port: u16, options: &UdpOptions) -> Result<UdpHandle, BindError> {
+        if !options.is_valid() {
+            return Err(BindError::Invalid);
+        }
         let addr = addr.filter(|a| !a.is_unspecified());
         if addr.is_some_and(|a| !self.is_own(a) && !is_group(a) && !self.is_any_broadcast(a)) {
             return Err(BindError::NotOurAddress);
@@ -135,6 +138,17 @@ impl<'a> UdpSocket<'_, 'a> {
     pub fn send(&mut self, payload: &[u8]) -> Result<(), SendError> {
         let to = self.socket().map_err(|_| SendError::Stale)?.remote.ok_or(SendError::InvalidRemote)?;
         self.send_to(payload, to)
+    }
+
+    /// Sends `payload` to `to` from an address of ours; or, for a host that is about to get one, from the unspecified
+    /// address to 255.255.255.255, by a socket that is bound to an interface.
+    ///
+    /// # Errors
+    /// As [`send_to`](Self::send_to).
+    pub fn send_from(&mut self, payload: &[u8], from: IpAddr, to: SocketAddr) -> Result<(), SendError> {
+        let mut reserved = self.reserve_by(payload.len(), to, (None, Some(from)))?;
+        reserved.payload().copy_from_slice(payload);
+        self.send_reserved(reserved)
     }
 
     /// Answers a received datagram: `payload` goes to its sender, by the interface it came by and from the address that
@@ -330,7 +344,11 @@ impl<'a> Stack<'a> {
         let header = udp::parse(queued.frame.get(ip.header_len..)?).ok()?;
         let iface = IfaceId(queued.iface);
         let to = IpAddr::V4(ip.dst);
-        let local = if self.is_own(to) { to } else { self.iface(iface)?.source_for(ip.src.into())? };
+        let local = match self.is_own(to) {
+            true => to,
+            // Nothing, where there is no address yet.
+            false => self.iface(iface)?.source_for(ip.src.into()).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        };
         Some(Received {
             len: 0,
             full_len: header.len - udp::HEADER,

@@ -49,7 +49,6 @@ pub(crate) struct Handshake {
     /// Set when both sides use timestamps.
     pub timestamps: Option<HandshakeTimestamps>,
     /// Both sides take SACK.
-    #[expect(dead_code, reason = "selective acknowledgments are not built yet")]
     pub sack_permitted: bool,
     /// The window of the SYN: never scaled (RFC 7323 §2.2).
     pub snd_wnd: u16,
@@ -155,7 +154,7 @@ impl<'a> Listener<'a> {
             scale: tcp.window_scale.then(|| window_shift(tcp.rx_buffer)),
             timestamps: tcp.timestamps,
             // Selective acknowledgments are not built yet, and must not be promised.
-            sack: false,
+            sack: cfg!(feature = "sack") && tcp.sack,
             backlog,
             accept_head: 0,
             accept_len: 0,
@@ -213,7 +212,9 @@ impl<'a> Listener<'a> {
         //= https://www.rfc-editor.org/rfc/rfc9293#section-3.9.2.3
         //# A TCP implementation MUST silently discard an incoming SYN segment that is addressed to a broadcast or
         //# multicast address (MUST-57).
-        let is_ours_from_outside = is_unicast_host(tuple.local_addr) && is_unicast_host(tuple.remote_addr);
+        // Loopback addresses come from inside only: on a wire they are martians.
+        let is_host = |addr: IpAddr| is_unicast_host(addr) || addr.is_loopback();
+        let is_ours_from_outside = is_host(tuple.local_addr) && is_host(tuple.remote_addr);
         let is_from_itself = tuple.local_addr == tuple.remote_addr && tuple.local_port == tuple.remote_port;
         if !is_ours_from_outside || is_from_itself {
             return ListenVerdict::Drop(DropReason::TcpBadAddress);

@@ -8,6 +8,7 @@ mod layers;
 mod report;
 mod sim;
 mod source;
+mod tables;
 mod test;
 mod tools;
 

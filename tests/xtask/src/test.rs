@@ -5,12 +5,13 @@
 use crate::cargo::{Workspace, cargo, cargo_in, nightly, root, workspace};
 use crate::report::{Outcome, Report, capture};
 use crate::tools::{TARGETS, rustup};
-use crate::{firmware, layers, tools};
+use crate::{firmware, layers, tables, tools};
 use std::process::Command;
 
 /// Feature sets of `ringtap` for clippy: name and cargo's arguments.
-const STACK_LINT: [(&str, &[&str]); 5] = [
+const STACK_LINT: [(&str, &[&str]); 6] = [
     ("default", &[]),
+    ("applications+alloc", &["--features", "dhcpv4,dns,alloc"]),
     ("no features", &["--no-default-features"]),
     ("alloc", &["--features", "alloc"]),
     ("std+log", &["--features", "std,log"]),
@@ -18,19 +19,20 @@ const STACK_LINT: [(&str, &[&str]); 5] = [
 ];
 
 /// Each protocol must build without the others.
-const ALONE: [&str; 6] = ["ipv4", "tcp", "udp", "icmp", "raw", "reassembly"];
+const ALONE: [&str; 9] = ["ipv4", "tcp", "udp", "icmp", "raw", "reassembly", "acd", "dhcpv4", "dns"];
 
 /// Feature sets of `ringtap` for bare metal.
-const STACK_BARE: [(&str, &[&str]); 4] = [
+const STACK_BARE: [(&str, &[&str]); 5] = [
     ("no features", &["--no-default-features"]),
     ("small", &["--no-default-features", "--features", "ipv4,tcp,udp,reassembly"]),
     ("all protocols", &[]),
     ("all protocols+defmt", &["--features", "defmt"]),
+    ("applications+defmt", &["--features", "dhcpv4,dns,defmt"]),
 ];
 
 /// Feature sets that `ringtap`'s unit tests run with. Not with defmt, which needs a logger from the linker.
 const STACK_TEST: [(&str, &[&str]); 7] = [
-    ("alloc", &["--features", "alloc"]),
+    ("applications+alloc", &["--features", "dhcpv4,dns,alloc"]),
     ("std+log", &["--features", "std,log"]),
     ("default", &[]),
     ("no features", &["--no-default-features"]),
@@ -94,6 +96,7 @@ pub fn main(args: &[&str]) -> Result<bool, String> {
 
 fn source(run: &Run, report: &mut Report) {
     layers::section(report);
+    report.step("tests that the tables in tests/ name", tables::check);
     report.step("`cargo run` means the program ringtap", || match run.workspace.programs.as_slice() {
         [only] if only == "ringtap" => Ok(String::new()),
         programs => Err(format!("default-members in Cargo.toml have these programs: {}", programs.join(", "))),

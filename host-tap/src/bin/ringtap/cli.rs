@@ -1,11 +1,12 @@
 //! The command line: commands, options, and what is wrong with them, in one line each.
 
-use crate::{ctl, demo, doctor, get, nc, ping, serve};
+use crate::{ctl, demo, doctor, get, nc, ping, serve, traceroute};
 use clap::{Args, Parser, Subcommand};
 use ringtap::device::Mac;
 use ringtap::ip::addr::Cidr;
 use ringtap_host::attach::{Attachment, Carrier};
 use ringtap_host::failure::Failure;
+use ringtap_host::runtime::Runtime;
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -14,6 +15,9 @@ use std::process::ExitCode;
 /// Commands that come with later versions; scripts get a clear answer meanwhile.
 const LATER: &[&str] =
     &["shell", "capture", "inject", "answer", "raw", "udprecv", "mcast", "dev", "bench", "bridge", "tunnel", "top"];
+
+/// How long a DHCP server may take: four questions, 4 + 8 + 16 seconds between them.
+pub const LEASE_WAIT: std::time::Duration = std::time::Duration::from_secs(32);
 
 /// A TCP/IP stack in user space, on a Linux tap, tun or UNIX socket.
 #[derive(Debug, Parser)]
@@ -36,6 +40,8 @@ enum Command {
     Ctl(CtlArgs),
     /// Pings a host from the stack.
     Ping(PingArgs),
+    /// Names the routers on the way to a host.
+    Traceroute(TracerouteArgs),
     /// Carries stdin and stdout over a connection of the stack.
     Nc(NcArgs),
     /// Fetches a URL by the stack.
@@ -79,6 +85,12 @@ pub struct DeviceArgs {
     /// A default gateway.
     #[arg(long, value_name = "IP")]
     gateway: Vec<IpAddr>,
+    /// Asks a DHCP server for an address, routes and name servers.
+    #[arg(long)]
+    pub dhcp: bool,
+    /// A name server, asked by the stack itself (default: those that DHCP tells of, or else this machine's resolver).
+    #[arg(long, value_name = "IP")]
+    pub dns: Vec<IpAddr>,
     /// The stack's MAC address (default: made from its first address).
     #[arg(long)]
     mac: Option<Mac>,
@@ -94,6 +106,16 @@ pub struct DeviceArgs {
 }
 
 impl DeviceArgs {
+    /// A stack on the device, with an address.
+    pub fn start(self) -> Result<Runtime, Failure> {
+        let dhcp = self.dhcp;
+        let runtime = Runtime::start(self.attachment()?.open()?)?;
+        if dhcp {
+            runtime.wait_for_lease(LEASE_WAIT)?;
+        }
+        Ok(runtime)
+    }
+
     /// What the options describe.
     pub fn attachment(self) -> Result<Attachment, Failure> {
         // Offload is not built yet: nothing to switch off.
@@ -116,6 +138,8 @@ impl DeviceArgs {
             gateways: self.gateway,
             mac: self.mac,
             mtu: self.mtu,
+            dhcp: self.dhcp,
+            dns: self.dns,
             pcap: self.pcap,
             ..Attachment::new(carrier)
         })
@@ -167,10 +191,42 @@ pub enum CtlCommand {
     Stats(Format),
     /// Open sockets.
     Sockets(Format),
-    /// Routes.
+    /// Routes, as `netstat -rn` prints them.
     Routes(Format),
+    /// Interfaces and what has passed by them, as `netstat -ni` prints them.
+    Interfaces(Format),
+    /// Adds or removes a route.
+    Route {
+        /// What to do.
+        verb: RouteVerb,
+        /// Destinations (192.0.2.0/24), one address, or `default`.
+        prefix: String,
+        /// The router; without one, the destinations are on the link.
+        #[arg(long, value_name = "IP")]
+        gateway: Option<IpAddr>,
+        /// The interface, by its name (default: the one whose network the gateway is in, else the first).
+        #[arg(long, value_name = "NAME")]
+        dev: Option<String>,
+        /// Among routes to the same destinations the lowest wins.
+        #[arg(long, default_value_t = 0)]
+        metric: u16,
+        /// The destinations cannot be reached.
+        #[arg(long, conflicts_with_all = ["gateway", "dev", "reject"])]
+        blackhole: bool,
+        /// As --blackhole, marked as refused.
+        #[arg(long, conflicts_with_all = ["gateway", "dev"])]
+        reject: bool,
+    },
     /// Neighbours.
     Neighbours(Format),
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum RouteVerb {
+    /// Adds it.
+    Add,
+    /// Removes it; the metric does not matter.
+    Del,
 }
 
 #[derive(Clone, Copy, Debug, Args)]
@@ -199,6 +255,24 @@ pub struct PingArgs {
     /// Hop limit.
     #[arg(short = 't', long)]
     pub ttl: Option<u8>,
+}
+
+/// `traceroute`.
+#[derive(Debug, Args)]
+pub struct TracerouteArgs {
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Name or address.
+    pub host: String,
+    /// The longest way that is tried, in hops.
+    #[arg(short = 'm', long, default_value_t = 30)]
+    pub max_hops: u8,
+    /// Probes for each hop.
+    #[arg(short = 'q', long, default_value_t = 3)]
+    pub probes: u8,
+    /// Seconds to wait for an answer.
+    #[arg(short = 'w', long, default_value_t = 2.0)]
+    pub wait: f64,
 }
 
 /// `nc`.
@@ -235,6 +309,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         Command::Serve(args) => serve::run(args),
         Command::Ctl(args) => ctl::run(args),
         Command::Ping(args) => ping::run(args),
+        Command::Traceroute(args) => traceroute::run(args),
         Command::Nc(args) => nc::run(args),
         Command::Get(args) => get::run(args),
         Command::Doctor => Ok(doctor::run()),

@@ -1,7 +1,9 @@
 //! `ringtap ping`: echo requests from the stack, in its event loop.
 
-use crate::cli::PingArgs;
-use crate::resolve::resolve;
+use crate::cli::{LEASE_WAIT, PingArgs};
+use crate::resolve::{asks_itself, cannot_resolve, resolve};
+use ringtap::dhcp::v4::Lease;
+use ringtap::dns::{QueryId, RecordKind, Resolver};
 use ringtap::error::SendError;
 use ringtap::event::Readiness;
 use ringtap::icmp::{IcmpError, IcmpHandle};
@@ -11,7 +13,7 @@ use ringtap_host::engine::{App, Engine};
 use ringtap_host::epoll::Signals;
 use ringtap_host::failure::Failure;
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
 
 /// How long the last reply is waited for.
@@ -36,11 +38,18 @@ struct Ping {
     out: HashMap<u16, std::time::Instant>,
     times: Vec<f64>,
     done: bool,
+    /// Until when a lease is waited for, while there is none.
+    lease_by: Option<Instant>,
+    failure: Option<Failure>,
+    host: String,
+    /// The resolver, and its query, until the target is known.
+    resolver: Option<Box<(Resolver, Option<QueryId>)>>,
 }
 
 /// Pings until all is sent and answered, or a signal comes.
 pub fn run(args: PingArgs) -> Result<ExitCode, Failure> {
-    let target = resolve(&args.host, 0)?.ip();
+    let by_stack = asks_itself(&args.device, &args.host);
+    let target = if by_stack { Ipv4Addr::UNSPECIFIED.into() } else { resolve(&args.host, 0)?.ip() };
     if !(args.interval.is_finite() && (0.001..=3_600.0).contains(&args.interval)) {
         return Err(Failure::usage("the interval must lie between 0.001 and 3600 seconds"));
     }
@@ -48,9 +57,15 @@ pub fn run(args: PingArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::usage("the size must not exceed 65507 octets"));
     }
     let signals = Signals::new().map_err(|e| Failure::io("cannot wait for signals", &e))?;
+    let (dhcp, dns) = (args.device.dhcp, args.device.dns.clone());
     let attached = args.device.attachment()?.open()?;
     let mut engine = Engine::new(attached, Limits::default(), Some(signals))?;
     let socket = engine.shared().lock().stack.icmp_bind(None);
+    let resolver = by_stack.then(|| {
+        let mut resolver = Resolver::new(&mut engine.shared().lock().stack);
+        resolver.set_servers(&dns);
+        Box::new((resolver, None))
+    });
     let mut ping = Ping {
         target,
         socket: socket.map_err(|e| Failure::new(e.to_string()))?,
@@ -65,9 +80,18 @@ pub fn run(args: PingArgs) -> Result<ExitCode, Failure> {
         out: HashMap::new(),
         times: Vec::new(),
         done: false,
+        lease_by: dhcp.then(|| Instant::ZERO + LEASE_WAIT.into()),
+        failure: None,
+        host: args.host,
+        resolver,
     };
-    println!("PING {target}: {} octets of payload", args.size);
+    if !by_stack {
+        ping.announce();
+    }
     engine.run(&mut ping)?;
+    if let Some(failure) = ping.failure {
+        return Err(failure);
+    }
     ping.summary();
     Ok(if ping.received > 0 && ping.damaged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -82,7 +106,32 @@ impl App for Ping {
         }
     }
 
+    fn on_lease(&mut self, stack: &mut Stack<'static>, lease: Option<&Lease>) {
+        if lease.is_some() && self.lease_by.take().is_some() {
+            self.next = stack.now();
+        }
+        if let (Some(lease), Some(resolver)) = (lease, &mut self.resolver)
+            && resolver.0.servers().is_empty()
+        {
+            let servers: Vec<IpAddr> = lease.dns().iter().map(|&ip| ip.into()).collect();
+            resolver.0.set_servers(&servers);
+            let domain = Some(lease.domain()).filter(|d| !d.is_empty());
+            let _ = resolver.0.set_search(domain.as_slice());
+        }
+    }
+
     fn turn(&mut self, stack: &mut Stack<'static>, now: Instant) -> bool {
+        if let Some(by) = self.lease_by {
+            self.next = by;
+            if now >= by {
+                self.failure = Some(Failure::new("no DHCP server has answered").remedy("give an address with --addr"));
+                self.done = true;
+            }
+            return false;
+        }
+        if self.resolver.is_some() && !self.resolve(stack, now) {
+            return false;
+        }
         let all_sent = self.count != 0 && self.sent >= self.count;
         if all_sent && (self.out.is_empty() || now >= self.next) {
             self.done = true;
@@ -102,6 +151,40 @@ impl App for Ping {
 }
 
 impl Ping {
+    fn announce(&self) {
+        println!("PING {}: {} octets of payload", self.target, self.payload.len());
+    }
+
+    /// Whether the target is known.
+    fn resolve(&mut self, stack: &mut Stack<'static>, now: Instant) -> bool {
+        let Some(resolver) = &mut self.resolver else { return true };
+        let (resolver, query) = &mut **resolver;
+        let outcome = match *query {
+            None => resolver.query(now, &self.host, RecordKind::A).map(|id| *query = Some(id)).err().map(Err),
+            Some(id) => {
+                resolver.poll(stack, now);
+                resolver.take(id)
+            }
+        };
+        self.next = resolver.deadline().unwrap_or(now);
+        let Some(outcome) = outcome else { return false };
+        self.resolver = None;
+        self.next = now;
+        match outcome.map(|found| found.first().copied()) {
+            Ok(Some(ip)) => {
+                self.target = ip;
+                self.announce();
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                self.failure = Some(cannot_resolve(&self.host, error));
+                self.done = true;
+                false
+            }
+        }
+    }
+
     fn send(&mut self, stack: &mut Stack<'static>, now: Instant) {
         let seq = self.sent.wrapping_add(1) as u16;
         self.sent += 1;
@@ -155,7 +238,7 @@ impl Ping {
 }
 
 /// What an ICMP error means.
-fn reason(error: IcmpError) -> String {
+pub fn reason(error: IcmpError) -> String {
     match error {
         IcmpError::HostUnreachable => "host unreachable".into(),
         IcmpError::TooBig { mtu } => format!("too big for the path, which takes {mtu} octets"),
