@@ -42,7 +42,7 @@ pub(crate) mod timewait;
 pub(crate) mod undo;
 pub(crate) mod user;
 
-pub use info::{SoftError, TcpInfo};
+pub use info::{Repairs, SoftError, TcpInfo};
 pub use layer::{ConnectOptions, ListenOptions, ListenerHandle, TcpHandle};
 pub use options::{Congestion, KeepAlive, TcpOptions};
 pub use sent::Sent;

@@ -206,6 +206,7 @@ impl Conn<'_> {
                     let flight = self.snd.flight().saturating_sub(self.snd.limited);
                     self.cc.on_fast_retransmit(flight, mss);
                     self.snd.phase = Phase::Fast;
+                    self.repairs.recoveries = self.repairs.recoveries.saturating_add(1);
                     self.snd.recover = self.snd.nxt;
                     self.snd.fast_retransmit = true;
                 }

@@ -19,7 +19,7 @@ use core::ops::ControlFlow;
 use managed::ManagedSlice;
 
 use super::cc::Controller;
-use super::info::{IcmpError, SoftError};
+use super::info::{IcmpError, Repairs, SoftError};
 use super::listen::{Handshake, ts_clock};
 use super::options::{Settings, TcpOptions, micros};
 use super::rcv::{Rcv, syn_window, window_shift};
@@ -160,6 +160,8 @@ pub(crate) struct Conn<'a> {
     pub(super) last_heard: Instant,
     pub(super) last_sent: Instant,
     pub(super) retransmits: u32,
+    pub(super) repairs: Repairs,
+    pub(super) out_of_order: u16,
     pub(super) state: State,
     pub(super) fate: Fate,
     pub(super) events: Readiness,
@@ -214,6 +216,8 @@ impl<'a> Conn<'a> {
             last_heard: Instant::ZERO,
             last_sent: Instant::ZERO,
             retransmits: 0,
+            repairs: Repairs::default(),
+            out_of_order: 0,
             state: State::SynSent,
             fate: Fate::Open,
             events: Readiness::NONE,

@@ -63,6 +63,33 @@ pub struct TcpInfo {
     pub window_scale: (u8, u8),
     /// Whether segments carry timestamps.
     pub timestamps: bool,
-    /// Segments sent again since the connection began.
+    /// Octets in flight that the peer says it holds beyond a hole (RFC 2018).
+    pub sacked: u32,
+    /// Octets in flight that are taken for lost and not sent again yet.
+    pub lost: u32,
+    /// Octets that the peer holds since the connection began, `sacked` among them; wraps around.
+    pub delivered: u32,
+    /// Octets per second that a window per round trip comes to; 0 before the first measurement.
+    pub pacing: u64,
+    /// Segments sent again since the connection began, whatever the cause.
     pub retransmits: u32,
+    /// How often repairs began, by cause.
+    pub repairs: Repairs,
+    /// Segments that came beyond a hole.
+    pub out_of_order: u16,
+}
+
+/// How often a connection began to repair losses, by what told of them. Counters stop at their end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub struct Repairs {
+    /// The retransmission timer (RFC 6298).
+    pub timeouts: u16,
+    /// Duplicate or selective acknowledgments, or the time between them (RFC 5681, 6675, 8985).
+    pub recoveries: u16,
+    /// Tail loss probes (RFC 8985 §7): repairs that may not be needed.
+    pub probes: u16,
+    /// Of time-outs and recoveries, those that were found to be needless and taken back (RFC 5682, 4015).
+    pub undone: u16,
 }

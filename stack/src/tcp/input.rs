@@ -327,6 +327,7 @@ impl Conn<'_> {
         //= https://www.rfc-editor.org/rfc/rfc5681#section-4.2
         //# A TCP receiver SHOULD send an immediate duplicate ACK when an out-of-order segment arrives.
         self.rcv.owe_dup_ack();
+        self.out_of_order = self.out_of_order.saturating_add(1);
         let offset = text.seq.distance_from(self.rcv.nxt);
         let held = self.rx.write_at(offset as usize, text.payload) as u32;
         self.note_held(text.seq, offset, held);

@@ -53,7 +53,6 @@ pub(crate) struct Rack {
     dsack_round: Option<Seq>,
     /// When the reordering timer is due after the last detection, in microseconds; 0: it is not.
     remaining: u32,
-    pub(super) probes: u16,
     pub(super) undo: Undo,
 }
 
@@ -74,7 +73,6 @@ impl Rack {
             fack: Seq::new(0),
             dsack_round: None,
             remaining: 0,
-            probes: 0,
             undo: Undo::new(),
         }
     }
@@ -284,9 +282,9 @@ impl Conn<'_> {
         let mss = u32::from(self.snd.mss);
         let is_new = self.tx.len() > self.snd.outstanding() as usize && self.snd.window_room() >= mss;
         self.snd.phase = Phase::Probing;
+        self.repairs.probes = self.repairs.probes.saturating_add(1);
         self.snd.recover = self.snd.nxt;
         self.sack.rack.probe_is_resent = !is_new;
-        self.sack.rack.probes = self.sack.rack.probes.saturating_add(1);
         if is_new {
             //= https://www.rfc-editor.org/rfc/rfc8985#section-7.3
             //# The TLP_send_probe() procedure [...] transmit the lowest-sequence unsent segment

@@ -298,6 +298,7 @@ impl Conn<'_> {
         let flight = outstanding.min(self.cc.cwnd());
         self.cc.on_loss(flight, mss);
         self.snd.phase = Phase::Fast;
+        self.repairs.recoveries = self.repairs.recoveries.saturating_add(1);
         self.snd.recover = self.snd.nxt;
         //= https://www.rfc-editor.org/rfc/rfc9937#section-5
         //# RecoverFS = SND.NXT - SND.UNA

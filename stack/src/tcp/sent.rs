@@ -135,6 +135,17 @@ impl<'a> SentLog<'a> {
         self.marked > 0
     }
 
+    /// Octets that the peer holds.
+    pub const fn sacked(&self) -> u32 {
+        self.sacked
+    }
+
+    /// Octets taken for lost and not sent again yet.
+    #[inline]
+    pub const fn lost(&self) -> u32 {
+        self.lost
+    }
+
     /// New octets up to `end` left at `now`; `una` is SND.UNA.
     #[inline]
     pub fn push(&mut self, una: Seq, end: Seq, now: Instant) {

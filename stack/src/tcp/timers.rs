@@ -172,6 +172,7 @@ impl Conn<'_> {
             self.cc.on_rto(self.snd.outstanding(), u32::from(self.snd.mss), first);
         }
         self.snd.phase = Phase::Loss;
+        self.repairs.timeouts = self.repairs.timeouts.saturating_add(1);
         self.snd.recover = self.snd.nxt;
         self.snd.dup_acks = 0;
         self.take_all_for_lost();

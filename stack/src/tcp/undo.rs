@@ -37,8 +37,6 @@ pub(crate) struct Undo {
     /// Nothing was acknowledged yet since the first segment went again: Eifel looks at the first acknowledgment only.
     is_first: bool,
     frto: Frto,
-    /// Recoveries that were undone.
-    pub(super) count: u16,
 }
 
 impl Undo {
@@ -52,7 +50,6 @@ impl Undo {
             is_armed: false,
             is_first: false,
             frto: Frto::Off,
-            count: 0,
         }
     }
 
@@ -67,7 +64,7 @@ impl Conn<'_> {
     /// A recovery begins: what the window was.
     pub(super) fn save_for_undo(&mut self) {
         let undo = &mut self.sack.rack.undo;
-        *undo = Undo { prior: self.cc.prior(), is_armed: true, is_first: true, count: undo.count, ..Undo::new() };
+        *undo = Undo { prior: self.cc.prior(), is_armed: true, is_first: true, ..Undo::new() };
     }
 
     /// A time-out: as a recovery; and F-RTO begins, unless the time-out is itself a repeated one.
@@ -169,10 +166,10 @@ impl Conn<'_> {
         let undo = &mut self.sack.rack.undo;
         undo.is_armed = false;
         undo.frto = Frto::Off;
-        undo.count = undo.count.saturating_add(1);
         let prior = undo.prior;
         self.cc.undo(&prior, flight, u32::from(self.snd.mss));
         self.snd.phase = Phase::Open;
+        self.repairs.undone = self.repairs.undone.saturating_add(1);
         self.snd.recover = self.snd.una;
         self.sync_repair();
         self.restart_retransmit(now);

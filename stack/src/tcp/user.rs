@@ -218,7 +218,18 @@ impl Conn<'_> {
             mss: self.snd.mss,
             window_scale: (self.snd.shift, self.rcv.shift),
             timestamps: self.stamps.on,
+            sacked: self.sent.sacked(),
+            lost: self.sent.lost(),
+            delivered: self.snd.una.distance_from(self.snd.iss).saturating_sub(1).wrapping_add(self.sent.sacked()),
+            pacing: self.pacing(),
             retransmits: self.retransmits,
+            repairs: self.repairs,
+            out_of_order: self.out_of_order,
         }
+    }
+
+    fn pacing(&self) -> u64 {
+        let micros = self.rtt.srtt().map_or(0, |srtt| srtt.as_micros());
+        (u64::from(self.cc.cwnd()) * 1_000_000).checked_div(micros).unwrap_or(0)
     }
 }

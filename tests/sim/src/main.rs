@@ -2,9 +2,15 @@
 //!
 //! ```text
 //! ringtap-sim seeds FIRST COUNT    runs the scenarios of these seeds
+//! ringtap-sim goodput              goodput at the losses of the comparison with other stacks
+//! ringtap-sim plot DIRECTORY       writes pictures of transfers over time
 //! ```
 
-use ringtap_sim::seeds;
+use ringtap::tcp::Congestion;
+use ringtap::time::Duration;
+use ringtap_sim::goodput::{self, Setting};
+use ringtap_sim::{plot, seeds};
+use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -12,7 +18,9 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args[..] {
         ["seeds", first, count] => number(first).and_then(|first| run_seeds(first, number(count)?)),
-        _ => Err("usage: ringtap-sim seeds FIRST COUNT".into()),
+        ["goodput"] => show_goodput(),
+        ["plot", directory] => plot_all(Path::new(directory)),
+        _ => Err("usage: ringtap-sim seeds FIRST COUNT | goodput | plot DIRECTORY".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -45,4 +53,49 @@ fn run_seeds(first: u64, count: u64) -> Result<(), String> {
         0 => Ok(()),
         n => Err(format!("{n} of {} seeds failed", totals.runs)),
     }
+}
+
+/// Losses, and what Linux's CUBIC, smoltcp's and lwIP reach over the same path, in Mbit/s.
+const PEERS: [(f64, f64, f64, f64); 4] =
+    [(0.0, 94.0, 95.0, 96.0), (0.001, 29.0, 19.0, 24.0), (0.01, 6.1, 3.9, 4.4), (0.03, 3.5, 0.8, 1.2)];
+
+/// 100 Mbit/s, 20 ms, 256 KiB: the median of nine seeds, beside what others were measured at.
+fn show_goodput() -> Result<(), String> {
+    println!("100 Mbit/s, 20 ms, 256 KiB windows, 20 s, median of 9 seeds, in Mbit/s");
+    println!("  loss   NewReno  CUBIC   Linux  smoltcp  lwIP   CUBIC/Linux");
+    for (loss, linux, smoltcp, lwip) in PEERS {
+        let [reno, cubic] = [Congestion::NewReno, Congestion::Cubic].map(|congestion| {
+            let mut rates = Vec::new();
+            for seed in 1..=9 {
+                rates.push(goodput::run(seed, &Setting { loss, congestion, ..Setting::default() })?.mbits());
+            }
+            rates.sort_by(f64::total_cmp);
+            Ok(rates[rates.len() / 2])
+        });
+        let failed = |e: Box<ringtap_sim::Failure>| format!("seed {}: {}", e.seed, e.what);
+        let (reno, cubic) = (reno.map_err(failed)?, cubic.map_err(failed)?);
+        println!(
+            "{:5.1} %  {reno:7.1}  {cubic:5.1}  {linux:6.1}  {smoltcp:7.1}  {lwip:4.1}  {:12.2}",
+            loss * 100.0,
+            cubic / linux
+        );
+    }
+    Ok(())
+}
+
+fn plot_all(directory: &Path) -> Result<(), String> {
+    std::fs::create_dir_all(directory).map_err(|e| format!("{}: {e}", directory.display()))?;
+    for (loss, what) in [(0.0, "no loss"), (0.001, "0.1 % loss"), (0.01, "1 % loss")] {
+        for (congestion, name) in [(Congestion::NewReno, "newreno"), (Congestion::Cubic, "cubic")] {
+            // A queue of one bandwidth-delay product: that losses by overflow are seen as well.
+            let setting = Setting { loss, congestion, queue: 170, buffer: 1 << 20, ..Setting::default() };
+            let samples = goodput::course(1, &setting, Duration::from_millis(20));
+            let samples = samples.map_err(|e| format!("seed {}: {}", e.seed, e.what))?;
+            let title = format!("{name}, 100 Mbit/s, 20 ms, a queue of 170 frames, {what}");
+            let file = directory.join(format!("{name}-{loss}.svg"));
+            std::fs::write(&file, plot::svg(&title, &samples)).map_err(|e| format!("{}: {e}", file.display()))?;
+            println!("{}", file.display());
+        }
+    }
+    Ok(())
 }

@@ -24,6 +24,10 @@ usage: cargo xtask test [--full] [--only WORD]… [--list]
        cargo xtask firmware test [BOARD]…
        cargo xtask sim [--seeds N] [--seed FIRST]
            runs the simulator's scenarios of N seeds (200), from FIRST (0) on
+       cargo xtask sim --goodput
+           goodput over lossy links, beside what other stacks reach
+       cargo xtask sim --plot
+           writes SVGs of transfers over time to target/plots/
        cargo xtask bench [memory|idle|tap [ROUNDS]]
            measures ringtap beside smoltcp";
 

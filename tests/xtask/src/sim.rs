@@ -11,6 +11,11 @@ struct Request<'a> {
 
 /// Runs the command with its arguments; whether everything held.
 pub fn main(args: &[&str]) -> Result<bool, String> {
+    match args {
+        ["--goodput"] => return run(&["goodput"]),
+        ["--plot"] => return run(&["plot", "target/plots"]),
+        _ => {}
+    }
     let Request { seeds, first } = parse(args)?;
     run(&["seeds", first, seeds])
 }

@@ -32,20 +32,9 @@ impl SentLog<'_> {
         !matches!(self.slots, managed::ManagedSlice::Borrowed(_))
     }
 
-    /// Octets that the peer holds.
-    pub const fn sacked(&self) -> u32 {
-        self.sacked
-    }
-
     /// Records that the peer holds.
     pub const fn sacked_records(&self) -> u32 {
         self.sacked_records
-    }
-
-    /// Octets taken for lost and not sent again yet.
-    #[inline]
-    pub const fn lost(&self) -> u32 {
-        self.lost
     }
 
     /// The peer holds the octets from `left` up to `right`.
