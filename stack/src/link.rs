@@ -2,4 +2,6 @@
 
 pub(crate) mod arp;
 pub(crate) mod ethernet;
+#[cfg(feature = "ipv6")]
+pub(crate) mod ndp;
 pub mod neighbor;

@@ -4,10 +4,16 @@
 //! return names its [`DropReason`].
 
 mod icmp;
+#[cfg(feature = "ipv6")]
+mod icmpv6;
+#[cfg(feature = "ipv6")]
+mod ndp;
 #[cfg(feature = "tcp")]
 mod tcp;
 #[cfg(feature = "udp")]
 mod udp;
+#[cfg(feature = "ipv6")]
+mod v6;
 
 use crate::device::{RxChecksum, RxMeta};
 use crate::frame::Frame;
@@ -18,6 +24,7 @@ use crate::link::neighbor::Heard;
 use crate::log;
 use crate::stack::{IfaceId, Reply, Stack};
 use crate::stats::DropReason;
+use crate::wire::ip::IpHeader;
 use crate::wire::ipv4::{self, Ipv4Header};
 #[cfg(feature = "tcp")]
 use crate::wire::segment;
@@ -27,6 +34,8 @@ pub(crate) mod protocol {
     pub const ICMP: u8 = 1;
     pub const TCP: u8 = 6;
     pub const UDP: u8 = 17;
+    #[cfg(feature = "ipv6")]
+    pub const ICMPV6: u8 = crate::icmp::v6::PROTOCOL;
 }
 
 /// What the layers below know of a packet.
@@ -49,6 +58,9 @@ impl Arrival {
 }
 
 type Drop = Result<(), DropReason>;
+
+/// A packet that is whole and for us; `None` when it is only a part of one.
+type Whole<'a> = Option<(IpHeader, Frame<'a>, Arrival)>;
 
 /// Where a frame comes from.
 #[derive(Clone, Copy)]
@@ -97,6 +109,7 @@ impl<'a> Stack<'a> {
     /// what takes another way leaves it by a call.
     fn handle(&mut self, origin: Origin, mut frame: Frame<'a>, mut checksum: RxChecksum) -> Drop {
         let mut link_group = false;
+        let mut ethertype = None;
         if let Origin::Wire(id) = origin {
             let Some(iface) = self.iface(id) else { return Ok(()) };
             if iface.is_ethernet() {
@@ -104,22 +117,36 @@ impl<'a> Stack<'a> {
                 frame.trim_front(ethernet::HEADER);
                 match received.ethertype {
                     ethernet::IPV4 => {}
+                    #[cfg(feature = "ipv6")]
+                    ethernet::IPV6 => {}
                     ethernet::ARP => return self.handle_arp(id, &frame),
                     _ => return Err(DropReason::UnknownEtherType),
                 }
+                ethertype = Some(received.ethertype);
                 link_group = received.to_group;
                 checksum = shifted(checksum, ethernet::HEADER);
             }
         }
-        match frame.first().map(|b| b >> 4) {
-            Some(4) => self.handle_ipv4(origin, frame, checksum, link_group),
-            Some(_) => Err(DropReason::UnknownEtherType),
-            None => Err(DropReason::FrameTooShort),
-        }
+        let is = |expected| ethertype.is_none_or(|found| found == expected);
+        let whole = match frame.first().map(|b| b >> 4) {
+            Some(4) if is(ethernet::IPV4) => self.handle_ipv4(origin, frame, checksum, link_group)?,
+            #[cfg(feature = "ipv6")]
+            Some(6) if is(ethernet::IPV6) => self.handle_ipv6(origin, frame, checksum, link_group)?,
+            Some(_) => return Err(DropReason::UnknownEtherType),
+            None => return Err(DropReason::FrameTooShort),
+        };
+        let Some((header, frame, arrival)) = whole else { return Ok(()) };
+        self.deliver(header, frame, arrival)
     }
 
     #[inline]
-    fn handle_ipv4(&mut self, origin: Origin, mut frame: Frame<'a>, checksum: RxChecksum, link_group: bool) -> Drop {
+    fn handle_ipv4(
+        &mut self,
+        origin: Origin,
+        mut frame: Frame<'a>,
+        checksum: RxChecksum,
+        link_group: bool,
+    ) -> Result<Whole<'a>, DropReason> {
         let header = ipv4::parse(&frame)?;
         // Link-layer padding is no part of the packet.
         frame.truncate(header.total_len);
@@ -135,12 +162,12 @@ impl<'a> Stack<'a> {
         let (header, frame, arrival) = if header.is_fragment() {
             match self.handle_fragment(header, frame, arrival)? {
                 Some((header, whole)) => (header, whole, Arrival { checksum: RxChecksum::None, ..arrival }),
-                None => return Ok(()),
+                None => return Ok(None),
             }
         } else {
             (header, frame, arrival)
         };
-        self.deliver(header, frame, arrival)
+        Ok(Some((header.into(), frame, arrival)))
     }
 
     /// The connection that a packet belongs to, if it is the one that the last segment was for.
@@ -176,14 +203,16 @@ impl<'a> Stack<'a> {
 
     /// Hands a whole packet to the protocol it is for.
     #[inline]
-    fn deliver(&mut self, header: Ipv4Header, frame: Frame<'a>, arrival: Arrival) -> Drop {
+    fn deliver(&mut self, header: IpHeader, frame: Frame<'a>, arrival: Arrival) -> Drop {
         let raw = self.deliver_raw(&header, &frame, arrival);
         match header.protocol {
             #[cfg(feature = "tcp")]
             protocol::TCP => self.handle_tcp(&header, &frame, arrival),
             #[cfg(feature = "udp")]
             protocol::UDP => self.handle_udp(&header, frame, arrival),
-            protocol::ICMP => self.handle_icmp(&header, frame, arrival),
+            protocol::ICMP if header.src.is_ipv4() => self.handle_icmp(frame, arrival),
+            #[cfg(feature = "ipv6")]
+            protocol::ICMPV6 if header.src.is_ipv6() => self.handle_icmpv6(&header, frame, arrival),
             _ if raw => Ok(()),
             _ => {
                 self.protocol_unreachable(&header, &frame, arrival);

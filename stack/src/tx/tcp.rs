@@ -19,6 +19,7 @@ use crate::tcp::layer::Neighbor;
 use crate::tcp::output::{Plan, Why};
 use crate::time::{Duration, Instant};
 use crate::wire::checksum::{self, Sum};
+use crate::wire::ip;
 use crate::wire::ipv4;
 use crate::wire::segment::{self, Header};
 use core::net::IpAddr;
@@ -160,7 +161,7 @@ impl<'a> Stack<'a> {
         if self.is_own(remote) {
             return Ok((Way::Own, None));
         }
-        let hop = self.hop(remote, None).ok_or(NoWay::NoRoute)?;
+        let hop = self.hop_back(remote, id).ok_or(NoWay::NoRoute)?;
         if hop.iface != id {
             return Err(NoWay::Elsewhere(hop.iface));
         }
@@ -267,7 +268,7 @@ impl<'a> Stack<'a> {
         tos: u8,
     ) -> Option<Frame<'a>> {
         let iface = self.iface(id)?;
-        let mut frame = iface.pool.take(iface.headroom() + ipv4::HEADER + header.len())?;
+        let mut frame = iface.pool.take(iface.headroom() + ip::header_len(tuple.remote_addr) + header.len())?;
         push_headers(&mut frame, None, tuple, header, (ttl, tos), Sum::default())?;
         Some(frame)
     }
@@ -293,13 +294,14 @@ fn build_segment<'a>(
     link: Option<(Mac, Mac)>,
 ) -> Option<Frame<'a>> {
     let header = conn.header(plan, now);
-    let mut frame = iface.pool.take(iface.headroom() + ipv4::HEADER + header.len())?;
+    let tuple = conn.tuple();
+    let mut frame = iface.pool.take(iface.headroom() + ip::header_len(tuple.remote_addr) + header.len())?;
     // A segment without text may stand behind a FIN, where the send buffer has nothing.
     let sum = match plan.len {
         0 => Sum::default(),
         len => conn.copy_text(plan, frame.append(len as usize)?),
     };
-    push_headers(&mut frame, link, &conn.tuple(), &header, (conn.ttl(), conn.tos()), sum)?;
+    push_headers(&mut frame, link, &tuple, &header, (conn.ttl(), conn.tos()), sum)?;
     Some(frame)
 }
 
@@ -315,7 +317,12 @@ fn push_headers(
     marks: (u8, u8),
     text: Sum,
 ) -> Option<()> {
-    let (IpAddr::V4(src), IpAddr::V4(dst)) = (tuple.local_addr, tuple.remote_addr) else { return None };
+    let (IpAddr::V4(src), IpAddr::V4(dst)) = (tuple.local_addr, tuple.remote_addr) else {
+        #[cfg(feature = "ipv6")]
+        return push_headers_v6(frame, link, tuple, header, marks, text);
+        #[cfg(not(feature = "ipv6"))]
+        return None;
+    };
     let len = header.len();
     let payload_len = frame.len() + len;
     let link_len = if link.is_some() { ethernet::HEADER } else { 0 };
@@ -330,6 +337,33 @@ fn push_headers(
     v4::emit(ip, &Fields { src, dst, protocol: protocol::TCP, ttl, tos, ident: 0, dont_frag: true }, payload_len);
     if let Some((dst, src)) = link {
         ethernet::emit(front, &EthernetHeader { dst, src, ethertype: ethernet::IPV4 });
+    }
+    Some(())
+}
+
+/// As [`push_headers`], for IPv6.
+#[cfg(feature = "ipv6")]
+#[inline(never)]
+fn push_headers_v6(
+    frame: &mut Frame<'_>,
+    link: Option<(Mac, Mac)>,
+    tuple: &Tuple,
+    header: &Header,
+    (hop_limit, traffic_class): (u8, u8),
+    text: Sum,
+) -> Option<()> {
+    use crate::wire::ipv6::{self, Fields};
+    let (IpAddr::V6(src), IpAddr::V6(dst)) = (tuple.local_addr, tuple.remote_addr) else { return None };
+    let tcp = frame.push_front(header.len())?;
+    header.emit(tcp);
+    let header_sum = segment::header_sum(tcp);
+    let len = frame.len();
+    let pseudo = checksum::pseudo_header(tuple.local_addr, tuple.remote_addr, protocol::TCP, len as u32);
+    segment::set_checksum(frame, pseudo.add(header_sum).add(text).finish());
+    let fields = Fields { src, dst, next_header: protocol::TCP, hop_limit, traffic_class };
+    ipv6::emit(frame.push_front(ipv6::HEADER)?, &fields, len);
+    if let Some((dst, src)) = link {
+        ethernet::push(frame, &EthernetHeader { dst, src, ethertype: ethernet::IPV6 })?;
     }
     Some(())
 }
