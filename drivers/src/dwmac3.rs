@@ -269,7 +269,7 @@ impl<M: Registers, const N: usize> Engine for Dwmac3<M, N> {
         self.dma.write(dma::TPDR, 1);
     }
 
-    fn events(&mut self, _: usize) -> Events {
+    fn events(&mut self, _: usize, _: usize) -> Events {
         let status = self.dma.read(dma::SR);
         self.dma.write(dma::SR, status & sr::ALL);
         // Reading clears the counts of frames that found no descriptor, and of those that found no room in the FIFO.

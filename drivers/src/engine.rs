@@ -91,8 +91,9 @@ pub trait Engine {
     /// Transmit descriptors were given to the engine; `place` is the first idle one behind them.
     fn kick_tx(&mut self, place: usize);
 
-    /// Reads and acknowledges what happened. `place` is the receive descriptor that the engine fills next.
-    fn events(&mut self, place: usize) -> Events;
+    /// Reads and acknowledges what happened. `place` is the receive descriptor that the engine fills next; so many frames
+    /// are `unsent`.
+    fn events(&mut self, place: usize, unsent: usize) -> Events;
 
     /// Lets interrupts for receive, transmit and errors through, or masks them.
     fn interrupts(&mut self, on: bool);
@@ -147,15 +148,22 @@ pub enum SetupError {
     Device,
 }
 
+impl SetupError {
+    /// The error in a few words.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Ring(error) => error.text(),
+            Self::Mtu => "the MTU is below 68, or beyond what the buffers or descriptors hold",
+            Self::Address => "not a station's address",
+            Self::Device => "not a device that this driver is for",
+            Self::Reset => "the MAC does not come out of its reset: is its clock there?",
+        }
+    }
+}
+
 impl fmt::Display for SetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ring(error) => error.fmt(f),
-            Self::Mtu => f.write_str("the MTU is below 68, or beyond what the buffers or descriptors hold"),
-            Self::Address => f.write_str("not a station's address"),
-            Self::Device => f.write_str("not a device that this driver is for"),
-            Self::Reset => f.write_str("the MAC does not come out of its reset: is its clock there?"),
-        }
+        f.write_str(self.text())
     }
 }
 

@@ -26,6 +26,11 @@ pub const fn synopsys(mac: Mac) -> u32 {
     (!crc(mac)).reverse_bits() >> 26
 }
 
+/// The upper six bits of the CRC as SMSC's LAN9118 has it: reversed, not complemented.
+pub const fn smsc(mac: Mac) -> u32 {
+    crc(mac).reverse_bits() >> 26
+}
+
 /// The upper six bits of the CRC as NXP's ENET has it: neither complemented nor reversed.
 pub const fn enet(mac: Mac) -> u32 {
     crc(mac) >> 26
@@ -88,7 +93,7 @@ mod tests {
     #[test]
     fn a_filter_has_the_bit_of_each_group_and_no_other() {
         let groups = [Mac([1, 0, 0x5e, 0, 0, 1]), Mac([1, 0, 0x5e, 0, 0, 251])];
-        for hash in [synopsys, enet, cadence] {
+        for hash in [synopsys, smsc, enet, cadence] {
             let [low, high] = filter(&groups, hash);
             for bit in 0..64 {
                 let set = if bit < 32 { low >> bit } else { high >> (bit - 32) } & 1 == 1;

@@ -46,18 +46,23 @@ impl Attention {
         }
     }
 
-    /// The poll's part: the next thing that `take` finds.
+    /// The poll's part: the next thing that `take` finds at the `card`.
     ///
     /// With none left, `rearm` acknowledges the card's interrupt and then unmasks it, and `take` looks once more.
-    pub fn drain<T>(&self, mut take: impl FnMut() -> Option<T>, rearm: impl FnOnce()) -> Option<T> {
-        let taken = take();
+    pub fn drain<C, T>(
+        &self,
+        card: &mut C,
+        mut take: impl FnMut(&mut C) -> Option<T>,
+        rearm: impl FnOnce(&mut C),
+    ) -> Option<T> {
+        let taken = take(card);
         if taken.is_some() || !self.is_raised() {
             return taken;
         }
         // While it is raised the card is masked: no handler comes in between.
         self.raised.store(false, Ordering::Relaxed);
-        rearm();
-        let taken = take();
+        rearm(card);
+        let taken = take(card);
         if taken.is_some() {
             // There may be more whose interrupt was acknowledged just now: the poll stays owed.
             self.raised.store(true, Ordering::Relaxed);

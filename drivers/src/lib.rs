@@ -15,12 +15,17 @@
 pub mod coherency;
 pub mod dwmac3;
 pub mod engine;
+mod fifo;
+pub mod gem;
 pub mod hash;
 pub mod interrupt;
 pub mod nic;
 pub mod phy;
 pub mod regs;
 pub mod ring;
+pub mod stellaris;
+#[cfg(test)]
+mod testing;
 pub mod virtio;
 pub mod word;
 

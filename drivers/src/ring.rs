@@ -58,16 +58,23 @@ pub enum RingError {
     Running,
 }
 
-impl fmt::Display for RingError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl RingError {
+    /// The error in a few words.
+    pub const fn text(self) -> &'static str {
+        match self {
             Self::PoolTooSmall => "the pool has fewer free frames than the ring has descriptors",
             Self::Misaligned => {
                 "the pool's slots are not aligned to cache lines, or not as the hardware wants its buffers"
             }
             Self::NoRoom => "the headroom leaves no room for a packet, or the ring has no descriptor",
             Self::Running => "a descriptor belongs to the hardware already: stop its DMA engine first",
-        })
+        }
+    }
+}
+
+impl fmt::Display for RingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
     }
 }
 

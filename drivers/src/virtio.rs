@@ -19,7 +19,6 @@ use crate::regs::{Registers, Timeout, look};
 use crate::word::{bit, high, low};
 use control::Control;
 pub use control::ControlMemory;
-use core::cell::RefCell;
 use core::task::Waker;
 use queue::{Queue, QueueMemory};
 use ringtap::device::{Capabilities, ChecksumOffload, Device, Link, Mac, Medium, RxMeta, TxMeta, Unsupported};
@@ -90,6 +89,12 @@ const RECEIVE: u32 = 0;
 const TRANSMIT: u32 = 1;
 const CONTROL: u32 = 2;
 
+/// Whether there is a virtio network card behind these registers; the others of a machine's slots have another device, or
+/// none.
+pub fn is_network(registers: &impl Registers) -> bool {
+    registers.read(reg::MAGIC) == MAGIC && registers.read(reg::DEVICE) == NETWORK
+}
+
 /// The registers of a virtio device of the network kind.
 struct Transport<M> {
     registers: M,
@@ -101,8 +106,7 @@ impl<M: Registers> Transport<M> {
     /// Looks what is there.
     fn new(registers: M) -> Result<Self, SetupError> {
         let version = registers.read(reg::VERSION);
-        let is_network = registers.read(reg::MAGIC) == MAGIC && registers.read(reg::DEVICE) == NETWORK;
-        if !is_network || !matches!(version, 1 | 2) {
+        if !is_network(&registers) || !matches!(version, 1 | 2) {
             return Err(SetupError::Device);
         }
         Ok(Self { registers, legacy: version == 1, features: 0 })
@@ -453,10 +457,7 @@ impl<'p, M: Registers, C: Coherency + Clone, const RX: usize, const TX: usize> D
         self.reclaim();
         let taken = match self.attention {
             None => self.take(),
-            Some(attention) => {
-                let this = RefCell::new(&mut *self);
-                attention.drain(|| this.borrow_mut().take(), || this.borrow_mut().rearm())
-            }
+            Some(attention) => attention.drain(self, Self::take, Self::rearm),
         };
         if taken.is_none() {
             self.service();

@@ -45,6 +45,8 @@ pub struct Attachment {
     pub mac: Option<Mac>,
     /// The IP MTU; the device's own if `None`.
     pub mtu: Option<usize>,
+    /// Whether a DHCP server is asked for an address, routes and name servers.
+    pub dhcp: bool,
     /// Where to record all frames.
     pub pcap: Option<PathBuf>,
 }
@@ -63,6 +65,8 @@ pub struct Attached {
     pub addresses: Vec<Cidr>,
     /// Default gateways.
     pub gateways: Vec<IpAddr>,
+    /// Whether a DHCP server is to be asked.
+    pub dhcp: bool,
     /// What the user should know though it is no error.
     pub note: Option<String>,
 }
@@ -77,6 +81,7 @@ impl Attachment {
             gateways: Vec::new(),
             mac: None,
             mtu: None,
+            dhcp: false,
             pcap: None,
         }
     }
@@ -86,7 +91,7 @@ impl Attachment {
     /// # Errors
     /// One line that says what is wrong and what to do.
     pub fn open(mut self) -> Result<Attached, Failure> {
-        if self.addresses.is_empty() {
+        if self.addresses.is_empty() && !self.dhcp {
             let (addr, len) = DEFAULT_ADDRESS;
             self.addresses.extend(Cidr::new(addr.into(), len));
         }
@@ -109,6 +114,9 @@ impl Attachment {
     }
 
     fn check(&self) -> Result<(), Failure> {
+        if self.dhcp && matches!(self.carrier, Carrier::Tun(_)) {
+            return Err(Failure::usage("DHCP needs Ethernet, which a tun has not").remedy("leave --tun out"));
+        }
         let v6 = self.addresses.iter().map(Cidr::addr).chain(self.gateways.iter().copied()).find(IpAddr::is_ipv6);
         if let Some(ip) = v6 {
             return Err(Failure::not_built_yet(&format!("IPv6 ({ip})")));
@@ -156,9 +164,9 @@ impl Attachment {
 
     fn attached(&self, device: AnyDevice, lease: Lease, name: String, note: Option<String>) -> Attached {
         let first = self.addresses.iter().map(Cidr::addr).find(IpAddr::is_ipv4);
-        let mac = self.mac.or(first.map(mac_of)).unwrap_or_default();
+        let mac = self.mac.or(first.map(mac_of)).unwrap_or_else(|| mac_of_machine(&name));
         let (addresses, gateways) = (self.addresses.clone(), self.gateways.clone());
-        Attached { device, lease, name, mac, addresses, gateways, note }
+        Attached { device, lease, name, mac, addresses, gateways, dhcp: self.dhcp, note }
     }
 
     /// The kernel's address on a device made here: our gateway if it is in our first network, else that network's first
@@ -188,6 +196,17 @@ fn mac_of(ip: IpAddr) -> Mac {
         IpAddr::V6(ip) => ip.octets().last_chunk().copied().unwrap_or_default(),
     };
     Mac([0x02, b'r', a, b, c, d])
+}
+
+/// Our MAC address where there is no IP address to make it from: of this machine and the device's name, so that a server
+/// knows us again.
+fn mac_of_machine(name: &str) -> Mac {
+    let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    // FNV-1a: the same in every build, and no secret.
+    let octets = machine.trim().bytes().chain([0]).chain(name.bytes());
+    let hash = octets.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    let [a, b, c, d, ..] = hash.to_be_bytes();
+    Mac([0x02, b'd', a, b, c, d])
 }
 
 #[cfg(test)]
@@ -226,6 +245,7 @@ mod tests {
             (with(&["10.7.0.2/24"], &["fd07::1"]), "not built yet"),
             (with(&["10.7.0.0/24"], &[]), "no address that a host can have"),
             (with(&["127.0.0.1/8"], &[]), "no address that a host can have"),
+            (Attachment { dhcp: true, ..Attachment::new(Carrier::Tun("rt0".into())) }, "needs Ethernet"),
             (Attachment { mac: Some(Mac::BROADCAST), ..with(&[], &[]) }, "group address"),
         ] {
             let failure = attachment.open().err().expect("a failure");
@@ -238,6 +258,8 @@ mod tests {
         let mac = |ip: &str| mac_of(ip.parse().expect("an address"));
         assert!(mac("10.7.0.2").is_station() && mac("fd07::2").is_station());
         assert_eq!(mac("10.7.0.2"), mac("10.7.0.2"));
+        assert!(mac_of_machine("rt0").is_station() && mac_of_machine("rt0") != mac_of_machine("rt1"));
+        assert_eq!(mac_of_machine("rt0"), mac_of_machine("rt0"));
         assert_ne!(mac("10.7.0.2"), mac("10.7.0.3"));
     }
 }

@@ -18,12 +18,14 @@ use crate::failure::Failure;
 use crate::pool::Lease;
 use crate::sys::{Events, Interest, Ready};
 use ringtap::config::Config;
+use ringtap::device::{Device, Link};
+use ringtap::dhcp::v4::{DhcpClient, DhcpEvent, DhcpOptions, Lease as DhcpLease};
 use ringtap::event::Readiness;
 use ringtap::stack::{Event, IfaceId, Limits, SocketId, Stack, Storage};
 use ringtap::time::Instant;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Frames each way in one poll: short enough for other threads to get their turn, long enough to spread the costs.
 const BUDGET: usize = 64;
@@ -56,6 +58,11 @@ pub trait App: Send {
         let _ = (stack, poller, ready);
     }
 
+    /// A DHCP server has given the stack an address, or what it gave is over (`None`).
+    fn on_lease(&mut self, stack: &mut Stack<'static>, lease: Option<&DhcpLease>) {
+        let _ = (stack, lease);
+    }
+
     /// Called after each poll; `true` when there is more to do at once.
     fn turn(&mut self, stack: &mut Stack<'static>, now: Instant) -> bool {
         let _ = (stack, now);
@@ -82,6 +89,8 @@ impl App for NoApp {}
 pub struct Core {
     /// The stack.
     pub stack: Stack<'static>,
+    /// What a DHCP server has given.
+    pub lease: Option<DhcpLease>,
     /// Why the loop has ended.
     pub ended: Option<Failure>,
 }
@@ -94,6 +103,8 @@ pub struct Shared {
     asleep: AtomicBool,
     stop: AtomicBool,
     kick: Kick,
+    /// Tells of a lease, and of the loop's end.
+    configured: Condvar,
 }
 
 impl Shared {
@@ -103,6 +114,21 @@ impl Shared {
         let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         core
+    }
+
+    /// The stack's lease, once a DHCP server has given one.
+    ///
+    /// # Errors
+    /// When none has after this time, or the loop has ended.
+    pub fn wait_for_lease(&self, timeout: std::time::Duration) -> Result<DhcpLease, Failure> {
+        let waits = |core: &mut Core| core.lease.is_none() && core.ended.is_none();
+        let waited = self.configured.wait_timeout_while(self.lock(), timeout, waits);
+        let (core, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        match (&core.lease, &core.ended) {
+            (Some(lease), _) => Ok(lease.clone()),
+            (None, Some(failure)) => Err(failure.clone()),
+            (None, None) => Err(Failure::new("no DHCP server has answered").remedy("give an address with --addr")),
+        }
     }
 
     /// Tells a sleeping loop that there is work.
@@ -154,6 +180,9 @@ pub struct Engine {
     watched: (RawFd, Interest),
     signals: Option<Signals>,
     woken: Vec<Event>,
+    dhcp: Option<DhcpClient>,
+    /// Frames received, as of the last poll.
+    moved: usize,
     /// How long closed connections may still deliver, once the loop was told to stop.
     stop_by: Option<Instant>,
     _lease: Lease,
@@ -166,7 +195,7 @@ impl Engine {
     /// # Errors
     /// When an address or gateway cannot be, or the process has no descriptor left.
     pub fn new(attached: Attached, limits: Limits, signals: Option<Signals>) -> Result<Self, Failure> {
-        let Attached { device, lease, mac, addresses, gateways, .. } = attached;
+        let Attached { device, lease, mac, addresses, gateways, dhcp, .. } = attached;
         let large = Lease::new(LARGE_FRAME, LARGE_FRAMES);
         let mut config = Config::new(entropy::secret()?);
         config.large_pool = Some(large.pool());
@@ -180,6 +209,14 @@ impl Engine {
         for ip in gateways {
             stack.add_gateway(iface, ip).map_err(|e| Failure::usage(format!("cannot use the gateway {ip}: {e}")))?;
         }
+        let clock = Clock::new();
+        let dhcp = match dhcp {
+            true => Some(
+                DhcpClient::start(&mut stack, clock.now(), iface, &DhcpOptions::default())
+                    .map_err(|e| Failure::new(format!("cannot ask for an address by DHCP: {e}")))?,
+            ),
+            false => None,
+        };
         let no_loop = |e: std::io::Error| Failure::io("cannot make an event loop", &e);
         let (poller, kick) = (Poller::new().map_err(no_loop)?, Kick::new().map_err(no_loop)?);
         poller.add(&kick, KICK, Interest::READ).map_err(no_loop)?;
@@ -188,22 +225,25 @@ impl Engine {
             poller.add(signals, SIGNAL, Interest::READ).map_err(no_loop)?;
         }
         let shared = Arc::new(Shared {
-            core: Mutex::new(Core { stack, ended: None }),
+            core: Mutex::new(Core { stack, lease: None, ended: None }),
             waiting: AtomicUsize::new(0),
             asleep: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             kick,
+            configured: Condvar::new(),
         });
         Ok(Self {
             watched: (device.descriptor().as_raw_fd(), Interest::READ),
             shared,
             device,
             iface,
-            clock: Clock::new(),
+            clock,
             poller,
             events: Events::new(),
             signals,
             woken: Vec::new(),
+            dhcp,
+            moved: 0,
             stop_by: None,
             _lease: lease,
             _large: large,
@@ -238,12 +278,16 @@ impl Engine {
         let end = self.run_until_end(app);
         let ended = end.clone().err().unwrap_or_else(|| Failure::new("the stack has stopped"));
         self.shared.lock_for_loop().ended = Some(ended);
+        self.shared.configured.notify_all();
         end
     }
 
     fn run_until_end(&mut self, app: &mut dyn App) -> Result<End, Failure> {
+        let mut linger = Linger::default();
         loop {
+            let before = self.moved;
             let until = self.work(app);
+            let moved = self.moved != before;
             for event in self.woken.drain(..) {
                 event.wake();
             }
@@ -256,7 +300,9 @@ impl Engine {
             if self.may_stop() {
                 return Ok(End::Stopped);
             }
-            if self.sleep(until, app)? {
+            if linger.looks_again(moved) {
+                std::thread::yield_now();
+            } else if self.sleep(until, app)? {
                 return Ok(End::Signal);
             }
         }
@@ -265,7 +311,7 @@ impl Engine {
     /// Polls and hands out events; says when to come back.
     fn work(&mut self, app: &mut dyn App) -> Option<Instant> {
         let mut core = self.shared.lock_for_loop();
-        let stack = &mut core.stack;
+        let Core { stack, lease, ended: _ } = &mut *core;
         let mut busy = true;
         let mut now = Instant::ZERO;
         for _ in 0..ROUNDS {
@@ -274,10 +320,19 @@ impl Engine {
             let polled = stack.poll(now, self.iface, &mut self.device, BUDGET);
             // What came makes more likely to have come meanwhile, and a look at the device costs less than a sleep.
             let received = stack.stats().rx_frames != before;
+            self.moved = stack.stats().rx_frames;
             while let Some(event) = stack.next_event() {
                 app.on_event(stack, event.socket, event.what);
                 if event.is_awaited() {
                     self.woken.push(event);
+                }
+            }
+            if let Some(dhcp) = &mut self.dhcp {
+                dhcp.on_link(now, self.device.link() == Link::Up);
+                while let Some(event) = dhcp.poll(stack, now) {
+                    *lease = dhcp.lease().filter(|_| event != DhcpEvent::Lost).cloned();
+                    app.on_lease(stack, lease.as_ref());
+                    self.shared.configured.notify_all();
                 }
             }
             busy = app.turn(stack, now) | polled.more | received;
@@ -288,6 +343,7 @@ impl Engine {
         }
         let next = earlier(stack.next_deadline(), app.deadline());
         let next = earlier(next, self.stop_by);
+        let next = earlier(next, self.dhcp.as_ref().and_then(DhcpClient::deadline));
         // Set under the lock: whoever acts on a socket from now on sees it, and kicks.
         self.shared.asleep.store(true, Ordering::SeqCst);
         if busy { Some(now) } else { next }
@@ -340,6 +396,30 @@ impl Engine {
         let now = self.clock.now();
         let by = *self.stop_by.get_or_insert(now + LINGER);
         now >= by || self.shared.lock_for_loop().stack.tcp_connections() == 0
+    }
+}
+
+/// Whether the loop looks at the device a few times more before it sleeps.
+///
+/// While packets come and go, the answer to what was just sent is seldom far, and to be woken costs as much as many looks.
+/// Others get the processor between the looks, and no more than [`Linger::IN_A_ROW`] pass without a look at everything
+/// else.
+#[derive(Default)]
+struct Linger {
+    /// Looks in vain that are left.
+    left: u32,
+    in_a_row: u32,
+}
+
+impl Linger {
+    const LOOKS: u32 = 8;
+    const IN_A_ROW: u32 = 64;
+
+    /// After a look that `moved` packets, or not.
+    fn looks_again(&mut self, moved: bool) -> bool {
+        self.left = if moved { Self::LOOKS } else { self.left.saturating_sub(1) };
+        self.in_a_row = if self.left > 0 && self.in_a_row < Self::IN_A_ROW { self.in_a_row + 1 } else { 0 };
+        self.in_a_row > 0
     }
 }
 

@@ -16,6 +16,7 @@ pub use udp::UdpSocket;
 use crate::attach::Attached;
 use crate::engine::{App, Engine, NoApp, Shared};
 use crate::failure::Failure;
+use ringtap::dhcp::v4::Lease;
 use ringtap::stack::{Limits, Stack};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -92,6 +93,14 @@ impl Runtime {
         let result = f(&mut self.net.shared.lock().stack);
         self.net.shared.kick();
         result
+    }
+
+    /// What a DHCP server has given, waited for when it has not yet.
+    ///
+    /// # Errors
+    /// When it has not after this time, or the loop has ended.
+    pub fn wait_for_lease(&self, timeout: Duration) -> Result<Lease, Failure> {
+        self.net.shared.wait_for_lease(timeout)
     }
 
     /// Why the loop has ended, if it has.

@@ -17,7 +17,7 @@ use ringtap::stack::{Limits, SocketId, Stack};
 use ringtap::tcp::{ConnectOptions, ListenOptions, ListenerHandle, TcpHandle};
 use ringtap::time::Instant;
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use stream::{Stream, Turn};
 
 /// Octets that a connection may move before others get their turn.
@@ -102,14 +102,13 @@ impl Services {
             scratch: vec![0; 64 << 10],
             served: 0,
         };
-        let addresses: Vec<IpAddr> = stack.interfaces().flat_map(|i| i.addresses).map(|c| c.addr()).collect();
         for service in Service::ALL {
-            services.open(stack, service, &addresses)?;
+            services.open(stack, service)?;
         }
         Ok(services)
     }
 
-    fn open(&mut self, stack: &mut Stack<'static>, service: Service, addresses: &[IpAddr]) -> Result<(), Failure> {
+    fn open(&mut self, stack: &mut Stack<'static>, service: Service) -> Result<(), Failure> {
         let (name, port) = (service.name(), service.port());
         let failure = |e: ringtap::error::BindError| Failure::new(format!("cannot serve {name} on port {port}: {e}"));
         let options = ListenOptions { backlog: BACKLOG, tcp: stream::tcp_options() };
@@ -120,11 +119,8 @@ impl Services {
         }
         let mut options = UdpOptions::default();
         (options.rx_queue, options.tx_queue) = (UDP_QUEUE, UDP_QUEUE);
-        // A socket per address, so that answers come from the address that was asked.
-        for &addr in addresses {
-            let socket = stack.udp_bind(Some(addr), port, &options).map_err(failure)?;
-            self.sockets.insert(socket, datagram::Socket::new(service));
-        }
+        let socket = stack.udp_bind(None, port, &options).map_err(failure)?;
+        self.sockets.insert(socket, datagram::Socket::new(service));
         Ok(())
     }
 

@@ -162,17 +162,64 @@ errors! {
     }
 }
 
-impl embedded_io::Error for TcpError {
-    fn kind(&self) -> embedded_io::ErrorKind {
-        use embedded_io::ErrorKind as K;
-        match self {
-            Self::WouldBlock => K::Other,
-            Self::Refused => K::ConnectionRefused,
-            Self::Reset => K::ConnectionReset,
-            Self::TimedOut => K::TimedOut,
-            Self::Aborted => K::ConnectionAborted,
-            Self::Closed | Self::Stale => K::NotConnected,
-            Self::AddressGone => K::AddrNotAvailable,
+macro_rules! kinds {
+    ($($name:ident { $($variant:ident => $kind:ident),* $(,)? })*) => {$(
+        impl embedded_io::Error for $name {
+            fn kind(&self) -> embedded_io::ErrorKind {
+                match self { $(Self::$variant => embedded_io::ErrorKind::$kind),* }
+            }
         }
+    )*};
+}
+
+// A blocking call says `WouldBlock` when its time-out is over.
+kinds! {
+    Stale { Handle => NotConnected }
+    BindError {
+        InUse => AddrInUse,
+        NotOurAddress => AddrNotAvailable,
+        NoPort => AddrInUse,
+        Full => OutOfMemory,
+        NoBuffer => OutOfMemory,
+        Invalid => InvalidInput,
+    }
+    ConnectError {
+        InvalidRemote => InvalidInput,
+        NotOurAddress => AddrNotAvailable,
+        NoRoute => NotFound,
+        InUse => AddrInUse,
+        NoPort => AddrInUse,
+        Full => OutOfMemory,
+        NoBuffer => OutOfMemory,
+        Invalid => InvalidInput,
+    }
+    TcpError {
+        WouldBlock => TimedOut,
+        Refused => ConnectionRefused,
+        Reset => ConnectionReset,
+        TimedOut => TimedOut,
+        Aborted => ConnectionAborted,
+        Closed => NotConnected,
+        AddressGone => AddrNotAvailable,
+        Stale => NotConnected,
+    }
+    AcceptError { WouldBlock => TimedOut, Stale => NotConnected }
+    SendError {
+        WouldBlock => TimedOut,
+        TooLong => InvalidInput,
+        NoRoute => NotFound,
+        InvalidRemote => InvalidInput,
+        NotOurAddress => AddrNotAvailable,
+        BroadcastNotAllowed => PermissionDenied,
+        Refused => ConnectionRefused,
+        Unreachable => NotFound,
+        Malformed => InvalidData,
+        Stale => NotConnected,
+    }
+    RecvError {
+        WouldBlock => TimedOut,
+        Refused => ConnectionRefused,
+        Unreachable => NotFound,
+        Stale => NotConnected,
     }
 }

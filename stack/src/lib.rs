@@ -33,6 +33,8 @@ pub(crate) mod ready;
 pub(crate) mod ring;
 pub(crate) mod wire;
 
+#[cfg(feature = "dhcpv4")]
+pub mod dhcp;
 pub mod icmp;
 pub mod ip;
 pub mod link;
@@ -40,6 +42,8 @@ pub mod sockets;
 pub mod stack;
 #[cfg(feature = "tcp")]
 pub mod tcp;
+
+pub mod blocking;
 
 mod rx;
 mod tx;

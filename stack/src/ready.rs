@@ -33,6 +33,8 @@ pub(crate) enum Key {
     Neighbor(u32),
     #[cfg(feature = "reassembly")]
     Reassembly,
+    #[cfg(feature = "acd")]
+    Acd,
 }
 
 /// Where a node is linked.

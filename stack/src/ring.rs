@@ -105,6 +105,11 @@ impl<'a> Ring<'a> {
         result
     }
 
+    /// The contiguous first part of the contents: empty only when the ring is.
+    pub fn first_part(&self) -> &[u8] {
+        self.parts(0, self.len()).0
+    }
+
     /// Copies octets from `offset` on into `dst`, as many as there are; returns how many.
     pub fn peek_at(&self, offset: usize, dst: &mut [u8]) -> usize {
         let n = dst.len().min(self.len().saturating_sub(offset));

@@ -27,6 +27,8 @@ pub(crate) enum Purpose {
     SynCookies = 10,
     ReplyLimit = 11,
     ReplyDraws = 12,
+    #[cfg(feature = "dhcpv4")]
+    Dhcp = 20,
 }
 
 impl Secret {
@@ -79,6 +81,12 @@ pub(crate) struct Rng {
 impl Rng {
     pub fn new(secret: &Secret, purpose: Purpose) -> Self {
         Self { key: secret.key(purpose), counter: 0 }
+    }
+
+    #[cfg(feature = "dhcpv4")]
+    /// As [`new`](Self::new), from another place of the sequence on: for several users of one purpose.
+    pub fn starting(secret: &Secret, purpose: Purpose, counter: u64) -> Self {
+        Self { key: secret.key(purpose), counter }
     }
 
     pub fn next_u64(&mut self) -> u64 {

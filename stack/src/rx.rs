@@ -109,25 +109,30 @@ impl<'a> Stack<'a> {
     /// what takes another way leaves it by a call.
     fn handle(&mut self, origin: Origin, mut frame: Frame<'a>, mut checksum: RxChecksum) -> Drop {
         let mut link_group = false;
-        let mut ethertype = None;
+        let mut named = None;
         if let Origin::Wire(id) = origin {
             let Some(iface) = self.iface(id) else { return Ok(()) };
             if iface.is_ethernet() {
                 let received = ethernet::receive(&frame, iface.mac)?;
+                let whole = frame.len();
                 frame.trim_front(ethernet::HEADER);
-                match received.ethertype {
+                let ethertype = match received.ethertype {
+                    length if length <= ethernet::MAX_LENGTH => ethernet::unwrap_snap(&mut frame, length)?,
+                    ethertype => ethertype,
+                };
+                match ethertype {
                     ethernet::IPV4 => {}
                     #[cfg(feature = "ipv6")]
                     ethernet::IPV6 => {}
                     ethernet::ARP => return self.handle_arp(id, &frame),
                     _ => return Err(DropReason::UnknownEtherType),
                 }
-                ethertype = Some(received.ethertype);
+                named = Some(ethertype);
                 link_group = received.to_group;
-                checksum = shifted(checksum, ethernet::HEADER);
+                checksum = shifted(checksum, whole - frame.len());
             }
         }
-        let is = |expected| ethertype.is_none_or(|found| found == expected);
+        let is = |expected| named.is_none_or(|found| found == expected);
         let whole = match frame.first().map(|b| b >> 4) {
             Some(4) if is(ethernet::IPV4) => self.handle_ipv4(origin, frame, checksum, link_group)?,
             #[cfg(feature = "ipv6")]
@@ -276,6 +281,10 @@ impl<'a> Stack<'a> {
     fn handle_arp(&mut self, id: IfaceId, packet: &[u8]) -> Drop {
         let now = self.now;
         let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return Ok(()) };
+        #[cfg(feature = "acd")]
+        for probe in &mut iface.probes {
+            probe.hear(packet, iface.mac);
+        }
         match arp::handle(now, packet, &iface.addresses, iface.mac, &mut iface.defence) {
             ArpVerdict::Reply { reply, learn } => {
                 if let Some((ip, mac)) = learn {
@@ -294,7 +303,12 @@ impl<'a> Stack<'a> {
                     _ => Ok(()),
                 }
             }
-            ArpVerdict::Conflict { defence, .. } => {
+            ArpVerdict::Conflict { ip, mac, defence } => {
+                #[cfg(feature = "acd")]
+                {
+                    iface.conflict = Some(crate::link::acd::AddressConflict { ip, mac, defended: defence.is_some() });
+                }
+                let _ = (ip, mac);
                 log::warn!("another station uses an address of interface {}", id.index());
                 if let Some(packet) = defence {
                     self.send_arp(id, &packet, arp::destination(&packet));

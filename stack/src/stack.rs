@@ -9,6 +9,8 @@
 //! Only `poll` is generic over the device; everything behind it exists once. What has come in is handled before timers
 //! fire, and timers fire before anything is sent, so that one acknowledgment answers all that one poll received.
 
+#[cfg(feature = "acd")]
+mod acd;
 mod admin;
 #[cfg(any(feature = "udp", feature = "raw", feature = "icmp"))]
 mod datagram;
@@ -28,6 +30,8 @@ mod wake;
 
 #[cfg(feature = "ipv6")]
 pub use crate::ip::slaac::{AddressState, Identifiers};
+#[cfg(feature = "acd")]
+pub use acd::{AddressConflict, ProbeState, ProbeTiming};
 pub use admin::InterfaceView;
 #[cfg(feature = "udp")]
 pub use datagram::MAX_UDP_PAYLOAD;
@@ -139,6 +143,8 @@ pub struct Stack<'a> {
     /// Interfaces whose device does not know its groups.
     #[cfg(feature = "ipv6")]
     pub(crate) regroup: IfaceSet,
+    #[cfg(feature = "acd")]
+    pub(crate) acd_node: Option<crate::ready::NodeId>,
     /// Packets to ourselves.
     pub(crate) looped: Deque<Frame<'a>, LOOPED>,
 }
@@ -183,6 +189,8 @@ impl<'a> Stack<'a> {
             v6_timer: None,
             #[cfg(feature = "ipv6")]
             regroup: IfaceSet::default(),
+            #[cfg(feature = "acd")]
+            acd_node: None,
             looped: Deque::new(),
             config,
         }
@@ -339,6 +347,8 @@ impl<'a> Stack<'a> {
                 Key::Neighbor(index) => self.neighbor_deadline(index),
                 #[cfg(feature = "reassembly")]
                 Key::Reassembly => self.reassembly_deadline(),
+                #[cfg(feature = "acd")]
+                Key::Acd => self.acd_deadline(),
                 // Datagram sockets have no timers.
                 _ => {}
             }

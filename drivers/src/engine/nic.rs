@@ -9,7 +9,6 @@ use crate::phy::{Mdio, Mode, Phy, PhyError, Speed};
 use crate::regs::{Clock, Timeout};
 use crate::ring::{RxDescriptor, RxRing, TxDescriptor, TxRing};
 use crate::{ETHERNET_HEADER, MIN_MTU};
-use core::cell::RefCell;
 use core::task::Waker;
 use ringtap::device::{Capabilities, Device, Link, Mac, Medium, RxChecksum, RxMeta, TxMeta, Unsupported};
 use ringtap::frame::{Frame, Pool};
@@ -186,16 +185,12 @@ impl<'d, 'p, E: Engine, C: Coherency + Clone, const RX: usize, const TX: usize> 
         let Some(attention) = self.attention else {
             return self.rx.receive();
         };
-        let Self { rx, engine, .. } = self;
-        let (rx, mut events) = (RefCell::new(rx), Events::default());
-        let take = || rx.borrow_mut().receive();
-        let rearm = || {
-            events = engine.events(rx.borrow().ring().head());
-            engine.interrupts(true);
+        let rearm = |nic: &mut Self| {
+            let events = nic.engine.events(nic.rx.ring().head(), nic.tx.ring().used());
+            nic.engine.interrupts(true);
+            nic.note(events);
         };
-        let taken = attention.drain(take, rearm);
-        self.note(events);
-        taken
+        attention.drain(self, |nic| nic.rx.receive(), rearm)
     }
 
     fn note(&mut self, events: Events) {
@@ -215,7 +210,7 @@ impl<'d, 'p, E: Engine, C: Coherency + Clone, const RX: usize, const TX: usize> 
             State::Running => {
                 self.kick();
                 if self.attention.is_none() {
-                    let events = self.engine.events(self.rx.ring().head());
+                    let events = self.engine.events(self.rx.ring().head(), self.tx.ring().used());
                     self.note(events);
                 }
             }

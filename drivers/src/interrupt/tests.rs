@@ -55,18 +55,20 @@ impl<'a> Card<'a> {
     }
 
     fn receive(&self) -> Option<()> {
+        let mut card = self;
         self.attention.drain(
-            || {
-                self.step();
-                let left = self.waiting.get().checked_sub(1);
-                left.map(|left| self.waiting.set(left))
+            &mut card,
+            |card| {
+                card.step();
+                let left = card.waiting.get().checked_sub(1);
+                left.map(|left| card.waiting.set(left))
             },
-            || {
-                self.step();
-                self.cause.set(false);
-                self.step();
-                self.unmasked.set(true);
-                self.step();
+            |card| {
+                card.step();
+                card.cause.set(false);
+                card.step();
+                card.unmasked.set(true);
+                card.step();
             },
         )
     }
@@ -123,7 +125,7 @@ fn a_waker_is_woken_by_the_interrupt_and_at_once_when_a_poll_is_owed() {
     let attention = Attention::new();
     attention.register(&waker);
     assert_eq!(woken(), 1, "the first poll is owed");
-    assert_eq!(attention.drain(|| None::<()>, || ()), None);
+    assert_eq!(attention.drain(&mut (), |()| None::<()>, |()| ()), None);
     attention.register(&waker);
     assert_eq!(woken(), 1);
     attention.raise();

@@ -11,7 +11,13 @@
 #![no_std]
 #![deny(unsafe_code)]
 
+pub mod control;
+#[cfg(feature = "machine")]
+#[allow(unsafe_code)]
+pub mod machine;
+pub mod net;
 mod panic;
+pub mod service;
 #[cfg(feature = "cortex-m")]
 pub mod systick;
 

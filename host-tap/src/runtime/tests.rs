@@ -21,6 +21,7 @@ fn attached(stream: UnixStream, host: u8) -> Attached {
         name: format!("end {host}"),
         mac: Mac([2, 0, 0, 0, 0, host]),
         addresses: vec![format!("192.0.2.{host}/24").parse().expect("an address")],
+        dhcp: false,
         gateways: Vec::new(),
         note: None,
     }

@@ -11,6 +11,7 @@ use crate::engine::{APP, App};
 use crate::epoll::Poller;
 use crate::failure::Failure;
 use crate::sys::{Interest, Ready};
+use ringtap::dhcp::v4::Lease;
 use ringtap::event::Readiness;
 use ringtap::stack::{SocketId, Stack};
 use ringtap::stats::Stats;
@@ -28,10 +29,14 @@ const LONGEST_LINE: usize = 4096;
 /// Callers at one time; more wait in the socket's backlog.
 const CALLERS: usize = 32;
 
+/// Who is told of leases.
+type OnLease = dyn FnMut(Option<&Lease>) + Send;
+
 /// The services, and a control socket to ask them by.
 pub struct Controlled {
     services: Services,
     control: Option<Control>,
+    on_lease: Option<Box<OnLease>>,
 }
 
 struct Control {
@@ -58,7 +63,12 @@ impl Drop for Control {
 impl Controlled {
     /// Services without a control socket.
     pub fn new(services: Services) -> Self {
-        Self { services, control: None }
+        Self { services, control: None, on_lease: None }
+    }
+
+    /// Calls `f` with what a DHCP server gives, and with `None` when that is over.
+    pub fn on_lease(&mut self, f: impl FnMut(Option<&Lease>) + Send + 'static) {
+        self.on_lease = Some(Box::new(f));
     }
 
     /// The services.
@@ -105,6 +115,12 @@ impl App for Controlled {
             if std::mem::take(&mut control.full) {
                 let _ = poller.modify(&control.listener, APP, Interest::READ);
             }
+        }
+    }
+
+    fn on_lease(&mut self, _stack: &mut Stack<'static>, lease: Option<&Lease>) {
+        if let Some(tell) = &mut self.on_lease {
+            tell(lease);
         }
     }
 

@@ -2,9 +2,8 @@
 
 use super::{Service, text};
 use ringtap::error::{RecvError, SendError};
-use ringtap::sockets::UdpHandle;
+use ringtap::sockets::{Received, UdpHandle};
 use ringtap::stack::{Stack, UdpSocket};
-use std::net::SocketAddr;
 
 /// Ports of services that answer whatever comes: an answer to one of them could go to and fro for ever.
 const ANSWERING: [u16; 5] = [7, 13, 17, 19, 37];
@@ -16,7 +15,7 @@ const CHARGEN: usize = 512;
 pub struct Socket {
     service: Service,
     /// An answer that found no room.
-    pending: Option<(Vec<u8>, SocketAddr)>,
+    pending: Option<(Vec<u8>, Received)>,
 }
 
 impl Socket {
@@ -42,27 +41,29 @@ impl Socket {
                 Err(RecvError::WouldBlock | RecvError::Stale) => return,
                 Err(_) => continue,
             };
-            if ANSWERING.contains(&received.from.port()) {
+            // What was sent to everybody is not answered: it could draw an answer from each of us.
+            if ANSWERING.contains(&received.from.port()) || received.to.ip() != received.local {
                 continue;
             }
             match self.service {
                 Service::Discard | Service::Http => {}
-                Service::Daytime => self.send(&mut socket, text::daytime().as_bytes(), received.from),
+                Service::Daytime => self.send(&mut socket, text::daytime().as_bytes(), received),
                 Service::Echo => {
                     let octets = scratch.get(..received.len).unwrap_or_default();
-                    self.send(&mut socket, octets, received.from);
+                    self.send(&mut socket, octets, received);
                 }
                 Service::Chargen => {
                     let mut answer = [0; CHARGEN];
                     text::chargen(0, &mut answer);
-                    self.send(&mut socket, &answer, received.from);
+                    self.send(&mut socket, &answer, received);
                 }
             }
         }
     }
 
-    fn send(&mut self, socket: &mut UdpSocket<'_, 'static>, answer: &[u8], to: SocketAddr) {
-        if socket.send_to(answer, to) == Err(SendError::WouldBlock) {
+    fn send(&mut self, socket: &mut UdpSocket<'_, 'static>, answer: &[u8], to: Received) {
+        // From the address that was asked.
+        if socket.reply(&to, answer) == Err(SendError::WouldBlock) {
             self.pending = Some((answer.to_vec(), to));
         }
     }

@@ -6,6 +6,7 @@ mod backlog;
 mod bulk;
 mod connections;
 mod datagrams;
+mod dhcp;
 mod ping;
 mod tools;
 mod world;

@@ -92,6 +92,12 @@ impl Serve {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().is_ok_and(|s| s.success()));
     }
 
+    /// All of its counters, for a failure to tell.
+    pub fn stats(&self) -> String {
+        let output = run(Command::new(PROGRAM).args(["ctl", &self.control, "stats"]), b"");
+        String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
     /// One of its counters; those of drops are absent, thus 0, until they count.
     pub fn counter(&self, name: &str) -> u64 {
         let output = run(Command::new(PROGRAM).args(["ctl", &self.control, "stats", "--json"]), b"");

@@ -1,6 +1,6 @@
 //! Ethernet: is a received frame for us, and the header of a sent one.
 //!
-//! Implements RFC 894 and RFC 1122 §2.3.3 as far as Ethernet II framing goes.
+//! Implements RFC 894, and RFC 1042 as far as RFC 1122 §2.3.3 wants it: received, never sent.
 
 use crate::device::Mac;
 use crate::frame::Frame;
@@ -29,6 +29,30 @@ pub(crate) fn receive(frame: &[u8], mac: Mac) -> Result<Received, DropReason> {
         return Err(DropReason::BadSourceMac);
     }
     Ok(Received { src, ethertype, to_group })
+}
+
+/// The greatest value of the type field that is a length (IEEE 802.3 §3.2.6).
+pub(crate) const MAX_LENGTH: u16 = 1500;
+
+/// LLC and SNAP of an encapsulated EtherType: both service access points 170, unnumbered information, organization 0.
+const SNAP: [u8; 6] = [0xaa, 0xaa, 3, 0, 0, 0];
+
+/// Takes LLC and SNAP off a packet in IEEE 802.3 framing, and what lies behind its `length` octets; the EtherType.
+//= https://www.rfc-editor.org/rfc/rfc1122#section-2.3.3
+//# Every Internet host connected to a 10Mbps Ethernet cable: [...] SHOULD be able to receive RFC-1042 packets,
+//# intermixed with RFC-894 packets
+#[cold]
+pub(crate) fn unwrap_snap(frame: &mut Frame<'_>, length: u16) -> Result<u16, DropReason> {
+    let length = usize::from(length);
+    let header: Option<&[u8; 8]> = frame.get(..length).and_then(<[u8]>::first_chunk);
+    match header {
+        Some(&[llc_snap @ .., hi, lo]) if llc_snap == SNAP => {
+            frame.truncate(length);
+            frame.trim_front(8);
+            Ok(u16::from_be_bytes([hi, lo]))
+        }
+        _ => Err(DropReason::UnknownEtherType),
+    }
 }
 
 /// Puts a header in front of `frame`. `None` without headroom for it; nothing changes then.

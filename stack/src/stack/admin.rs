@@ -121,6 +121,10 @@ impl<'a> Stack<'a> {
     pub(crate) fn assign_address(&mut self, id: IfaceId, cidr: Cidr) -> Result<(), AddressError> {
         let iface = self.ifaces.get_mut(id.index()).and_then(Option::as_mut).ok_or(AddressError::NoInterface)?;
         iface.add_address(cidr)?;
+        #[cfg(feature = "acd")]
+        if let IpAddr::V4(ip) = cidr.addr() {
+            self.probed_is_used(id, ip);
+        }
         log::debug!("interface {} has a new address", id.index());
         self.groups_changed(id);
         let route = Route { prefix: cidr.network(), gateway: None, iface: id, metric: 0 };

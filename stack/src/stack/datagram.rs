@@ -61,6 +61,14 @@ impl<'a> Stack<'a> {
         by: Option<IfaceId>,
         local: Option<IpAddr>,
     ) -> Result<(IfaceId, IpAddr), SendError> {
+        // A host that has no address yet reaches whoever is on one link (RFC 1122 §3.2.1.3 (a)).
+        if let (Some(iface), Some(from)) = (by, local)
+            && from.is_unspecified()
+            && dst == IpAddr::V4(Ipv4Addr::BROADCAST)
+            && self.iface(iface).is_some()
+        {
+            return Ok((iface, from));
+        }
         let way = match by {
             Some(iface) => self
                 .hop(dst, by)

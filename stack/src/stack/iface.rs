@@ -99,6 +99,12 @@ pub(crate) struct Iface<'a> {
     pub stalled: Option<Instant>,
     /// When our address was last defended (RFC 5227 §2.4).
     pub defence: Defence,
+    /// Addresses that are probed for, or about to be announced again (RFC 5227 §2.1, §2.3).
+    #[cfg(feature = "acd")]
+    pub probes: Vec<crate::link::acd::Probe, 2>,
+    /// The last conflict over an address of ours, not told yet.
+    #[cfg(feature = "acd")]
+    pub conflict: Option<crate::link::acd::AddressConflict>,
     /// Addresses whose announcement is owed, by place (bit set).
     pub announce: u8,
     #[cfg(feature = "ipv6")]
@@ -118,6 +124,10 @@ impl<'a> Iface<'a> {
             cutting: None,
             stalled: None,
             defence: Defence::default(),
+            #[cfg(feature = "acd")]
+            probes: Vec::new(),
+            #[cfg(feature = "acd")]
+            conflict: None,
             announce: 0,
             #[cfg(feature = "ipv6")]
             v6: slaac::Host::new(),

@@ -133,7 +133,9 @@ impl<'a> Stack<'a> {
         remote: SocketAddr,
         options: &ConnectOptions,
     ) -> Result<(IfaceId, Tuple), ConnectError> {
-        if remote.port() == 0 || !addr::is_unicast_host(remote.ip()) || self.is_any_broadcast(remote.ip()) {
+        let is_host = addr::is_unicast_host(remote.ip()) && !self.is_any_broadcast(remote.ip());
+        // Loopback addresses are no host's on a wire, and ours inside.
+        if remote.port() == 0 || !(is_host || remote.ip().is_loopback()) {
             return Err(ConnectError::InvalidRemote);
         }
         let (iface, source) = self.source(remote.ip()).ok_or(ConnectError::NoRoute)?;
@@ -176,7 +178,8 @@ impl<'a> Stack<'a> {
     /// # Errors
     /// [`Stale`] when it was closed.
     pub fn tcp(&mut self, handle: TcpHandle) -> Result<TcpSocket<'_, 'a>, Stale> {
-        self.tcp.conns.get(handle.0).ok_or(Stale::Handle)?;
+        // One that was closed may still deliver, but is nobody's.
+        self.tcp.conns.get(handle.0).filter(|entry| entry.owner != Owner::Nobody).ok_or(Stale::Handle)?;
         Ok(TcpSocket { stack: self, index: handle.0.index })
     }
 

@@ -142,6 +142,17 @@ impl<'a> UdpSocket<'_, 'a> {
         self.send_to(payload, to)
     }
 
+    /// Sends `payload` to `to` from an address of ours; or, for a host that is about to get one, from the unspecified
+    /// address to 255.255.255.255, by a socket that is bound to an interface.
+    ///
+    /// # Errors
+    /// As [`send_to`](Self::send_to).
+    pub fn send_from(&mut self, payload: &[u8], from: IpAddr, to: SocketAddr) -> Result<(), SendError> {
+        let mut reserved = self.reserve_by(payload.len(), to, (None, Some(from)))?;
+        reserved.payload().copy_from_slice(payload);
+        self.send_reserved(reserved)
+    }
+
     /// Answers a received datagram: `payload` goes to its sender, by the interface it came by and from the address that
     /// it was sent to, or, sent to everybody, from an address of that interface (RFC 1122 §4.1.3.5).
     ///
@@ -333,7 +344,11 @@ impl<'a> Stack<'a> {
         let header = udp::parse(queued.frame.get(usize::from(queued.payload).checked_sub(udp::HEADER)?..)?).ok()?;
         let iface = IfaceId(queued.iface);
         let to = ip.dst;
-        let local = if self.is_own(to) { to } else { self.iface(iface)?.source_for(self.now, ip.src)? };
+        let local = match self.is_own(to) {
+            true => to,
+            // Nothing, where there is no address yet.
+            false => self.iface(iface)?.source_for(self.now, ip.src).unwrap_or(ip::unspecified(ip.src)),
+        };
         Some(Received {
             len: 0,
             full_len: header.len - udp::HEADER,

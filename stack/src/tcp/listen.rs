@@ -213,7 +213,9 @@ impl<'a> Listener<'a> {
         //= https://www.rfc-editor.org/rfc/rfc9293#section-3.9.2.3
         //# A TCP implementation MUST silently discard an incoming SYN segment that is addressed to a broadcast or
         //# multicast address (MUST-57).
-        let is_ours_from_outside = is_unicast_host(tuple.local_addr) && is_unicast_host(tuple.remote_addr);
+        // Loopback addresses come from inside only: on a wire they are martians.
+        let is_host = |addr: IpAddr| is_unicast_host(addr) || addr.is_loopback();
+        let is_ours_from_outside = is_host(tuple.local_addr) && is_host(tuple.remote_addr);
         let is_from_itself = tuple.local_addr == tuple.remote_addr && tuple.local_port == tuple.remote_port;
         if !is_ours_from_outside || is_from_itself {
             return ListenVerdict::Drop(DropReason::TcpBadAddress);

@@ -36,6 +36,14 @@ impl Conn<'_> {
         Ok(self.rx.peek_at(0, dst))
     }
 
+    /// Received octets in place, up to where they wrap. None: the peer will send no more.
+    pub fn text(&self) -> Result<&[u8], TcpError> {
+        if self.rx.is_empty() {
+            self.end_of_text()?;
+        }
+        Ok(self.rx.first_part())
+    }
+
     /// Nothing is there to be read: has the end come, has the connection failed, or is it to be waited for?
     fn end_of_text(&self) -> Result<(), TcpError> {
         match (self.rcv.fin_taken, self.error) {

@@ -54,7 +54,7 @@ enum NoWay {
 
 impl<'a> Stack<'a> {
     /// One segment of a connection, if it owes one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn tcp_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
         let way = match self.prepare(id, index) {
             Some(Start::Known(mac)) => Way::Link(mac),

@@ -97,3 +97,11 @@ pub(crate) const fn header_len(dst: IpAddr) -> usize {
         _ => ipv4::HEADER,
     }
 }
+
+/// No address, in the family of `of`.
+pub(crate) const fn unspecified(of: IpAddr) -> IpAddr {
+    match of {
+        IpAddr::V4(_) => IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(core::net::Ipv6Addr::UNSPECIFIED),
+    }
+}

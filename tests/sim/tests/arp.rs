@@ -270,6 +270,32 @@ fn a_train_of_segments_goes_on_by_unicast_frames_only() {
     b.is_well();
 }
 
+// RFC 1122 §2.3.3: a host should receive RFC 1042 packets.
+#[test]
+fn packets_in_ieee_802_framing_are_taken_and_answered_in_ethernet_framing() {
+    let mut b = Bench::new().with_neighbors();
+    let framed = |length: usize, snap: [u8; 6], ethertype: u16, packet: &[u8]| {
+        let mut payload = snap.to_vec();
+        payload.extend(ethertype.to_be_bytes());
+        payload.extend(packet);
+        payload.extend([0xee; 9]);
+        packet::ethernet(H_MAC, P_MAC, length as u16, &payload)
+    };
+    let ping = Ip::new(P, H, 1).build(&packet::icmp(8, 0, [0, 1, 0, 2], b"802"));
+    let snap = [0xaa, 0xaa, 3, 0, 0, 0];
+    let seen = b.give(framed(8 + ping.len(), snap, 0x0800, &ping));
+    assert_eq!(seen, [Seen::Icmp(H, P, 0, 0, [0, 1, 0, 2], b"802".to_vec())]);
+    let who = packet::arp(1, P_MAC, P, [0; 6], H);
+    assert_eq!(b.give(framed(8 + who.len(), snap, 0x0806, &who)).len(), 1, "a request is answered");
+    // Another protocol, another organization, a length that lies, and one that leaves no room for LLC and SNAP.
+    b.give(framed(8 + ping.len(), [0x42, 0x42, 3, 0, 0, 0], 0x0800, &ping));
+    b.give(framed(8 + ping.len(), [0xaa, 0xaa, 3, 0, 0, 1], 0x0800, &ping));
+    b.give(framed(8 + ping.len() + 10, snap, 0x0800, &ping));
+    b.give(framed(7, snap, 0x0800, &ping));
+    assert_eq!(b.dropped(DropReason::UnknownEtherType), 4);
+    b.is_well();
+}
+
 // H144, the part of the frames that wait for neighbours.
 #[test]
 fn at_most_a_quarter_of_the_pool_waits_for_neighbours_that_do_not_answer() {

@@ -25,8 +25,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("adapter", &["async_", "blocking", "embedded_io", "nal", "edge_nal", "picoserve"]),
 ];
 
+/// The start-up of boards without a run-time crate.
+const MACHINE: &str = "firmware-examples/support/src/machine";
+
 /// Where `unsafe` is at home; everywhere else it is an error.
-const UNSAFE: &[&str] = &["stack/src/frame.rs", "drivers/", "host-tap/", "firmware-examples/boards/"];
+const UNSAFE: &[&str] = &["stack/src/frame.rs", "drivers/", "host-tap/", "firmware-examples/boards/", MACHINE];
 
 /// The section.
 pub fn section(report: &mut Report) {

@@ -9,8 +9,9 @@ use crate::{firmware, layers, tools};
 use std::process::Command;
 
 /// Feature sets of `ringtap` for clippy: name and cargo's arguments.
-const STACK_LINT: [(&str, &[&str]); 5] = [
+const STACK_LINT: [(&str, &[&str]); 6] = [
     ("default", &[]),
+    ("applications+alloc", &["--features", "dhcpv4,dns,alloc"]),
     ("no features", &["--no-default-features"]),
     ("alloc", &["--features", "alloc"]),
     ("std+log", &["--features", "std,log"]),
@@ -18,19 +19,20 @@ const STACK_LINT: [(&str, &[&str]); 5] = [
 ];
 
 /// Each protocol must build without the others.
-const ALONE: [&str; 6] = ["ipv4", "tcp", "udp", "icmp", "raw", "reassembly"];
+const ALONE: [&str; 8] = ["ipv4", "tcp", "udp", "icmp", "raw", "reassembly", "acd", "dhcpv4"];
 
 /// Feature sets of `ringtap` for bare metal.
-const STACK_BARE: [(&str, &[&str]); 4] = [
+const STACK_BARE: [(&str, &[&str]); 5] = [
     ("no features", &["--no-default-features"]),
     ("small", &["--no-default-features", "--features", "ipv4,tcp,udp,reassembly"]),
     ("all protocols", &[]),
     ("all protocols+defmt", &["--features", "defmt"]),
+    ("applications+defmt", &["--features", "dhcpv4,dns,defmt"]),
 ];
 
 /// Feature sets that `ringtap`'s unit tests run with. Not with defmt, which needs a logger from the linker.
 const STACK_TEST: [(&str, &[&str]); 7] = [
-    ("alloc", &["--features", "alloc"]),
+    ("applications+alloc", &["--features", "dhcpv4,dns,alloc"]),
     ("std+log", &["--features", "std,log"]),
     ("default", &[]),
     ("no features", &["--no-default-features"]),

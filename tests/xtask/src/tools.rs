@@ -18,7 +18,7 @@ pub const TARGETS: [&str; 8] = [
 ];
 
 /// Programs and the Debian packages that bring them.
-const PROGRAMS: [(&str, &str); 12] = [
+const PROGRAMS: [(&str, &str); 13] = [
     ("qemu-system-arm", "qemu-system-arm"),
     ("qemu-system-aarch64", "qemu-system-arm"),
     ("qemu-system-riscv32", "qemu-system-misc"),
@@ -31,6 +31,7 @@ const PROGRAMS: [(&str, &str); 12] = [
     ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
     ("nc", "netcat-openbsd"),
+    ("dnsmasq", "dnsmasq-base"),
 ];
 
 /// Where a program lies, looking in PATH and where the system's administration tools are.

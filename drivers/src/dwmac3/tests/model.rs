@@ -189,7 +189,7 @@ impl<const N: usize> Hardware for Model<N> {
 
     fn owned(&self, bus: &Bus) -> usize {
         let step = 4 * N as u32;
-        let count = |list: u32| if list == 0 { 0 } else { bus.count(list, step, |w| w & OWN != 0) };
+        let count = |list: u32| if list == 0 { 0 } else { bus.count(list, step, 0, |w| w & OWN != 0) };
         self.lists.map(count).iter().sum()
     }
 

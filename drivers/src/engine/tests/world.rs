@@ -79,10 +79,11 @@ impl Bus {
         found.unwrap_or_else(|| panic!("no descriptor lies at {address:#x}"))
     }
 
-    /// How many of the descriptors from `list` on have a word that is so.
-    pub fn count(&self, list: u32, step: u32, is: impl Fn(u32) -> bool) -> usize {
+    /// How many of the descriptors from `list` on, of `step` octets, have a word `place` that is so.
+    pub fn count(&self, list: u32, step: u32, place: usize, is: impl Fn(u32) -> bool) -> usize {
         let region = self.regions.iter().find(|r| r.base == list);
-        region.map_or(0, |r| r.words.iter().step_by(step as usize / 4).filter(|w| is(w.get())).count())
+        let words = region.into_iter().flat_map(|r| r.words.iter().skip(place).step_by(step as usize / 4));
+        words.filter(|w| is(w.get())).count()
     }
 
     fn pointer(&self, address: u32, len: usize) -> *mut u8 {

@@ -6,6 +6,7 @@ use ringtap::device::Mac;
 use ringtap::ip::addr::Cidr;
 use ringtap_host::attach::{Attachment, Carrier};
 use ringtap_host::failure::Failure;
+use ringtap_host::runtime::Runtime;
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -14,6 +15,9 @@ use std::process::ExitCode;
 /// Commands that come with later versions; scripts get a clear answer meanwhile.
 const LATER: &[&str] =
     &["shell", "capture", "inject", "answer", "raw", "udprecv", "mcast", "dev", "bench", "bridge", "tunnel", "top"];
+
+/// How long a DHCP server may take: four questions, 4 + 8 + 16 seconds between them.
+pub const LEASE_WAIT: std::time::Duration = std::time::Duration::from_secs(32);
 
 /// A TCP/IP stack in user space, on a Linux tap, tun or UNIX socket.
 #[derive(Debug, Parser)]
@@ -79,6 +83,9 @@ pub struct DeviceArgs {
     /// A default gateway.
     #[arg(long, value_name = "IP")]
     gateway: Vec<IpAddr>,
+    /// Asks a DHCP server for an address, routes and name servers.
+    #[arg(long)]
+    pub dhcp: bool,
     /// The stack's MAC address (default: made from its first address).
     #[arg(long)]
     mac: Option<Mac>,
@@ -94,6 +101,16 @@ pub struct DeviceArgs {
 }
 
 impl DeviceArgs {
+    /// A stack on the device, with an address.
+    pub fn start(self) -> Result<Runtime, Failure> {
+        let dhcp = self.dhcp;
+        let runtime = Runtime::start(self.attachment()?.open()?)?;
+        if dhcp {
+            runtime.wait_for_lease(LEASE_WAIT)?;
+        }
+        Ok(runtime)
+    }
+
     /// What the options describe.
     pub fn attachment(self) -> Result<Attachment, Failure> {
         // Offload is not built yet: nothing to switch off.
@@ -116,6 +133,7 @@ impl DeviceArgs {
             gateways: self.gateway,
             mac: self.mac,
             mtu: self.mtu,
+            dhcp: self.dhcp,
             pcap: self.pcap,
             ..Attachment::new(carrier)
         })

@@ -3,7 +3,7 @@
 use crate::cli::GetArgs;
 use crate::resolve::{Url, resolve};
 use ringtap_host::failure::Failure;
-use ringtap_host::runtime::{Runtime, TcpStream};
+use ringtap_host::runtime::TcpStream;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const LONGEST_HEAD: u64 = 64 << 10;
 pub fn run(args: GetArgs) -> Result<ExitCode, Failure> {
     let url = Url::parse(&args.url)?;
     let to = resolve(&url.host, url.port)?;
-    let runtime = Runtime::start(args.device.attachment()?.open()?)?;
+    let runtime = args.device.start()?;
     let failed = |e: io::Error| Failure::io(format_args!("cannot get {}", args.url), &e);
     let mut stream = TcpStream::connect_timeout(&runtime, to, TIMEOUT).map_err(failed)?;
     stream.set_read_timeout(Some(TIMEOUT)).map_err(failed)?;

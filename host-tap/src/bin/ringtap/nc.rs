@@ -20,7 +20,7 @@ const CHUNK: usize = 64 << 10;
 /// Carries stdin to the peer and the peer to stdout, until the peer ends.
 pub fn run(args: NcArgs) -> Result<ExitCode, Failure> {
     let to = resolve(&args.host, args.port)?;
-    let runtime = Runtime::start(args.device.attachment()?.open()?)?;
+    let runtime = args.device.start()?;
     let done = if args.udp { datagrams(&runtime, to) } else { stream(&runtime, to) };
     let proto = if args.udp { "udp" } else { "tcp" };
     done.map_err(|e| Failure::io(format_args!("{proto} {to}"), &e))?;

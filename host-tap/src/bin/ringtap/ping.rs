@@ -1,7 +1,8 @@
 //! `ringtap ping`: echo requests from the stack, in its event loop.
 
-use crate::cli::PingArgs;
+use crate::cli::{LEASE_WAIT, PingArgs};
 use crate::resolve::resolve;
+use ringtap::dhcp::v4::Lease;
 use ringtap::error::SendError;
 use ringtap::event::Readiness;
 use ringtap::icmp::{IcmpError, IcmpHandle};
@@ -36,6 +37,9 @@ struct Ping {
     out: HashMap<u16, std::time::Instant>,
     times: Vec<f64>,
     done: bool,
+    /// Until when a lease is waited for, while there is none.
+    lease_by: Option<Instant>,
+    failure: Option<Failure>,
 }
 
 /// Pings until all is sent and answered, or a signal comes.
@@ -48,6 +52,7 @@ pub fn run(args: PingArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::usage("the size must not exceed 65507 octets"));
     }
     let signals = Signals::new().map_err(|e| Failure::io("cannot wait for signals", &e))?;
+    let dhcp = args.device.dhcp;
     let attached = args.device.attachment()?.open()?;
     let mut engine = Engine::new(attached, Limits::default(), Some(signals))?;
     let socket = engine.shared().lock().stack.icmp_bind(None);
@@ -65,9 +70,14 @@ pub fn run(args: PingArgs) -> Result<ExitCode, Failure> {
         out: HashMap::new(),
         times: Vec::new(),
         done: false,
+        lease_by: dhcp.then(|| Instant::ZERO + LEASE_WAIT.into()),
+        failure: None,
     };
     println!("PING {target}: {} octets of payload", args.size);
     engine.run(&mut ping)?;
+    if let Some(failure) = ping.failure {
+        return Err(failure);
+    }
     ping.summary();
     Ok(if ping.received > 0 && ping.damaged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -82,7 +92,21 @@ impl App for Ping {
         }
     }
 
+    fn on_lease(&mut self, stack: &mut Stack<'static>, lease: Option<&Lease>) {
+        if lease.is_some() && self.lease_by.take().is_some() {
+            self.next = stack.now();
+        }
+    }
+
     fn turn(&mut self, stack: &mut Stack<'static>, now: Instant) -> bool {
+        if let Some(by) = self.lease_by {
+            self.next = by;
+            if now >= by {
+                self.failure = Some(Failure::new("no DHCP server has answered").remedy("give an address with --addr"));
+                self.done = true;
+            }
+            return false;
+        }
         let all_sent = self.count != 0 && self.sent >= self.count;
         if all_sent && (self.out.is_empty() || now >= self.next) {
             self.done = true;

@@ -1,6 +1,7 @@
 //! `ringtap serve`: the services on a device, until a signal.
 
 use crate::cli::ServeArgs;
+use ringtap::dhcp::v4::Lease;
 use ringtap::ip::addr::Cidr;
 use ringtap_host::engine::Engine;
 use ringtap_host::epoll::Signals;
@@ -22,7 +23,7 @@ pub fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         eprintln!("ringtap: {note}");
     }
     let addresses = attached.addresses.iter().map(Cidr::to_string).collect::<Vec<_>>().join(" ");
-    let head = format!("ready {} {addresses} mac {}", attached.name, attached.mac);
+    let (name, mac, dhcp) = (attached.name.clone(), attached.mac, attached.dhcp);
     let mut engine = Engine::new(attached, limits(), Some(signals))?;
     let services = Services::start(&mut engine.shared().lock().stack)?;
     let mut app = Controlled::new(services);
@@ -30,13 +31,33 @@ pub fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         app.listen(engine.poller(), path)?;
     }
     let services = Service::ALL.map(|s| format!("{}/{}", s.name(), s.port())).join(" ");
-    say(&format!("{head} services {services}"));
+    let ready = move |addresses: &str| say(&format!("ready {name} {addresses} mac {mac} services {services}"));
+    match dhcp {
+        false => ready(&addresses),
+        true => app.on_lease(told_once(move |lease| ready(format!("{addresses} {}", lease.address()).trim_start()))),
+    }
     let end = engine.run(&mut app);
     let shared = engine.shared();
     let stats = counters(shared.lock().stack.stats());
     let stats = stats.iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(" ");
     say(&format!("served {} connections; {stats}; device {}", app.services().served(), engine.device_counters()));
     end.map(|_| ExitCode::SUCCESS)
+}
+
+/// Calls `ready` with the first lease; later changes are told on stderr.
+fn told_once(ready: impl Fn(&Lease) + Send) -> impl FnMut(Option<&Lease>) + Send {
+    let mut address = None;
+    let mut told = false;
+    move |lease| {
+        let now = lease.map(Lease::address);
+        match lease {
+            Some(lease) if !std::mem::replace(&mut told, true) => ready(lease),
+            Some(lease) if now != address => eprintln!("ringtap: the address is {} now", lease.address()),
+            Some(_) => {}
+            None => eprintln!("ringtap: the lease is over"),
+        }
+        address = now;
+    }
 }
 
 /// A line on stdout, at once; a reader that is gone is no reason to end.

@@ -23,11 +23,43 @@ pub struct Qemu {
 const ON_BOARD: &[&str] = &["-net", "nic,netdev=n0"];
 
 /// Every board, by name.
-pub const BOARDS: &[Board] = &[arm("mps2-an385", "thumbv7m-none-eabi", &["-M", "mps2-an385"], true)];
+pub const BOARDS: &[Board] = &[
+    arm("highbank", "armv7a-none-eabi", &["-M", "highbank", "-m", "64"], true),
+    arm("lm3s6965evb", "thumbv7m-none-eabi", &["-M", "lm3s6965evb"], true),
+    arm("mps2-an385", "thumbv7m-none-eabi", &["-M", "mps2-an385"], true),
+    virt("virt-arm", "armv7a-none-eabi", "qemu-system-arm", VIRT_ARM),
+    virt("virt-riscv32", "riscv32imac-unknown-none-elf", "qemu-system-riscv32", VIRT_RISCV32),
+    arm("xilinx-zynq-a9", "armv7a-none-eabi", &["-M", "xilinx-zynq-a9", "-m", "64"], false),
+    Board {
+        name: "xlnx-zcu102",
+        triple: "aarch64-unknown-none",
+        qemu: Some(Qemu { program: "qemu-system-aarch64", machine: ZCU102, nic: ON_BOARD, sampled: false }),
+    },
+];
+
+const ZCU102: &[&str] = &["-M", "xlnx-zcu102", "-m", "256"];
+
+/// With VIRTIO 1's registers.
+const VIRT_ARM: &[&str] =
+    &["-M", "virt", "-cpu", "cortex-a15", "-m", "64", "-global", "virtio-mmio.force-legacy=false"];
+
+/// With the legacy registers, which are QEMU's default.
+const VIRT_RISCV32: &[&str] = &["-M", "virt", "-m", "64", "-bios", "none"];
 
 /// A board of qemu-system-arm whose network card is part of the machine.
 const fn arm(name: &'static str, triple: &'static str, machine: &'static [&'static str], sampled: bool) -> Board {
     Board { name, triple, qemu: Some(Qemu { program: "qemu-system-arm", machine, nic: ON_BOARD, sampled }) }
+}
+
+/// A virtual machine, whose network card is virtio's.
+const fn virt(
+    name: &'static str,
+    triple: &'static str,
+    program: &'static str,
+    machine: &'static [&'static str],
+) -> Board {
+    let nic = &["-device", "virtio-net-device,netdev=n0"];
+    Board { name, triple, qemu: Some(Qemu { program, machine, nic, sampled: false }) }
 }
 
 /// The board of this name.

@@ -1,0 +1,99 @@
+//! Addresses from dnsmasq, the server of many a router.
+
+use crate::world::{LIMIT, PROGRAM, in_own_namespace, run, text_of, tool, wait_until};
+use std::io::{BufRead, BufReader};
+use std::net::UdpSocket;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// dnsmasq at the kernel's end of a tap, 10.9.0.1; it gives addresses from 10.9.0.50 on.
+pub struct Dnsmasq {
+    child: Child,
+    log: PathBuf,
+    leases: PathBuf,
+}
+
+impl Dnsmasq {
+    /// Makes the tap `rt0` and starts the server on it.
+    pub fn start(more: &[&str]) -> Self {
+        for args in ["tuntap add rt0 mode tap", "addr add 10.9.0.1/24 dev rt0", "link set rt0 up"] {
+            text_of(tool("ip", "iproute2").args(args.split(' ')), b"");
+        }
+        let path = |what: &str| std::env::temp_dir().join(format!("ringtap-dnsmasq-{}-{what}", std::process::id()));
+        let (log, leases) = (path("log"), path("leases"));
+        let mut command = match std::path::Path::new("/usr/sbin/dnsmasq").is_file() {
+            true => Command::new("/usr/sbin/dnsmasq"),
+            false => tool("dnsmasq", "dnsmasq-base"),
+        };
+        command
+            .args(["--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--group=root", "--pid-file="])
+            .args(["--interface=rt0", "--bind-interfaces", "--no-resolv", "--no-hosts", "--no-ping", "--log-dhcp"])
+            .args(["--dhcp-authoritative", "--dhcp-range=10.9.0.50,10.9.0.99,2m", "--domain=test.example"])
+            .arg(format!("--log-facility={}", log.display()))
+            .arg(format!("--dhcp-leasefile={}", leases.display()))
+            .args(more);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("dnsmasq runs");
+        let server = Self { child, log, leases };
+        wait_until("dnsmasq listens", || server.logged("DHCP, sockets bound") > 0);
+        server
+    }
+
+    /// How often its log says so.
+    pub fn logged(&self, what: &str) -> usize {
+        std::fs::read_to_string(&self.log).unwrap_or_default().matches(what).count()
+    }
+}
+
+impl Drop for Dnsmasq {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_file(&self.log);
+        let _ = std::fs::remove_file(&self.leases);
+    }
+}
+
+#[test]
+fn serve_gets_its_address_from_dnsmasq_and_renews_it() {
+    in_own_namespace(concat!(module_path!(), "::serve_gets_its_address_from_dnsmasq_and_renews_it"), || {
+        let server = Dnsmasq::start(&["--dhcp-option-force=58,0,0,0,2", "--dhcp-option=option:router,10.9.0.1"]);
+        let mut command = Command::new(PROGRAM);
+        command.args(["serve", "--dev", "rt0", "--dhcp"]).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the program runs");
+        let mut out = BufReader::new(child.stdout.take().expect("its stdout"));
+        let mut ready = String::new();
+        out.read_line(&mut ready).expect("a line");
+        assert!(ready.starts_with("ready rt0 10.9.0."), "{ready}");
+        let address = ready.split(' ').nth(2).and_then(|a| a.strip_suffix("/24")).expect("an address").to_string();
+        // By UDP and by TCP, from the address that was asked.
+        let socket = UdpSocket::bind("10.9.0.1:0").expect("bound");
+        socket.set_read_timeout(Some(LIMIT)).expect("a time-out");
+        socket.connect((address.as_str(), 7)).expect("a way");
+        socket.send(b"hello").expect("sent");
+        let mut back = [0; 16];
+        assert_eq!(socket.recv(&mut back).map(|n| back[..n].to_vec()).expect("echoed"), b"hello");
+        assert!(text_of(tool("nc", "netcat-openbsd").args([&address, "13"]), b"").ends_with(" UTC\r\n"));
+        wait_until("the lease is renewed", || server.logged("DHCPACK") >= 2);
+        assert_eq!(server.logged("DHCPDISCOVER"), server.logged("DHCPOFFER"));
+        assert_eq!((server.logged("DHCPDISCOVER"), server.logged("DHCPDECLINE")), (1, 0));
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().is_ok_and(|s| s.success()));
+        assert!(child.wait().expect("its end").success());
+    });
+}
+
+#[test]
+fn clients_of_the_stack_wait_for_their_address() {
+    in_own_namespace(concat!(module_path!(), "::clients_of_the_stack_wait_for_their_address"), || {
+        let server = Dnsmasq::start(&[]);
+        let text = text_of(Command::new(PROGRAM).args(["ping", "--dev", "rt0", "--dhcp", "-c", "2", "10.9.0.1"]), b"");
+        assert!(text.contains("2 received"), "{text}");
+        let listener = std::net::TcpListener::bind("10.9.0.1:4000").expect("bound");
+        let accepted = std::thread::spawn(move || listener.accept().map(|(_, peer)| peer.ip().to_string()));
+        let output = run(Command::new(PROGRAM).args(["nc", "--dev", "rt0", "--dhcp", "10.9.0.1", "4000"]), b"");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(accepted.join().expect("no panic").expect("accepted").starts_with("10.9.0."));
+        // The same machine and device: the same address.
+        assert_eq!(server.logged("DHCPDECLINE"), 0);
+    });
+}
