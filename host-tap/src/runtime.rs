@@ -9,7 +9,7 @@ mod tcp;
 mod tests;
 mod udp;
 
-pub use icmp::Pinger;
+pub use icmp::{Answer, Pinger};
 pub use tcp::{Incoming, TcpListener, TcpStream};
 pub use udp::UdpSocket;
 

@@ -9,4 +9,5 @@ mod datagrams;
 mod dhcp;
 mod ping;
 mod tools;
+mod traceroute;
 mod world;

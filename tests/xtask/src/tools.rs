@@ -18,7 +18,9 @@ pub const TARGETS: [&str; 8] = [
 ];
 
 /// Programs and the Debian packages that bring them.
-const PROGRAMS: [(&str, &str); 13] = [
+const PROGRAMS: [(&str, &str); 15] = [
+    ("nsenter", "util-linux"),
+    ("unshare", "util-linux"),
     ("qemu-system-arm", "qemu-system-arm"),
     ("qemu-system-aarch64", "qemu-system-arm"),
     ("qemu-system-riscv32", "qemu-system-misc"),

@@ -1,6 +1,6 @@
 //! The command line: commands, options, and what is wrong with them, in one line each.
 
-use crate::{ctl, demo, doctor, get, nc, ping, serve};
+use crate::{ctl, demo, doctor, get, nc, ping, serve, traceroute};
 use clap::{Args, Parser, Subcommand};
 use ringtap::device::Mac;
 use ringtap::ip::addr::Cidr;
@@ -40,6 +40,8 @@ enum Command {
     Ctl(CtlArgs),
     /// Pings a host from the stack.
     Ping(PingArgs),
+    /// Names the routers on the way to a host.
+    Traceroute(TracerouteArgs),
     /// Carries stdin and stdout over a connection of the stack.
     Nc(NcArgs),
     /// Fetches a URL by the stack.
@@ -219,6 +221,24 @@ pub struct PingArgs {
     pub ttl: Option<u8>,
 }
 
+/// `traceroute`.
+#[derive(Debug, Args)]
+pub struct TracerouteArgs {
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Name or address.
+    pub host: String,
+    /// The longest way that is tried, in hops.
+    #[arg(short = 'm', long, default_value_t = 30)]
+    pub max_hops: u8,
+    /// Probes for each hop.
+    #[arg(short = 'q', long, default_value_t = 3)]
+    pub probes: u8,
+    /// Seconds to wait for an answer.
+    #[arg(short = 'w', long, default_value_t = 2.0)]
+    pub wait: f64,
+}
+
 /// `nc`.
 #[derive(Debug, Args)]
 pub struct NcArgs {
@@ -253,6 +273,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         Command::Serve(args) => serve::run(args),
         Command::Ctl(args) => ctl::run(args),
         Command::Ping(args) => ping::run(args),
+        Command::Traceroute(args) => traceroute::run(args),
         Command::Nc(args) => nc::run(args),
         Command::Get(args) => get::run(args),
         Command::Doctor => Ok(doctor::run()),

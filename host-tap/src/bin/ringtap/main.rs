@@ -10,6 +10,7 @@ mod nc;
 mod ping;
 mod resolve;
 mod serve;
+mod traceroute;
 
 use std::process::ExitCode;
 

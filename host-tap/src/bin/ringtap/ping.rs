@@ -179,7 +179,7 @@ impl Ping {
 }
 
 /// What an ICMP error means.
-fn reason(error: IcmpError) -> String {
+pub fn reason(error: IcmpError) -> String {
     match error {
         IcmpError::HostUnreachable => "host unreachable".into(),
         IcmpError::TooBig { mtu } => format!("too big for the path, which takes {mtu} octets"),
