@@ -21,7 +21,7 @@ use ringtap::config::Config;
 use ringtap::device::{Device, Link};
 use ringtap::dhcp::v4::{DhcpClient, DhcpEvent, DhcpOptions, Lease as DhcpLease};
 use ringtap::event::Readiness;
-use ringtap::stack::{Event, IfaceId, Limits, SocketId, Stack, Storage};
+use ringtap::stack::{Event, Identifiers, IfaceId, Limits, SocketId, Stack, Storage};
 use ringtap::time::Instant;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -78,6 +78,10 @@ pub trait App: Send {
     fn done(&self) -> bool {
         false
     }
+}
+
+fn is_link_local(ip: std::net::IpAddr) -> bool {
+    matches!(ip, std::net::IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 /// Nothing beside the stack.
@@ -195,16 +199,25 @@ impl Engine {
     /// # Errors
     /// When an address or gateway cannot be, or the process has no descriptor left.
     pub fn new(attached: Attached, limits: Limits, signals: Option<Signals>) -> Result<Self, Failure> {
-        let Attached { device, lease, mac, addresses, gateways, dhcp, .. } = attached;
+        let Attached { device, lease, mac, addresses, gateways, dhcp, alone, .. } = attached;
         let large = Lease::new(LARGE_FRAME, LARGE_FRAMES);
         let mut config = Config::new(entropy::secret()?);
         config.large_pool = Some(large.pool());
+        // Between two ends whose addresses are chosen here, none can be somebody else's.
+        config.dad_transmits = u8::from(!alone);
         let mut stack = Stack::new(config, Storage::growing(limits));
         let iface = stack.add_interface(&device, mac).map_err(|e| Failure::new(e.to_string()))?;
         for cidr in addresses {
             stack
                 .add_address(iface, cidr)
                 .map_err(|e| Failure::usage(format!("cannot have the address {cidr}: {e}")))?;
+        }
+        let has_v6 = stack.ipv6_addresses(iface).next().is_some();
+        let has_own = stack.ipv6_addresses(iface).any(|(cidr, _)| is_link_local(cidr.addr()));
+        if has_v6 && !has_own && stack.interfaces().any(|i| i.mac.is_some()) {
+            stack
+                .add_link_local(iface, Identifiers::Eui64)
+                .map_err(|e| Failure::new(format!("cannot have a link-local address: {e}")))?;
         }
         for ip in gateways {
             stack.add_gateway(iface, ip).map_err(|e| Failure::usage(format!("cannot use the gateway {ip}: {e}")))?;

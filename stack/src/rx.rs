@@ -24,7 +24,7 @@ use crate::link::neighbor::Heard;
 use crate::log;
 use crate::stack::{IfaceId, Reply, Stack};
 use crate::stats::DropReason;
-use crate::wire::ip::IpHeader;
+use crate::wire::ip::{self, IpHeader};
 use crate::wire::ipv4::{self, Ipv4Header};
 #[cfg(feature = "tcp")]
 use crate::wire::segment;
@@ -59,8 +59,22 @@ impl Arrival {
 
 type Drop = Result<(), DropReason>;
 
-/// A packet that is whole and for us; `None` when it is only a part of one.
-type Whole<'a> = Option<(IpHeader, Frame<'a>, Arrival)>;
+/// What is known of a packet that is whole and for us; `None` when it was only a part of one. Its frame stays where it
+/// is, to be moved once.
+type Whole = Option<(Upper, Arrival)>;
+
+/// What is behind the IP headers of a packet. The rest of what they say is read again where it is wanted: what few
+/// packets need does not burden all.
+#[derive(Clone, Copy, Debug)]
+struct Upper {
+    protocol: u8,
+    /// Where it begins.
+    at: usize,
+    /// See [`IpHeader::named_at`].
+    named_at: u16,
+    /// See [`IpHeader::in_pieces`].
+    in_pieces: bool,
+}
 
 /// Where a frame comes from.
 #[derive(Clone, Copy)]
@@ -134,29 +148,29 @@ impl<'a> Stack<'a> {
         }
         let is = |expected| named.is_none_or(|found| found == expected);
         let whole = match frame.first().map(|b| b >> 4) {
-            Some(4) if is(ethernet::IPV4) => self.handle_ipv4(origin, frame, checksum, link_group)?,
+            Some(4) if is(ethernet::IPV4) => self.handle_ipv4(origin, &mut frame, checksum, link_group)?,
             #[cfg(feature = "ipv6")]
-            Some(6) if is(ethernet::IPV6) => self.handle_ipv6(origin, frame, checksum, link_group)?,
+            Some(6) if is(ethernet::IPV6) => self.handle_ipv6(origin, &mut frame, checksum, link_group)?,
             Some(_) => return Err(DropReason::UnknownEtherType),
             None => return Err(DropReason::FrameTooShort),
         };
-        let Some((header, frame, arrival)) = whole else { return Ok(()) };
-        self.deliver(header, frame, arrival)
+        let Some((upper, arrival)) = whole else { return Ok(()) };
+        self.deliver(upper, frame, arrival)
     }
 
     #[inline]
     fn handle_ipv4(
         &mut self,
         origin: Origin,
-        mut frame: Frame<'a>,
+        frame: &mut Frame<'a>,
         checksum: RxChecksum,
         link_group: bool,
-    ) -> Result<Whole<'a>, DropReason> {
-        let header = ipv4::parse(&frame)?;
+    ) -> Result<Whole, DropReason> {
+        let header = ipv4::parse(frame)?;
         // Link-layer padding is no part of the packet.
         frame.truncate(header.total_len);
         let (iface, to, flow) = match origin {
-            Origin::Wire(id) => match self.flow(id, &header, &frame, link_group) {
+            Origin::Wire(id) => match self.flow(id, &header, frame, link_group) {
                 // The ends of a connection are addresses that were admitted, and its own is still ours.
                 Some(flow) => (id, Destination::Ours, Some(flow)),
                 None => (id, self.admit(id, &header, link_group)?, None),
@@ -164,15 +178,19 @@ impl<'a> Stack<'a> {
             Origin::Ourselves => (self.iface_of(header.dst.into()).unwrap_or(IfaceId(0)), Destination::Ours, None),
         };
         let arrival = Arrival { iface, link_group, to, checksum, flow };
-        let (header, frame, arrival) = if header.is_fragment() {
+        let (header, arrival) = if header.is_fragment() {
             match self.handle_fragment(header, frame, arrival)? {
-                Some((header, whole)) => (header, whole, Arrival { checksum: RxChecksum::None, ..arrival }),
+                Some((header, whole)) => {
+                    *frame = whole;
+                    (header, Arrival { checksum: RxChecksum::None, ..arrival })
+                }
                 None => return Ok(None),
             }
         } else {
-            (header, frame, arrival)
+            (header, arrival)
         };
-        Ok(Some((header.into(), frame, arrival)))
+        let upper = Upper { protocol: header.protocol, at: header.header_len, named_at: 9, in_pieces: false };
+        Ok(Some((upper, arrival)))
     }
 
     /// The connection that a packet belongs to, if it is the one that the last segment was for.
@@ -208,11 +226,21 @@ impl<'a> Stack<'a> {
 
     /// Hands a whole packet to the protocol it is for.
     #[inline]
-    fn deliver(&mut self, header: IpHeader, frame: Frame<'a>, arrival: Arrival) -> Drop {
-        let raw = self.deliver_raw(&header, &frame, arrival);
+    fn deliver(&mut self, upper: Upper, frame: Frame<'a>, arrival: Arrival) -> Drop {
+        let raw = self.deliver_raw(upper.protocol, &frame, arrival);
+        #[cfg(feature = "tcp")]
+        if upper.protocol == protocol::TCP {
+            return self.handle_tcp(upper.at, &frame, arrival);
+        }
+        self.deliver_other(upper, frame, arrival, raw)
+    }
+
+    /// As [`deliver`](Self::deliver), for all but TCP; `raw`: a raw socket has it.
+    #[inline(never)]
+    fn deliver_other(&mut self, upper: Upper, frame: Frame<'a>, arrival: Arrival, raw: bool) -> Drop {
+        let Upper { protocol, at: header_len, named_at, in_pieces } = upper;
+        let header = IpHeader { protocol, header_len, named_at, in_pieces, ..ip::parse(&frame)? };
         match header.protocol {
-            #[cfg(feature = "tcp")]
-            protocol::TCP => self.handle_tcp(&header, &frame, arrival),
             #[cfg(feature = "udp")]
             protocol::UDP => self.handle_udp(&header, frame, arrival),
             protocol::ICMP if header.src.is_ipv4() => self.handle_icmp(frame, arrival),
@@ -232,12 +260,12 @@ impl<'a> Stack<'a> {
     fn handle_fragment(
         &mut self,
         header: Ipv4Header,
-        frame: Frame<'a>,
+        frame: &[u8],
         arrival: Arrival,
     ) -> Result<Option<(Ipv4Header, Frame<'a>)>, DropReason> {
         let Some(iface) = self.iface(arrival.iface) else { return Ok(None) };
         let pool = self.config.large_pool.unwrap_or(iface.pool);
-        let whole = self.reassembly.handle(self.now, &header, &frame, pool, &mut self.stats);
+        let whole = self.reassembly.handle(self.now, &header, frame, pool, &mut self.stats);
         self.schedule_reassembly();
         let Some(whole) = whole? else { return Ok(None) };
         let header = ipv4::parse(&whole)?;
@@ -271,7 +299,7 @@ impl<'a> Stack<'a> {
     fn handle_fragment(
         &mut self,
         _: Ipv4Header,
-        _: Frame<'a>,
+        _: &[u8],
         _: Arrival,
     ) -> Result<Option<(Ipv4Header, Frame<'a>)>, DropReason> {
         Err(DropReason::FragmentUnsupported)

@@ -203,7 +203,9 @@ impl<'a> Stack<'a> {
         let budget = budget.max(1);
         self.begin(now, iface);
         #[cfg(feature = "ipv6")]
-        if let Some(groups) = self.changed_groups(iface) {
+        if self.regroup.contains(iface)
+            && let Some(groups) = self.changed_groups(iface)
+        {
             // Without a filter, a device receives all groups.
             let _ = device.set_multicast_filter(&groups);
         }

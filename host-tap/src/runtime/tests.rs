@@ -23,6 +23,7 @@ fn attached(stream: UnixStream, host: u8) -> Attached {
         addresses: vec![format!("192.0.2.{host}/24").parse().expect("an address")],
         dhcp: false,
         gateways: Vec::new(),
+        alone: true,
         note: None,
     }
 }

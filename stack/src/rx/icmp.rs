@@ -262,13 +262,13 @@ impl<'a> Stack<'a> {
 
     /// Copies of a packet for raw sockets; true when there was one to have it.
     #[inline]
-    pub(super) fn deliver_raw(&mut self, ip: &IpHeader, frame: &Frame<'a>, arrival: Arrival) -> bool {
+    pub(super) fn deliver_raw(&mut self, protocol: u8, frame: &Frame<'a>, arrival: Arrival) -> bool {
         #[cfg(feature = "raw")]
         if self.raw.sockets.len() > 0 {
-            let own = self.deliver_raw_as(u16::from(ip.protocol), frame, arrival.iface);
+            let own = self.deliver_raw_as(u16::from(protocol), frame, arrival.iface);
             return self.deliver_raw_as(crate::sockets::raw::ANY_PROTOCOL, frame, arrival.iface) | own;
         }
-        let _ = (ip, frame, arrival);
+        let _ = (protocol, frame, arrival);
         false
     }
 

@@ -15,30 +15,29 @@ use crate::tcp::isn;
 use crate::tcp::layer::Owner;
 use crate::tcp::listen::{Handshake, ListenVerdict, SynAck};
 use crate::tcp::timewait::TwVerdict;
-use crate::wire::checksum;
-use crate::wire::ip::IpHeader;
+use crate::wire::ip;
 use crate::wire::segment::{Header, Reply as Reset, Segment};
 
 type Drop = Result<(), DropReason>;
 
 impl<'a> Stack<'a> {
     #[inline]
-    pub(super) fn handle_tcp(&mut self, ip: &IpHeader, packet: &[u8], arrival: Arrival) -> Drop {
+    pub(super) fn handle_tcp(&mut self, at: usize, packet: &[u8], arrival: Arrival) -> Drop {
         // RFC 9293 §3.9.2.3 (MUST-57): nothing sent to a group is answered.
         if arrival.to != Destination::Ours {
             return Err(DropReason::TcpBadAddress);
         }
-        let bytes = packet.get(ip.header_len..).ok_or(DropReason::TcpMalformed)?;
+        let bytes = packet.get(at..).ok_or(DropReason::TcpMalformed)?;
         let segment = Segment::parse(bytes)?;
         if !arrival.is_verified() {
-            let pseudo = checksum::pseudo_header(ip.src, ip.dst, protocol::TCP, bytes.len() as u32);
+            let pseudo = ip::pseudo_header(packet, protocol::TCP, bytes.len() as u32);
             if !pseudo.add(segment.sum(bytes)).is_valid() {
                 return Err(DropReason::TcpChecksum);
             }
         }
         let index = match arrival.flow {
             Some(index) => index,
-            None => match self.connection_for(ip, &segment, arrival.iface)? {
+            None => match self.connection_for(packet, &segment, arrival.iface)? {
                 Some(index) => index,
                 None => return Ok(()),
             },
@@ -50,16 +49,13 @@ impl<'a> Stack<'a> {
     #[inline(never)]
     fn connection_for(
         &mut self,
-        ip: &IpHeader,
+        packet: &[u8],
         segment: &Segment<'_>,
         iface: IfaceId,
     ) -> Result<Option<u32>, DropReason> {
-        let tuple = &Tuple {
-            local_addr: ip.dst,
-            local_port: segment.dst_port,
-            remote_addr: ip.src,
-            remote_port: segment.src_port,
-        };
+        let (src, dst) = ip::addresses(packet).ok_or(DropReason::TcpMalformed)?;
+        let tuple =
+            &Tuple { local_addr: dst, local_port: segment.dst_port, remote_addr: src, remote_port: segment.src_port };
         let hash = self.tcp.hash(tuple);
         match self.tcp.find(hash, tuple) {
             Some(Target::Conn(index)) => {

@@ -2,7 +2,7 @@
 //!
 //! Implements RFC 8200 §3 and §4 as a host that does not forward.
 
-use super::{Arrival, Origin, Whole, protocol};
+use super::{Arrival, Origin, Upper, Whole, protocol};
 use crate::device::RxChecksum;
 use crate::frame::Frame;
 use crate::icmp::v6::Report;
@@ -22,15 +22,15 @@ impl<'a> Stack<'a> {
     pub(super) fn handle_ipv6(
         &mut self,
         origin: Origin,
-        mut frame: Frame<'a>,
+        frame: &mut Frame<'a>,
         checksum: RxChecksum,
         link_group: bool,
-    ) -> Result<Whole<'a>, DropReason> {
-        let fixed = ipv6::parse(&frame)?;
+    ) -> Result<Whole, DropReason> {
+        let fixed = ipv6::parse(frame)?;
         // Link-layer padding is no part of the packet.
         frame.truncate(fixed.total_len);
         let (iface, to, flow) = match origin {
-            Origin::Wire(id) => match self.flow_v6(id, &fixed, &frame, link_group) {
+            Origin::Wire(id) => match self.flow_v6(id, &fixed, frame, link_group) {
                 Some(flow) => (id, Destination::Ours, Some(flow)),
                 None => (id, self.admit_v6(id, &fixed, link_group)?, None),
             },
@@ -44,23 +44,21 @@ impl<'a> Stack<'a> {
     fn past_extensions(
         &mut self,
         fixed: Ipv6Header,
-        frame: Frame<'a>,
+        frame: &mut Frame<'a>,
         arrival: Arrival,
         joined: bool,
-    ) -> Result<Whole<'a>, DropReason> {
-        match extension::walk(&frame, fixed.next_header, joined) {
+    ) -> Result<Whole, DropReason> {
+        match extension::walk(frame, fixed.next_header, joined) {
             Ok(Chain::Upper { protocol, at, named_at, in_pieces }) => {
-                let fixed = IpHeader::from(fixed);
-                let named_at = named_at as u16;
                 // Only neighbour discovery comes from nobody (RFC 4291 §2.5.2).
                 if fixed.src.is_unspecified() && protocol != protocol::ICMPV6 {
                     return Err(DropReason::MartianSource);
                 }
-                Ok(Some((IpHeader { protocol, header_len: at, named_at, in_pieces, ..fixed }, frame, arrival)))
+                Ok(Some((Upper { protocol, at, named_at: named_at as u16, in_pieces }, arrival)))
             }
             Ok(Chain::Piece(_)) if joined => Err(DropReason::FragmentMalformed),
             Ok(Chain::Piece(piece)) => self.handle_piece(fixed, piece, frame, arrival),
-            Err(refusal) => Err(self.refuse(&refusal, &fixed, &frame, arrival)),
+            Err(refusal) => Err(self.refuse(&refusal, &fixed, frame, arrival)),
         }
     }
 
@@ -130,24 +128,25 @@ impl<'a> Stack<'a> {
         &mut self,
         fixed: Ipv6Header,
         piece: Piece,
-        frame: Frame<'a>,
+        frame: &mut Frame<'a>,
         arrival: Arrival,
-    ) -> Result<Whole<'a>, DropReason> {
+    ) -> Result<Whole, DropReason> {
         let Some(iface) = self.iface(arrival.iface) else { return Ok(None) };
         let pool = self.config.large_pool.unwrap_or(iface.pool);
-        let whole = self.reassembly.handle_v6(self.now, &fixed, &piece, &frame, pool, &mut self.stats);
+        let whole = self.reassembly.handle_v6(self.now, &fixed, &piece, frame, pool, &mut self.stats);
         self.schedule_reassembly();
         let whole = match whole {
             Ok(whole) => whole,
-            Err(refusal) => return Err(self.refuse(&refusal, &fixed, &frame, arrival)),
+            Err(refusal) => return Err(self.refuse(&refusal, &fixed, frame, arrival)),
         };
         let Some(whole) = whole else { return Ok(None) };
-        let fixed = ipv6::parse(&whole)?;
-        self.past_extensions(fixed, whole, Arrival { checksum: RxChecksum::None, ..arrival }, true)
+        *frame = whole;
+        let fixed = ipv6::parse(frame)?;
+        self.past_extensions(fixed, frame, Arrival { checksum: RxChecksum::None, ..arrival }, true)
     }
 
     #[cfg(not(feature = "reassembly"))]
-    fn handle_piece(&mut self, _: Ipv6Header, _: Piece, _: Frame<'a>, _: Arrival) -> Result<Whole<'a>, DropReason> {
+    fn handle_piece(&mut self, _: Ipv6Header, _: Piece, _: &mut Frame<'a>, _: Arrival) -> Result<Whole, DropReason> {
         Err(DropReason::FragmentUnsupported)
     }
 

@@ -269,6 +269,11 @@ impl<'a> Stack<'a> {
     ) -> Option<Frame<'a>> {
         let iface = self.iface(id)?;
         let mut frame = iface.pool.take(iface.headroom() + ip::header_len(tuple.remote_addr) + header.len())?;
+        #[cfg(feature = "ipv6")]
+        if tuple.remote_addr.is_ipv6() {
+            push_headers_v6(&mut frame, None, *tuple, header.clone(), (ttl, tos), Sum::default())?;
+            return Some(frame);
+        }
         push_headers(&mut frame, None, tuple, header, (ttl, tos), Sum::default())?;
         Some(frame)
     }
@@ -294,14 +299,19 @@ fn build_segment<'a>(
     link: Option<(Mac, Mac)>,
 ) -> Option<Frame<'a>> {
     let header = conn.header(plan, now);
-    let tuple = conn.tuple();
-    let mut frame = iface.pool.take(iface.headroom() + ip::header_len(tuple.remote_addr) + header.len())?;
+    let mut frame = iface.pool.take(iface.headroom() + conn.ip_header_len() + header.len())?;
     // A segment without text may stand behind a FIN, where the send buffer has nothing.
     let sum = match plan.len {
         0 => Sum::default(),
         len => conn.copy_text(plan, frame.append(len as usize)?),
     };
-    push_headers(&mut frame, link, &tuple, &header, (conn.ttl(), conn.tos()), sum)?;
+    #[cfg(feature = "ipv6")]
+    if conn.is_v6() {
+        // By value: what is given away by reference has to be in memory, for IPv4, too.
+        push_headers_v6(&mut frame, link, conn.tuple(), header.clone(), (conn.ttl(), conn.tos()), sum)?;
+        return Some(frame);
+    }
+    push_headers(&mut frame, link, &conn.tuple(), &header, (conn.ttl(), conn.tos()), sum)?;
     Some(frame)
 }
 
@@ -318,9 +328,6 @@ fn push_headers(
     text: Sum,
 ) -> Option<()> {
     let (IpAddr::V4(src), IpAddr::V4(dst)) = (tuple.local_addr, tuple.remote_addr) else {
-        #[cfg(feature = "ipv6")]
-        return push_headers_v6(frame, link, tuple, header, marks, text);
-        #[cfg(not(feature = "ipv6"))]
         return None;
     };
     let len = header.len();
@@ -343,12 +350,14 @@ fn push_headers(
 
 /// As [`push_headers`], for IPv6.
 #[cfg(feature = "ipv6")]
+#[cold]
 #[inline(never)]
+#[allow(clippy::needless_pass_by_value)] // See where it is called.
 fn push_headers_v6(
     frame: &mut Frame<'_>,
     link: Option<(Mac, Mac)>,
-    tuple: &Tuple,
-    header: &Header,
+    tuple: Tuple,
+    header: Header,
     (hop_limit, traffic_class): (u8, u8),
     text: Sum,
 ) -> Option<()> {

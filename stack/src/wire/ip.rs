@@ -1,6 +1,7 @@
 //! Wire format: what IPv4 and IPv6 headers have in common.
 
 use crate::stats::DropReason;
+use crate::wire::checksum::{self, Sum};
 use crate::wire::ipv4::{self, Ipv4Header};
 #[cfg(feature = "ipv6")]
 use crate::wire::ipv6::{self, Ipv6Header};
@@ -86,6 +87,14 @@ pub(crate) fn addresses(packet: &[u8]) -> Option<(IpAddr, IpAddr)> {
     }
     let (src, dst) = ipv4::addresses(packet)?;
     Some((src.into(), dst.into()))
+}
+
+/// The pseudo-header's sum of a packet's upper layer of `len` octets, the packet having been checked.
+#[inline]
+pub(crate) fn pseudo_header(packet: &[u8], protocol: u8, len: u32) -> Sum {
+    let addresses = if is_v6(packet) { packet.get(8..40) } else { packet.get(12..20) };
+    let sum = checksum::sum_of_words(addresses.unwrap_or(&[]).as_chunks::<4>().0);
+    sum.add_u16(u16::from(protocol)).add_u32(len)
 }
 
 /// Octets of the header that we send to `dst`.

@@ -1,11 +1,11 @@
 //! `ringtap nc`: stdin and stdout over a connection (or datagrams) of the stack.
 
 use crate::cli::NcArgs;
-use crate::resolve::resolve;
+use crate::resolve::{TRIAL, resolve};
 use ringtap_host::failure::Failure;
 use ringtap_host::runtime::{Runtime, TcpStream, UdpSocket};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +21,9 @@ const CHUNK: usize = 64 << 10;
 pub fn run(args: NcArgs) -> Result<ExitCode, Failure> {
     let to = resolve(&args.host, args.port)?;
     let runtime = args.device.start()?;
+    if to.is_ipv6() {
+        runtime.wait_for_ipv6(TRIAL);
+    }
     let done = if args.udp { datagrams(&runtime, to) } else { stream(&runtime, to) };
     let proto = if args.udp { "udp" } else { "tcp" };
     done.map_err(|e| Failure::io(format_args!("{proto} {to}"), &e))?;
@@ -58,7 +61,8 @@ fn copy_out(mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<
 }
 
 fn datagrams(runtime: &Runtime, to: SocketAddr) -> io::Result<()> {
-    let socket = UdpSocket::bind(runtime, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))?;
+    let any = if to.is_ipv6() { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
+    let socket = UdpSocket::bind(runtime, SocketAddr::new(any, 0))?;
     socket.connect(to)?;
     let ended = Arc::new(AtomicBool::new(false));
     let (sending, at_end) = (socket.try_clone()?, Arc::clone(&ended));

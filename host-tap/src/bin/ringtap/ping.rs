@@ -1,7 +1,7 @@
 //! `ringtap ping`: echo requests from the stack, in its event loop.
 
 use crate::cli::{LEASE_WAIT, PingArgs};
-use crate::resolve::resolve;
+use crate::resolve::{TRIAL, resolve_as};
 use ringtap::dhcp::v4::Lease;
 use ringtap::error::SendError;
 use ringtap::event::Readiness;
@@ -11,6 +11,7 @@ use ringtap::time::{Duration, Instant};
 use ringtap_host::engine::{App, Engine};
 use ringtap_host::epoll::Signals;
 use ringtap_host::failure::Failure;
+use ringtap_host::runtime::Runtime;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -40,11 +41,16 @@ struct Ping {
     /// Until when a lease is waited for, while there is none.
     lease_by: Option<Instant>,
     failure: Option<Failure>,
+    /// Until when the trial of our own IPv6 addresses is waited for.
+    trial_by: Instant,
 }
+
+/// How often the trial of our own IPv6 addresses is looked after.
+const TRIAL_STEP: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// Pings until all is sent and answered, or a signal comes.
 pub fn run(args: PingArgs) -> Result<ExitCode, Failure> {
-    let target = resolve(&args.host, 0)?.ip();
+    let target = resolve_as(&args.host, 0, args.family.wanted())?.ip();
     if !(args.interval.is_finite() && (0.001..=3_600.0).contains(&args.interval)) {
         return Err(Failure::usage("the interval must lie between 0.001 and 3600 seconds"));
     }
@@ -72,6 +78,7 @@ pub fn run(args: PingArgs) -> Result<ExitCode, Failure> {
         done: false,
         lease_by: dhcp.then(|| Instant::ZERO + LEASE_WAIT.into()),
         failure: None,
+        trial_by: Instant::ZERO + TRIAL.into(),
     };
     println!("PING {target}: {} octets of payload", args.size);
     engine.run(&mut ping)?;
@@ -105,6 +112,10 @@ impl App for Ping {
                 self.failure = Some(Failure::new("no DHCP server has answered").remedy("give an address with --addr"));
                 self.done = true;
             }
+            return false;
+        }
+        if self.target.is_ipv6() && now < self.trial_by && Runtime::has_address_on_trial(stack) {
+            self.next = now + TRIAL_STEP.into();
             return false;
         }
         let all_sent = self.count != 0 && self.sent >= self.count;
