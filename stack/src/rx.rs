@@ -147,14 +147,20 @@ impl<'a> Stack<'a> {
             }
         }
         let is = |expected| named.is_none_or(|found| found == expected);
-        let whole = match frame.first().map(|b| b >> 4) {
-            Some(4) if is(ethernet::IPV4) => self.handle_ipv4(origin, &mut frame, checksum, link_group)?,
+        // Each family's answer is taken apart by itself: what both have in common then needs no memory.
+        let (upper, arrival) = match frame.first().map(|b| b >> 4) {
+            Some(4) if is(ethernet::IPV4) => match self.handle_ipv4(origin, &mut frame, checksum, link_group)? {
+                Some(whole) => whole,
+                None => return Ok(()),
+            },
             #[cfg(feature = "ipv6")]
-            Some(6) if is(ethernet::IPV6) => self.handle_ipv6(origin, &mut frame, checksum, link_group)?,
+            Some(6) if is(ethernet::IPV6) => match self.handle_ipv6(origin, &mut frame, checksum, link_group)? {
+                Some(whole) => whole,
+                None => return Ok(()),
+            },
             Some(_) => return Err(DropReason::UnknownEtherType),
             None => return Err(DropReason::FrameTooShort),
         };
-        let Some((upper, arrival)) = whole else { return Ok(()) };
         self.deliver(upper, frame, arrival)
     }
 

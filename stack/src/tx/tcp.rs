@@ -271,7 +271,7 @@ impl<'a> Stack<'a> {
         let mut frame = iface.pool.take(iface.headroom() + ip::header_len(tuple.remote_addr) + header.len())?;
         #[cfg(feature = "ipv6")]
         if tuple.remote_addr.is_ipv6() {
-            push_headers_v6(&mut frame, None, *tuple, header.clone(), (ttl, tos), Sum::default())?;
+            push_headers_v6(&mut frame, *tuple, header.clone(), (ttl, tos), Sum::default())?;
             return Some(frame);
         }
         push_headers(&mut frame, None, tuple, header, (ttl, tos), Sum::default())?;
@@ -308,7 +308,10 @@ fn build_segment<'a>(
     #[cfg(feature = "ipv6")]
     if conn.is_v6() {
         // By value: what is given away by reference has to be in memory, for IPv4, too.
-        push_headers_v6(&mut frame, link, conn.tuple(), header.clone(), (conn.ttl(), conn.tos()), sum)?;
+        push_headers_v6(&mut frame, conn.tuple(), header.clone(), (conn.ttl(), conn.tos()), sum)?;
+        if let Some((dst, src)) = link {
+            push_ethernet(&mut frame, dst, src);
+        }
         return Some(frame);
     }
     push_headers(&mut frame, link, &conn.tuple(), &header, (conn.ttl(), conn.tos()), sum)?;
@@ -348,14 +351,13 @@ fn push_headers(
     Some(())
 }
 
-/// As [`push_headers`], for IPv6.
+/// As [`push_headers`], for IPv6, without a link header.
 #[cfg(feature = "ipv6")]
 #[cold]
 #[inline(never)]
 #[allow(clippy::needless_pass_by_value)] // See where it is called.
 fn push_headers_v6(
     frame: &mut Frame<'_>,
-    link: Option<(Mac, Mac)>,
     tuple: Tuple,
     header: Header,
     (hop_limit, traffic_class): (u8, u8),
@@ -371,8 +373,5 @@ fn push_headers_v6(
     segment::set_checksum(frame, pseudo.add(header_sum).add(text).finish());
     let fields = Fields { src, dst, next_header: protocol::TCP, hop_limit, traffic_class };
     ipv6::emit(frame.push_front(ipv6::HEADER)?, &fields, len);
-    if let Some((dst, src)) = link {
-        ethernet::push(frame, &EthernetHeader { dst, src, ethertype: ethernet::IPV6 })?;
-    }
     Some(())
 }
