@@ -160,6 +160,16 @@ impl ClockRate {
         }
         Some(Self { step: STEP as u8, addend: ((OVERFLOWS << 32) / hz as u64) as u32 })
     }
+
+    /// Nanoseconds of a step.
+    pub(crate) const fn step(self) -> u8 {
+        self.step
+    }
+
+    /// What the accumulator grows by in a bus cycle.
+    pub(crate) const fn addend(self) -> u32 {
+        self.addend
+    }
 }
 
 /// The registers of the MAC and of its DMA.
@@ -265,7 +275,7 @@ impl<M: Registers, const N: usize> Engine for Dwmac3<M, N> {
         self.dma.write(dma::RPDR, 1);
     }
 
-    fn kick_tx(&mut self, _: usize) {
+    fn kick_tx(&mut self, _: usize, _: usize) {
         self.dma.write(dma::TPDR, 1);
     }
 

@@ -282,7 +282,7 @@ impl<M: Registers, const N: usize> Engine for Gem<M, N> {
 
     fn kick_rx(&mut self, _: usize) {}
 
-    fn kick_tx(&mut self, _: usize) {
+    fn kick_tx(&mut self, _: usize, _: usize) {
         self.control(nwctrl::STARTTX);
     }
 

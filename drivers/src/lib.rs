@@ -14,11 +14,15 @@
 
 pub mod coherency;
 pub mod dwmac3;
+pub mod dwmac4;
+pub mod enet;
 pub mod engine;
 mod fifo;
 pub mod gem;
 pub mod hash;
 pub mod interrupt;
+pub mod lan9118;
+pub mod msf2;
 pub mod nic;
 pub mod phy;
 pub mod regs;

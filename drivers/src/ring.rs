@@ -22,7 +22,7 @@ mod tx;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use rx::{Received, RxCounters, RxDescriptor, RxError, RxRing};
+pub use rx::{Context, Received, RxCounters, RxDescriptor, RxError, RxRing};
 pub use tx::{TxCounters, TxDescriptor, TxError, TxRing};
 
 use core::fmt;
@@ -142,6 +142,11 @@ impl<'d, 'p, D: Descriptor, const N: usize> DescRing<'d, 'p, D, N> {
     /// The place of the oldest frame, when the hardware has done with it.
     fn done(&self) -> Option<usize> {
         (self.used > 0 && !self.descriptors[self.head].is_hardware()).then_some(self.head)
+    }
+
+    /// The descriptor behind the oldest one, if it has a frame.
+    fn following(&self) -> Option<&'d D> {
+        (self.used > 1).then(|| &self.descriptors[(self.head + 1) % N])
     }
 
     /// Puts a frame into the idle descriptor `place`, which [`tail`](Self::tail) gave.

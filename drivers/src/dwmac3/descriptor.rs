@@ -246,6 +246,7 @@ fn received(status: u32, fcs: usize, checksum: RxChecksum, timestamp: Option<Ins
         first: status & rdes0::FS != 0,
         last: status & rdes0::LS != 0,
         error: error(status),
+        context_follows: false,
         meta: RxMeta { checksum, gso: None, timestamp },
     }
 }

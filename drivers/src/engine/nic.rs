@@ -36,8 +36,8 @@ impl Setup {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Running,
-    /// Stopped after a fault; what was received is handed out before it starts anew.
-    Faulted,
+    /// Stopped, after a fault or for another mode; what was received is handed out before it starts anew.
+    Paused,
     /// Nothing helps any more.
     Dead,
 }
@@ -176,7 +176,15 @@ impl<'d, 'p, E: Engine, C: Coherency + Clone, const RX: usize, const TX: usize> 
         }
         if self.tx.take_kick() {
             let ring = self.tx.ring();
-            self.engine.kick_tx((ring.head() + ring.used()) % TX);
+            self.engine.kick_tx((ring.head() + ring.used()) % TX, ring.used());
+        }
+        if E::TX_STOPS {
+            // What was sent is out of the way then: the oldest frame is one that the engine has still to send.
+            self.tx.reclaim();
+            let ring = self.tx.ring();
+            if ring.used() > 0 {
+                self.engine.resume_tx(ring.head(), ring.is_full());
+            }
         }
     }
 
@@ -198,15 +206,20 @@ impl<'d, 'p, E: Engine, C: Coherency + Clone, const RX: usize, const TX: usize> 
         self.overruns = self.overruns.wrapping_add(overruns);
         if fault && self.state == State::Running {
             self.faults = self.faults.wrapping_add(1);
-            self.state = if self.engine.stop().is_ok() { State::Faulted } else { State::Dead };
+            self.pause();
         }
+    }
+
+    /// Stops the engine; it starts anew once what was received is handed out.
+    fn pause(&mut self) {
+        self.state = if self.engine.stop().is_ok() { State::Paused } else { State::Dead };
     }
 
     /// Nothing was received: time to look at the engine itself.
     fn service(&mut self) {
         match self.state {
             State::Dead => {}
-            State::Faulted => self.restart(),
+            State::Paused => self.restart(),
             State::Running => {
                 self.kick();
                 if self.attention.is_none() {
@@ -217,7 +230,7 @@ impl<'d, 'p, E: Engine, C: Coherency + Clone, const RX: usize, const TX: usize> 
         }
     }
 
-    /// Out of a fault; the receive ring has nothing that was not handed out.
+    /// Out of a pause; the receive ring has nothing that was not handed out.
     fn restart(&mut self) {
         // SAFETY: `service` has stopped the engine.
         unsafe {
@@ -341,9 +354,14 @@ impl<'p, E: Engine, C: Coherency + Clone, const RX: usize, const TX: usize> Nic<
         if let Some(phy) = &mut self.phy
             && phy.tend(&mut Management(&mut self.engine), now)
             && let Some(mode) = phy.mode()
+            && mode != self.mode
         {
             self.mode = mode;
-            self.engine.set_mode(mode);
+            if !E::MODE_RESTARTS {
+                self.engine.set_mode(mode);
+            } else if self.state == State::Running {
+                self.pause();
+            }
         }
         self.link()
     }

@@ -217,6 +217,7 @@ fn decode(status: u32) -> Received {
         first: status & rx1::SOF != 0,
         last: status & rx1::EOF != 0,
         error: None,
+        context_follows: false,
         meta: RxMeta { checksum, ..RxMeta::default() },
     }
 }

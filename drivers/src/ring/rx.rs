@@ -4,6 +4,7 @@ use super::{DescRing, Descriptor, RingError};
 use crate::coherency::Coherency;
 use ringtap::device::RxMeta;
 use ringtap::frame::{Frame, Pool};
+use ringtap::time::Instant;
 
 /// The layout of a receive descriptor.
 pub trait RxDescriptor: Descriptor {
@@ -16,12 +17,28 @@ pub trait RxDescriptor: Descriptor {
     /// The largest capacity that a descriptor can name.
     const MAX_CAPACITY: usize;
 
+    /// Whether descriptors say where a packet begins. Otherwise it begins behind the end of the one before, and
+    /// [`Received::first`] is not looked at.
+    const MARKS_FIRST: bool = true;
+
     /// Writes everything but the owner: packets may be written to `capacity` octets at `buffer`. With `wraps`, the
     /// hardware goes on with the first descriptor after this one.
     fn arm(&self, buffer: *mut u8, capacity: usize, wraps: bool);
 
     /// What the hardware wrote; called only while the descriptor is ours.
     fn received(&self) -> Received;
+
+    /// What the hardware wrote, if that is no packet but something about the one before.
+    fn context(&self) -> Option<Context> {
+        None
+    }
+}
+
+/// What a context descriptor says of the packet before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// When the hardware saw it.
+    pub timestamp: Option<Instant>,
 }
 
 /// What a receive descriptor says of its buffer.
@@ -35,6 +52,8 @@ pub struct Received {
     pub last: bool,
     /// What is wrong with it. Some hardware says so only with the packet's last descriptor.
     pub error: Option<RxError>,
+    /// The next descriptor is a [`Context`], or will be.
+    pub context_follows: bool,
     /// Checksum verdict and timestamp.
     pub meta: RxMeta,
 }
@@ -155,7 +174,17 @@ impl<'d, 'p, D: RxDescriptor, C: Coherency, const N: usize> RxRing<'d, 'p, D, C,
         for _ in 0..N {
             let place = self.ring.done()?;
             self.coherency.after_take();
-            let received = self.ring.descriptors[place].received();
+            if self.ring.descriptors[place].context().is_some() {
+                // Its packet was handed out already; its buffer was not used.
+                if let Some(frame) = self.ring.pop() {
+                    self.arm(frame);
+                }
+                continue;
+            }
+            let mut received = self.ring.descriptors[place].received();
+            if received.context_follows {
+                received.meta.timestamp = self.following_timestamp();
+            }
             let mut frame = self.ring.pop()?;
             let Some(fresh) = self.fresh_for(&received) else {
                 self.arm(frame);
@@ -228,6 +257,14 @@ impl<'d, 'p, D: RxDescriptor, C: Coherency, const N: usize> RxRing<'d, 'p, D, C,
         self.capacity
     }
 
+    /// The timestamp in the context descriptor behind the oldest one, if the hardware has written it yet. It is not waited
+    /// for: a packet may be worth more than its timestamp.
+    fn following_timestamp(&self) -> Option<Instant> {
+        let next = self.ring.following().filter(|next| !next.is_hardware())?;
+        self.coherency.after_take();
+        next.context()?.timestamp
+    }
+
     /// A frame to put in the place of the one with this packet; `None`, counted, when the packet is not to be handed out.
     fn fresh_for(&mut self, received: &Received) -> Option<Frame<'p>> {
         if !self.is_good(received) {
@@ -242,8 +279,9 @@ impl<'d, 'p, D: RxDescriptor, C: Coherency, const N: usize> RxRing<'d, 'p, D, C,
 
     /// Whether the descriptor holds a whole and good packet. A bad one is counted, once however many pieces it has.
     fn is_good(&mut self, received: &Received) -> bool {
-        let Received { len, first, last, error, meta: _ } = *received;
+        let Received { len, first, last, error, context_follows: _, meta: _ } = *received;
         // A packet in pieces is longer than a buffer. A beginning also ends a packet whose end never came.
+        let first = if D::MARKS_FIRST { first } else { !self.in_long };
         let rest_of_long = self.in_long && !first;
         self.in_long = !last;
         let error = match error {

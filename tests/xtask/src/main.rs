@@ -7,6 +7,7 @@ mod firmware;
 mod layers;
 mod report;
 mod source;
+mod tables;
 mod test;
 mod tools;
 

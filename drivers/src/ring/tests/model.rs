@@ -44,6 +44,7 @@ const NOTHING: Received = Received {
     first: false,
     last: false,
     error: None,
+    context_follows: false,
     meta: RxMeta { checksum: NONE, gso: None, timestamp: None },
 };
 const NONE: ringtap::device::RxChecksum = ringtap::device::RxChecksum::None;
@@ -152,7 +153,8 @@ impl Engine {
             let last = i + 1 == count;
             let error = packet.error.filter(|_| last);
             let len = packet.lie.unwrap_or(if last { piece.len() } else { 0 });
-            words.received = Received { len, first: i == 0, last, error, meta: RxMeta::default() };
+            words.received =
+                Received { len, first: i == 0, last, error, context_follows: false, meta: RxMeta::default() };
             words.loaded = false;
             words.hardware = false;
             let (buffer, wraps) = (words.buffer, words.wraps);

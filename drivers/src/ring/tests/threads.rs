@@ -46,7 +46,7 @@ impl RxDescriptor for Words {
 
     fn received(&self) -> Received {
         let len = self.len.load(Ordering::Relaxed);
-        Received { len, first: true, last: true, error: None, meta: RxMeta::default() }
+        Received { len, first: true, last: true, error: None, context_follows: false, meta: RxMeta::default() }
     }
 }
 

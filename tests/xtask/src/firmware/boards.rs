@@ -15,27 +15,35 @@ pub struct Qemu {
     pub machine: &'static [&'static str],
     /// What ties its network card to the network `n0`.
     pub nic: &'static [&'static str],
+    /// Whether the machine tells the program that packets were lost for want of room.
+    pub tells_overruns: bool,
+    /// Whether the machine's PHY tells the program of its link.
+    pub tells_link: bool,
     /// Whether `cargo xtask test` takes it without `--full`.
     pub sampled: bool,
 }
 
-/// A network card that is part of the machine.
-const ON_BOARD: &[&str] = &["-net", "nic,netdev=n0"];
-
 /// Every board, by name.
 pub const BOARDS: &[Board] = &[
-    arm("highbank", "armv7a-none-eabi", &["-M", "highbank", "-m", "64"], true),
-    arm("lm3s6965evb", "thumbv7m-none-eabi", &["-M", "lm3s6965evb"], true),
-    arm("mps2-an385", "thumbv7m-none-eabi", &["-M", "mps2-an385"], true),
-    virt("virt-arm", "armv7a-none-eabi", "qemu-system-arm", VIRT_ARM),
-    virt("virt-riscv32", "riscv32imac-unknown-none-elf", "qemu-system-riscv32", VIRT_RISCV32),
-    arm("xilinx-zynq-a9", "armv7a-none-eabi", &["-M", "xilinx-zynq-a9", "-m", "64"], false),
-    Board {
-        name: "xlnx-zcu102",
-        triple: "aarch64-unknown-none",
-        qemu: Some(Qemu { program: "qemu-system-aarch64", machine: ZCU102, nic: ON_BOARD, sampled: false }),
-    },
+    board("emcraft-sf2", M3, arm(&["-M", "emcraft-sf2"]).sampled().tells_link().tells_overruns()),
+    board("highbank", A9, arm(&["-M", "highbank", "-m", "64"]).sampled()),
+    board("lm3s6965evb", M3, arm(&["-M", "lm3s6965evb"]).sampled()),
+    board("mcimx6ul-evk", A9, arm(&["-M", "mcimx6ul-evk", "-m", "64"])),
+    board("mps2-an385", M3, arm(&["-M", "mps2-an385"]).tells_link()),
+    board("mps2-an386", M4, arm(&["-M", "mps2-an386"]).tells_link()),
+    board("mps2-an500", M7, arm(&["-M", "mps2-an500"]).tells_link()),
+    board("virt-arm", A9, virt("qemu-system-arm", VIRT_ARM)),
+    board("virt-riscv32", RV32, virt("qemu-system-riscv32", VIRT_RISCV32)),
+    board("xilinx-zynq-a9", A9, arm(&["-M", "xilinx-zynq-a9", "-m", "64"])),
+    board("xlnx-zcu102", A53, Qemu { program: "qemu-system-aarch64", ..arm(ZCU102) }),
 ];
+
+const M3: &str = "thumbv7m-none-eabi";
+const M4: &str = "thumbv7em-none-eabihf";
+const M7: &str = M4;
+const A9: &str = "armv7a-none-eabi";
+const A53: &str = "aarch64-unknown-none";
+const RV32: &str = "riscv32imac-unknown-none-elf";
 
 const ZCU102: &[&str] = &["-M", "xlnx-zcu102", "-m", "256"];
 
@@ -46,20 +54,36 @@ const VIRT_ARM: &[&str] =
 /// With the legacy registers, which are QEMU's default.
 const VIRT_RISCV32: &[&str] = &["-M", "virt", "-m", "64", "-bios", "none"];
 
-/// A board of qemu-system-arm whose network card is part of the machine.
-const fn arm(name: &'static str, triple: &'static str, machine: &'static [&'static str], sampled: bool) -> Board {
-    Board { name, triple, qemu: Some(Qemu { program: "qemu-system-arm", machine, nic: ON_BOARD, sampled }) }
+/// A network card that is part of the machine.
+const ON_BOARD: &[&str] = &["-net", "nic,netdev=n0"];
+
+const fn board(name: &'static str, triple: &'static str, qemu: Qemu) -> Board {
+    Board { name, triple, qemu: Some(qemu) }
+}
+
+/// A machine of qemu-system-arm whose network card is part of it.
+const fn arm(machine: &'static [&'static str]) -> Qemu {
+    Qemu { nic: ON_BOARD, ..virt("qemu-system-arm", machine) }
 }
 
 /// A virtual machine, whose network card is virtio's.
-const fn virt(
-    name: &'static str,
-    triple: &'static str,
-    program: &'static str,
-    machine: &'static [&'static str],
-) -> Board {
+const fn virt(program: &'static str, machine: &'static [&'static str]) -> Qemu {
     let nic = &["-device", "virtio-net-device,netdev=n0"];
-    Board { name, triple, qemu: Some(Qemu { program, machine, nic, sampled: false }) }
+    Qemu { program, machine, nic, tells_overruns: false, tells_link: false, sampled: false }
+}
+
+impl Qemu {
+    const fn tells_overruns(self) -> Self {
+        Self { tells_overruns: true, ..self }
+    }
+
+    const fn tells_link(self) -> Self {
+        Self { tells_link: true, ..self }
+    }
+
+    const fn sampled(self) -> Self {
+        Self { sampled: true, ..self }
+    }
 }
 
 /// The board of this name.
