@@ -80,6 +80,18 @@ pub trait App: Send {
     }
 }
 
+/// A stack with IPv6 addresses on Ethernet has a link-local one, too (RFC 4291 §2.8).
+fn ensure_link_local(stack: &mut Stack<'static>, iface: IfaceId) -> Result<(), Failure> {
+    let has_v6 = stack.ipv6_addresses(iface).next().is_some();
+    let has_own = stack.ipv6_addresses(iface).any(|(cidr, _)| is_link_local(cidr.addr()));
+    if has_v6 && !has_own && stack.interfaces().any(|i| i.mac.is_some()) {
+        stack
+            .add_link_local(iface, Identifiers::Eui64)
+            .map_err(|e| Failure::new(format!("cannot have a link-local address: {e}")))?;
+    }
+    Ok(())
+}
+
 fn is_link_local(ip: std::net::IpAddr) -> bool {
     matches!(ip, std::net::IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
@@ -212,13 +224,7 @@ impl Engine {
                 .add_address(iface, cidr)
                 .map_err(|e| Failure::usage(format!("cannot have the address {cidr}: {e}")))?;
         }
-        let has_v6 = stack.ipv6_addresses(iface).next().is_some();
-        let has_own = stack.ipv6_addresses(iface).any(|(cidr, _)| is_link_local(cidr.addr()));
-        if has_v6 && !has_own && stack.interfaces().any(|i| i.mac.is_some()) {
-            stack
-                .add_link_local(iface, Identifiers::Eui64)
-                .map_err(|e| Failure::new(format!("cannot have a link-local address: {e}")))?;
-        }
+        ensure_link_local(&mut stack, iface)?;
         for ip in gateways {
             stack.add_gateway(iface, ip).map_err(|e| Failure::usage(format!("cannot use the gateway {ip}: {e}")))?;
         }
