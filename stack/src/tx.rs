@@ -297,7 +297,8 @@ impl<'a> Stack<'a> {
         }
         let now = self.now;
         let (iface, next) = self.routes.lookup_usable(dst, |i, hop| self.neighbors.is_usable(now, i, hop))?;
-        Some(Hop { iface: IfaceId(iface), next })
+        let iface = IfaceId(iface);
+        (!iface.is_nowhere()).then_some(Hop { iface, next })
     }
 
     /// As [`hop`](Self::hop), for what answers a packet that arrived by an interface: a link-local address means
