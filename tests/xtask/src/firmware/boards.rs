@@ -28,6 +28,10 @@ pub const BOARDS: &[Board] = &[
     arm("lm3s6965evb", "thumbv7m-none-eabi", &["-M", "lm3s6965evb"], true),
     arm("mcimx6ul-evk", "armv7a-none-eabi", &["-M", "mcimx6ul-evk", "-m", "64"], false),
     arm("mps2-an385", "thumbv7m-none-eabi", &["-M", "mps2-an385"], true),
+    hardware("nucleo-f429zi"),
+    hardware("nucleo-f767zi"),
+    hardware("nucleo-h743zi2"),
+    hardware("same70-xplained"),
     virt("virt-arm", "armv7a-none-eabi", "qemu-system-arm", VIRT_ARM),
     virt("virt-riscv32", "riscv32imac-unknown-none-elf", "qemu-system-riscv32", VIRT_RISCV32),
     arm("xilinx-zynq-a9", "armv7a-none-eabi", &["-M", "xilinx-zynq-a9", "-m", "64"], false),
@@ -50,6 +54,11 @@ const VIRT_RISCV32: &[&str] = &["-M", "virt", "-m", "64", "-bios", "none"];
 /// A board of qemu-system-arm whose network card is part of the machine.
 const fn arm(name: &'static str, triple: &'static str, machine: &'static [&'static str], sampled: bool) -> Board {
     Board { name, triple, qemu: Some(Qemu { program: "qemu-system-arm", machine, nic: ON_BOARD, sampled }) }
+}
+
+/// A board with a Cortex-M4F or M7 that QEMU does not know.
+const fn hardware(name: &'static str) -> Board {
+    Board { name, triple: "thumbv7em-none-eabihf", qemu: None }
 }
 
 /// A virtual machine, whose network card is virtio's.
