@@ -67,9 +67,11 @@ impl Coherency for Coherent {
 /// B3.2.15; Cortex-M7 Technical Reference Manual 3.3). Pools with slots of whole lines of 32 octets are what
 /// [`PoolMemory`](ringtap::frame::PoolMemory) has.
 ///
-/// ```ignore
+/// ```no_run
+/// use ringtap_drivers::coherency::CortexM7;
+/// use ringtap_drivers::regs::Mmio;
 /// // SAFETY: the registers lie there on every Cortex-M7, and maintenance by address harms nobody.
-/// let coherency = CortexM7::new(unsafe { Mmio::new(CortexM7::BASE) });
+/// let coherency = CortexM7::new(unsafe { Mmio::new(CortexM7::<Mmio>::BASE) });
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct CortexM7<R>(R);

@@ -65,7 +65,9 @@ pub trait Engine {
     type Tx: TxDescriptor + 'static;
     /// Octets that the engine writes to a buffer behind the packet: 4 where it leaves the frame check sequence.
     const TRAILER: usize = 0;
-
+    /// Whether the transmitter stops where it finds an idle descriptor, and must be told where to go on: then
+    /// [`resume_tx`](Self::resume_tx) is called.
+    const TX_STOPS: bool = false;
     /// Whether the MAC takes another mode only while it stands still, and the rings start anew with it.
     const MODE_RESTARTS: bool = false;
 
@@ -94,6 +96,12 @@ pub trait Engine {
     /// Transmit descriptors were given to the engine; `place` is the first idle one behind them, unless all are given: so
     /// many are, as are `unsent`.
     fn kick_tx(&mut self, place: usize, unsent: usize);
+
+    /// There are frames in the transmit ring, the oldest at `oldest`: called at the end of each burst, and of each poll
+    /// that found nothing, where [`TX_STOPS`](Self::TX_STOPS). With `is_full`, somebody waits for room.
+    fn resume_tx(&mut self, oldest: usize, is_full: bool) {
+        let _ = (oldest, is_full);
+    }
 
     /// Reads and acknowledges what happened. `place` is the receive descriptor that the engine fills next; so many frames
     /// are `unsent`.

@@ -21,6 +21,8 @@ mod fifo;
 pub mod gem;
 pub mod hash;
 pub mod interrupt;
+pub mod lan9118;
+pub mod msf2;
 pub mod nic;
 pub mod phy;
 pub mod regs;

@@ -6,6 +6,7 @@ use crate::nic::Nic;
 use core::cell::Cell;
 use ringtap::device::TxMeta;
 use ringtap::frame::{Frame, Pool};
+use ringtap::time::Instant;
 use std::collections::VecDeque;
 use std::vec::Vec;
 
@@ -144,6 +145,7 @@ pub fn soak<'p, N: Nic<'p>>(nic: N, attention: &'p Attention, wire: &impl Wire, 
         }
     }
     user.settle(wire);
+    user.nic.tend(Instant::ZERO);
     let counters = user.nic.counters();
     assert_eq!(wire.sent(), outgoing, "seed {seed}: what was sent");
     assert_eq!(counters.tx_packets as usize, outgoing.len());
@@ -164,7 +166,7 @@ pub fn soak<'p, N: Nic<'p>>(nic: N, attention: &'p Attention, wire: &impl Wire, 
 pub fn receive_goes_on_while_transmit_is_full<'p, N: Nic<'p>>(nic: N, attention: &'p Attention, wire: &impl Wire) {
     wire.hold(true);
     let (received, kept) = (Vec::new(), Vec::new());
-    let to_send: VecDeque<Vec<u8>> = (0..40).map(|i| packet(i, 100)).collect();
+    let to_send: VecDeque<Vec<u8>> = (0..40).map(|i| packet(i, 600)).collect();
     let mut user = Loop { nic, attention, random: Random::new(1), received, kept, to_send, refused: None, refusals: 0 };
     for _ in 0..100 {
         user.poll();
@@ -183,6 +185,6 @@ pub fn receive_goes_on_while_transmit_is_full<'p, N: Nic<'p>>(nic: N, attention:
     assert!(user.refusals > 10);
     wire.hold(false);
     user.settle(wire);
-    assert_eq!(wire.sent(), (0..40).map(|i| packet(i, 100)).collect::<Vec<_>>());
+    assert_eq!(wire.sent(), (0..40).map(|i| packet(i, 600)).collect::<Vec<_>>());
     user.nic.stop();
 }

@@ -10,7 +10,8 @@ use crate::time::Duration;
 pub struct Config<'a> {
     /// What everything unpredictable is derived from.
     pub secret: Secret,
-    /// Hop limit (IPv4: TTL) of packets the stack sends of itself. 64 (RFC 1700's successor, the IANA registry).
+    /// Hop limit (IPv4: TTL) of packets the stack sends of itself; 0 is taken as 1. 64 (RFC 1700's successor, the IANA
+    /// registry).
     pub ttl: u8,
     /// Where datagrams beyond one slot of an interface's pool are kept: received fragments are put together in its
     /// frames, and long datagrams are cut up from them. Without it, the interface's own pool serves, and its slots are

@@ -143,7 +143,7 @@ errors! {
         Refused = "connection refused",
         /// An earlier datagram was answered by host or network unreachable (connected sockets).
         Unreachable = "destination unreachable",
-        /// Bytes that are no valid packet (raw sockets).
+        /// Bytes that are no valid packet (raw sockets), or a time to live of 0.
         Malformed = "not a valid packet",
         /// The handle's socket is gone.
         Stale = "the handle's socket is closed",

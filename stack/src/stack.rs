@@ -172,7 +172,7 @@ impl<'a> Stack<'a> {
             #[cfg(feature = "acd")]
             acd_node: None,
             looped: Deque::new(),
-            config,
+            config: Config { ttl: config.ttl.max(1), ..config },
         }
     }
 

@@ -178,6 +178,14 @@ impl<'d, 'p, E: Engine, C: Coherency + Clone, const RX: usize, const TX: usize> 
             let ring = self.tx.ring();
             self.engine.kick_tx((ring.head() + ring.used()) % TX, ring.used());
         }
+        if E::TX_STOPS {
+            // What was sent is out of the way then: the oldest frame is one that the engine has still to send.
+            self.tx.reclaim();
+            let ring = self.tx.ring();
+            if ring.used() > 0 {
+                self.engine.resume_tx(ring.head(), ring.is_full());
+            }
+        }
     }
 
     /// The next packet. With none left, the engine's events are acknowledged and its interrupts are let through.

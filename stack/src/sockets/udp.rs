@@ -15,7 +15,7 @@ use core::net::{IpAddr, SocketAddr};
 /// Settings of a UDP socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UdpOptions {
-    /// Hop limit (IPv4: TTL) of what is sent; `None`: the stack's.
+    /// Hop limit (IPv4: TTL) of what is sent, at least 1; `None`: the stack's.
     pub ttl: Option<u8>,
     /// Differentiated services code point, 0..=63 (RFC 2474).
     pub dscp: u8,
@@ -30,6 +30,15 @@ pub struct UdpOptions {
     pub rx_queue: usize,
     /// Datagrams that wait to leave, at most; more are refused with [`SendError::WouldBlock`].
     pub tx_queue: usize,
+}
+
+impl UdpOptions {
+    /// Whether packets can have these values.
+    pub(crate) fn is_valid(&self) -> bool {
+        //= https://www.rfc-editor.org/rfc/rfc1122#section-3.2.1.7
+        //# A host MUST NOT send a datagram with a Time-to-Live (TTL) value of zero.
+        self.ttl != Some(0) && self.dscp < 64
+    }
 }
 
 impl Default for UdpOptions {

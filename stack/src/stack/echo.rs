@@ -98,6 +98,9 @@ impl<'a> Stack<'a> {
         if payload.len() > MAX_UDP_PAYLOAD {
             return Err(SendError::TooLong);
         }
+        if ttl == Some(0) {
+            return Err(SendError::Malformed);
+        }
         if dst.is_unspecified() || !dst.is_ipv4() {
             return Err(SendError::InvalidRemote);
         }

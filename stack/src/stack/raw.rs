@@ -41,7 +41,8 @@ impl<'a> Stack<'a> {
     /// Sends `packet`, a whole IPv4 packet, its bytes untouched, by the route to its destination.
     ///
     /// # Errors
-    /// [`SendError`]; `Malformed` when its header is none (the header checksum must be right, too).
+    /// [`SendError`]; `Malformed` when its header is none (the header checksum must be right, too), or its time to live
+    /// is 0.
     pub fn raw_send(&mut self, socket: RawHandle, packet: &[u8]) -> Result<(), SendError> {
         let state = self.raw.sockets.get(socket.0).ok_or(SendError::Stale)?;
         let node = state.node;
@@ -49,7 +50,7 @@ impl<'a> Stack<'a> {
             return Err(SendError::WouldBlock);
         }
         let header = ipv4::parse(packet).map_err(|_| SendError::Malformed)?;
-        if header.total_len != packet.len() {
+        if header.total_len != packet.len() || header.ttl == 0 {
             return Err(SendError::Malformed);
         }
         let (iface, _) = self.source(header.dst.into()).ok_or(SendError::NoRoute)?;

@@ -19,8 +19,11 @@ impl<'a> Stack<'a> {
     /// Opens a UDP socket on `port` (0: an ephemeral one) of `addr`, or of every address.
     ///
     /// # Errors
-    /// [`BindError`].
+    /// [`BindError`]; `Invalid` for a time to live of 0 and a DSCP above 63.
     pub fn udp_bind(&mut self, addr: Option<IpAddr>, port: u16, options: &UdpOptions) -> Result<UdpHandle, BindError> {
+        if !options.is_valid() {
+            return Err(BindError::Invalid);
+        }
         let addr = addr.filter(|a| !a.is_unspecified());
         if addr.is_some_and(|a| !self.is_own(a) && !is_group(a) && !self.is_any_broadcast(a)) {
             return Err(BindError::NotOurAddress);

@@ -305,3 +305,19 @@ fn a_packet_comes_and_goes_by_the_second_link() {
     assert_eq!(seen, [Seen::Icmp(H2, P2, 0, 0, [0, 1, 0, 1], b"ping".to_vec())]);
     b.is_well();
 }
+
+// RFC 1122 §3.1 and §3.2.1.3: a host is no gateway unless it is told to be one.
+#[test]
+fn a_packet_for_somebody_else_is_neither_taken_nor_passed_on() {
+    let (b, udp) = open();
+    let mut b = b.with_second_link();
+    for dst in [P2, ip(192, 0, 2, 77), ip(203, 0, 113, 9)] {
+        for (protocol, payload) in probes(P, dst) {
+            assert_eq!(b.give(frame(&Ip::new(P, dst, protocol).build(&payload))), [], "{dst} {protocol}");
+        }
+    }
+    assert_eq!(b.dropped(DropReason::NotOurAddress), 9);
+    assert_eq!(b.sent_by_other(), []);
+    assert_eq!(received(&mut b, udp), None);
+    b.is_well();
+}

@@ -1,12 +1,16 @@
 //! `cargo xtask firmware`: builds the programs of firmware-examples/ and runs them in QEMU.
 
 mod boards;
+mod check;
+mod image;
 mod qemu;
+mod traffic;
 
 use crate::cargo::{cargo_in, root, workspace};
 use crate::report::{Outcome, Report, capture};
 use crate::tools::is_root;
 use boards::{BOARDS, Board};
+use image::Image;
 use qemu::{Machine, Network};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -41,13 +45,22 @@ pub fn main(args: &[&str]) -> Result<bool, String> {
             let names: Vec<&str> =
                 if names.is_empty() { all.iter().map(String::as_str).collect() } else { names.into() };
             for name in names {
-                println!("{}", build(board, name)?.display());
+                println!("{}", build(board, name, &[])?.display());
+            }
+            Ok(true)
+        }
+        ["image", board, name] => {
+            let board = boards::named(board)?;
+            println!("{}", test_image(board, name)?);
+            let elf = build(board, name, &[])?;
+            for file in [elf.clone(), elf.with_extension("hex"), elf.with_extension("bin")] {
+                println!("{}", file.display());
             }
             Ok(true)
         }
         ["run", board, name] => {
             let board = boards::named(board)?;
-            let elf = build(board, name)?;
+            let elf = build(board, name, &[])?;
             run(board, name, &elf)
         }
         // What `cargo run` in a board's folder comes to.
@@ -56,9 +69,14 @@ pub fn main(args: &[&str]) -> Result<bool, String> {
             let name = elf.file_name().unwrap_or_default().to_string_lossy();
             run(boards::named(board)?, &name, elf)
         }
+        // What `test` calls in a network namespace of its own.
+        ["inside", board, program, elf] => {
+            println!("{}", check::inside(boards::named(board)?, program, Path::new(elf))?);
+            Ok(true)
+        }
         ["test", names @ ..] => {
             let chosen = names.iter().map(|name| boards::named(name)).collect::<Result<Vec<_>, _>>()?;
-            let all = || BOARDS.iter().filter(|b| b.qemu.is_some()).collect();
+            let all = || BOARDS.iter().collect();
             let mut report = Report::new();
             steps(&mut report, if names.is_empty() { all() } else { chosen });
             Ok(report.finish())
@@ -69,8 +87,7 @@ pub fn main(args: &[&str]) -> Result<bool, String> {
 
 /// The section of `cargo xtask test`.
 pub fn section(report: &mut Report, full: bool) {
-    let all = BOARDS.iter().filter(|b| b.qemu.is_some());
-    let chosen = all.filter(|b| full || b.qemu.as_ref().is_some_and(|q| q.sampled)).collect();
+    let chosen = BOARDS.iter().filter(|b| full || b.is_sampled()).collect();
     steps(report, chosen);
 }
 
@@ -84,19 +101,42 @@ fn steps(report: &mut Report, boards: Vec<&'static Board>) {
                 continue;
             }
         };
-        for program in programs.iter().filter(|p| OFFLINE.contains(&p.as_str())) {
-            report.step(&format!("{program} on {}", board.name), || test_offline(board, program));
+        for program in programs {
+            let name = format!("{program} on {}", board.name);
+            match program.as_str() {
+                program if board.qemu.is_none() => report.step(&name, || test_image(board, program)),
+                program if OFFLINE.contains(&program) => report.step(&name, || test_offline(board, program)),
+                program if check::PROGRAMS.contains(&program) => report.step(&name, || test(board, program)),
+                _ => report.step(&name, || Err("nothing checks this program".into())),
+            }
         }
     }
 }
 
+/// A program for a board that is flashed: the processor must find its way into the image.
+fn test_image(board: &Board, program: &str) -> Outcome {
+    let map = board.map.as_ref().ok_or("neither emulated nor flashed")?;
+    let elf = build(board, program, &[])?;
+    let octets = std::fs::read(&elf).map_err(|e| format!("{}: {e}", elf.display()))?;
+    let image = Image::of(&octets)?;
+    let text = image.check(map)?;
+    image.write(&elf)?;
+    Ok(text)
+}
+
 /// A program without network must end by itself, and say that it passed.
 fn test_offline(board: &Board, program: &str) -> Outcome {
-    let elf = build(board, program)?;
+    let elf = build(board, program, &[])?;
     let mut machine = Machine::start(board, &elf, &Network::None, None)?;
     let line = machine.wait_for(&format!("{program}: passed"), LIMIT)?;
     machine.wait_for_success(LIMIT)?;
     Ok(line)
+}
+
+/// A program with network is looked at from the other end of the cable.
+fn test(board: &Board, program: &str) -> Outcome {
+    let elf = build(board, program, &[check::FEATURE])?;
+    check::run(board, program, &elf)
 }
 
 /// Runs a program until it ends, showing its log; the exit code is passed on.
@@ -163,13 +203,14 @@ fn programs(board: &Board) -> Result<Vec<String>, String> {
     Ok(bins.filter_map(|t| t["name"].as_str()).map(str::to_owned).collect())
 }
 
-/// Builds a program; where its ELF file is, in a folder of the board's own: programs of the same name share cargo's.
-fn build(board: &Board, program: &str) -> Result<PathBuf, String> {
+/// Builds a program, with features beside the default ones; where its ELF file is, in a folder of the board's own: programs of the same name share cargo's.
+fn build(board: &Board, program: &str, features: &[&str]) -> Result<PathBuf, String> {
     let known = programs(board)?;
     if !known.iter().any(|k| k == program) {
         return Err(format!("{} has no program `{program}`, but {}", board.name, known.join(", ")));
     }
-    capture(&mut cargo_in(&folder(board), ["build", "--release", "--bin", program]))?;
+    let features = features.join(",");
+    capture(&mut cargo_in(&folder(board), ["build", "--release", "--bin", program, "--features", &features]))?;
     let target = workspace(&dir())?.target;
     let built = target.join(board.triple).join("release").join(program);
     let kept = target.join("boards").join(board.name);

@@ -165,7 +165,7 @@ fn is_for_tests(all: &[Token], open: usize) -> bool {
 }
 
 /// The place of the bracket that closes the one at `open`.
-fn closing(all: &[Token], open: usize) -> usize {
+pub fn closing(all: &[Token], open: usize) -> usize {
     let mut depth = 0usize;
     for (i, token) in all.iter().enumerate().skip(open) {
         match token.text.as_str() {

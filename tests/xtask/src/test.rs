@@ -5,7 +5,7 @@
 use crate::cargo::{Workspace, cargo, cargo_in, nightly, root, workspace};
 use crate::report::{Outcome, Report, capture};
 use crate::tools::{TARGETS, rustup};
-use crate::{firmware, layers, tools};
+use crate::{firmware, layers, tables, tools};
 use std::process::Command;
 
 /// Feature sets of `ringtap` for clippy: name and cargo's arguments.
@@ -96,6 +96,7 @@ pub fn main(args: &[&str]) -> Result<bool, String> {
 
 fn source(run: &Run, report: &mut Report) {
     layers::section(report);
+    report.step("tests that the tables in tests/ name", tables::check);
     report.step("`cargo run` means the program ringtap", || match run.workspace.programs.as_slice() {
         [only] if only == "ringtap" => Ok(String::new()),
         programs => Err(format!("default-members in Cargo.toml have these programs: {}", programs.join(", "))),

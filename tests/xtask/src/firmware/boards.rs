@@ -1,11 +1,22 @@
 //! The boards of firmware-examples/: what they are built for, and how QEMU shows them.
 
+use super::image::Map;
+
 /// A board: its folder in firmware-examples/boards/ has this name.
 pub struct Board {
     pub name: &'static str,
     pub triple: &'static str,
     /// How it is emulated; `None` for a board that QEMU does not know.
     pub qemu: Option<Qemu>,
+    /// Where a program lies on a board that is flashed.
+    pub map: Option<Map>,
+}
+
+impl Board {
+    /// Whether `cargo xtask test` takes it without `--full`: of those that are flashed, one.
+    pub fn is_sampled(&self) -> bool {
+        self.qemu.as_ref().map_or(self.name == "nucleo-f767zi", |q| q.sampled)
+    }
 }
 
 /// A machine of QEMU's.
@@ -15,32 +26,39 @@ pub struct Qemu {
     pub machine: &'static [&'static str],
     /// What ties its network card to the network `n0`.
     pub nic: &'static [&'static str],
+    /// Whether the machine tells the program that packets were lost for want of room.
+    pub tells_overruns: bool,
+    /// Whether the machine's PHY tells the program of its link.
+    pub tells_link: bool,
     /// Whether `cargo xtask test` takes it without `--full`.
     pub sampled: bool,
 }
 
-/// A network card that is part of the machine.
-const ON_BOARD: &[&str] = &["-net", "nic,netdev=n0"];
-
 /// Every board, by name.
 pub const BOARDS: &[Board] = &[
-    arm("highbank", "armv7a-none-eabi", &["-M", "highbank", "-m", "64"], true),
-    arm("lm3s6965evb", "thumbv7m-none-eabi", &["-M", "lm3s6965evb"], true),
-    arm("mcimx6ul-evk", "armv7a-none-eabi", &["-M", "mcimx6ul-evk", "-m", "64"], false),
-    arm("mps2-an385", "thumbv7m-none-eabi", &["-M", "mps2-an385"], true),
-    hardware("nucleo-f429zi"),
-    hardware("nucleo-f767zi"),
-    hardware("nucleo-h743zi2"),
-    hardware("same70-xplained"),
-    virt("virt-arm", "armv7a-none-eabi", "qemu-system-arm", VIRT_ARM),
-    virt("virt-riscv32", "riscv32imac-unknown-none-elf", "qemu-system-riscv32", VIRT_RISCV32),
-    arm("xilinx-zynq-a9", "armv7a-none-eabi", &["-M", "xilinx-zynq-a9", "-m", "64"], false),
-    Board {
-        name: "xlnx-zcu102",
-        triple: "aarch64-unknown-none",
-        qemu: Some(Qemu { program: "qemu-system-aarch64", machine: ZCU102, nic: ON_BOARD, sampled: false }),
-    },
+    board("emcraft-sf2", M3, arm(&["-M", "emcraft-sf2"]).sampled().tells_link().tells_overruns()),
+    board("highbank", A9, arm(&["-M", "highbank", "-m", "64"]).sampled()),
+    board("lm3s6965evb", M3, arm(&["-M", "lm3s6965evb"]).sampled()),
+    board("mcimx6ul-evk", A9, arm(&["-M", "mcimx6ul-evk", "-m", "64"])),
+    board("mps2-an385", M3, arm(&["-M", "mps2-an385"]).tells_link()),
+    board("mps2-an386", M4, arm(&["-M", "mps2-an386"]).tells_link()),
+    board("mps2-an500", M7, arm(&["-M", "mps2-an500"]).tells_link()),
+    hardware("nucleo-f429zi", (0x0800_0000, 2 << 20), (0x2000_0000, 192 << 10)),
+    hardware("nucleo-f767zi", (0x0800_0000, 2 << 20), (0x2000_0000, 128 << 10)),
+    hardware("nucleo-h743zi2", (0x0800_0000, 2 << 20), (0x2400_0000, 512 << 10)),
+    hardware("same70-xplained", (0x0040_0000, 2 << 20), (0x2040_0000, 384 << 10)),
+    board("virt-arm", A9, virt("qemu-system-arm", VIRT_ARM)),
+    board("virt-riscv32", RV32, virt("qemu-system-riscv32", VIRT_RISCV32)),
+    board("xilinx-zynq-a9", A9, arm(&["-M", "xilinx-zynq-a9", "-m", "64"])),
+    board("xlnx-zcu102", A53, Qemu { program: "qemu-system-aarch64", ..arm(ZCU102) }),
 ];
+
+const M3: &str = "thumbv7m-none-eabi";
+const M4: &str = "thumbv7em-none-eabihf";
+const M7: &str = M4;
+const A9: &str = "armv7a-none-eabi";
+const A53: &str = "aarch64-unknown-none";
+const RV32: &str = "riscv32imac-unknown-none-elf";
 
 const ZCU102: &[&str] = &["-M", "xlnx-zcu102", "-m", "256"];
 
@@ -51,25 +69,42 @@ const VIRT_ARM: &[&str] =
 /// With the legacy registers, which are QEMU's default.
 const VIRT_RISCV32: &[&str] = &["-M", "virt", "-m", "64", "-bios", "none"];
 
-/// A board of qemu-system-arm whose network card is part of the machine.
-const fn arm(name: &'static str, triple: &'static str, machine: &'static [&'static str], sampled: bool) -> Board {
-    Board { name, triple, qemu: Some(Qemu { program: "qemu-system-arm", machine, nic: ON_BOARD, sampled }) }
+/// A network card that is part of the machine.
+const ON_BOARD: &[&str] = &["-net", "nic,netdev=n0"];
+
+const fn board(name: &'static str, triple: &'static str, qemu: Qemu) -> Board {
+    Board { name, triple, qemu: Some(qemu), map: None }
 }
 
-/// A board with a Cortex-M4F or M7 that QEMU does not know.
-const fn hardware(name: &'static str) -> Board {
-    Board { name, triple: "thumbv7em-none-eabihf", qemu: None }
+/// A machine of qemu-system-arm whose network card is part of it.
+const fn arm(machine: &'static [&'static str]) -> Qemu {
+    Qemu { nic: ON_BOARD, ..virt("qemu-system-arm", machine) }
+}
+
+/// A board with a Cortex-M4F or M7 that QEMU does not know; where its flash and RAM begin, and how long they are.
+const fn hardware(name: &'static str, flash: (u32, u32), ram: (u32, u32)) -> Board {
+    let map = Map { flash: flash.0..flash.0 + flash.1, ram: ram.0..ram.0 + ram.1 };
+    Board { name, triple: M7, qemu: None, map: Some(map) }
 }
 
 /// A virtual machine, whose network card is virtio's.
-const fn virt(
-    name: &'static str,
-    triple: &'static str,
-    program: &'static str,
-    machine: &'static [&'static str],
-) -> Board {
+const fn virt(program: &'static str, machine: &'static [&'static str]) -> Qemu {
     let nic = &["-device", "virtio-net-device,netdev=n0"];
-    Board { name, triple, qemu: Some(Qemu { program, machine, nic, sampled: false }) }
+    Qemu { program, machine, nic, tells_overruns: false, tells_link: false, sampled: false }
+}
+
+impl Qemu {
+    const fn tells_overruns(self) -> Self {
+        Self { tells_overruns: true, ..self }
+    }
+
+    const fn tells_link(self) -> Self {
+        Self { tells_link: true, ..self }
+    }
+
+    const fn sampled(self) -> Self {
+        Self { sampled: true, ..self }
+    }
 }
 
 /// The board of this name.
@@ -86,11 +121,13 @@ mod tests {
     #[test]
     fn every_board_has_a_folder_with_its_target_and_every_folder_is_a_board() {
         let dir = root().join("firmware-examples/boards");
-        for Board { name, triple, qemu } in BOARDS {
+        for Board { name, triple, qemu, map } in BOARDS {
             let config = dir.join(name).join(".cargo/config.toml");
             let text = std::fs::read_to_string(&config).unwrap_or_else(|e| panic!("{}: {e}", config.display()));
             assert!(text.contains(&format!("target = \"{triple}\"")), "{name}");
             assert!(qemu.is_none() || text.contains(&format!("\"../../run-in-qemu\", \"{name}\"")), "{name}");
+            assert!(qemu.is_some() != map.is_some(), "{name}: emulated, or flashed");
+            assert!(map.is_none() || dir.join(name).join("README.md").is_file(), "{name}: how is it flashed?");
         }
         let folders = std::fs::read_dir(dir).expect("the folder of the boards").flatten();
         for folder in folders.filter(|f| f.path().is_dir()) {

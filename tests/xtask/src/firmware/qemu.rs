@@ -82,6 +82,12 @@ impl Machine {
         }
     }
 
+    /// All that it has said.
+    pub fn log_so_far(&mut self) -> String {
+        self.log.extend(self.lines.try_iter());
+        self.log.join("\n")
+    }
+
     /// Waits for the end.
     ///
     /// # Errors
@@ -110,7 +116,6 @@ impl Machine {
     }
 
     /// Gives QEMU's monitor a command.
-    #[expect(dead_code, reason = "the checks of links that go down are its users")]
     pub fn monitor(&self, text: &str) -> Result<(), String> {
         let path = self.monitor.as_ref().ok_or("QEMU was started without a monitor")?;
         let failure = |e: std::io::Error| format!("QEMU's monitor: {e}");
