@@ -24,6 +24,7 @@ pub mod rng;
 pub mod scenario;
 pub mod seeds;
 pub mod sim;
+pub mod six;
 
 pub use app::{App, Bulk, Op, Pattern, Script};
 pub use bench::Bench;
