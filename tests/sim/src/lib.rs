@@ -16,6 +16,7 @@ pub mod link;
 pub mod nic;
 pub mod packet;
 pub mod rng;
+pub mod script;
 pub mod sim;
 
 pub use app::{App, Bulk, Pattern};
