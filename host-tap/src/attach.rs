@@ -47,6 +47,8 @@ pub struct Attachment {
     pub mtu: Option<usize>,
     /// Whether a DHCP server is asked for an address, routes and name servers.
     pub dhcp: bool,
+    /// Name servers; those that DHCP tells of if there is none.
+    pub dns: Vec<IpAddr>,
     /// Where to record all frames.
     pub pcap: Option<PathBuf>,
 }
@@ -67,6 +69,8 @@ pub struct Attached {
     pub gateways: Vec<IpAddr>,
     /// Whether a DHCP server is to be asked.
     pub dhcp: bool,
+    /// Name servers.
+    pub dns: Vec<IpAddr>,
     /// What the user should know though it is no error.
     pub note: Option<String>,
 }
@@ -82,6 +86,7 @@ impl Attachment {
             mac: None,
             mtu: None,
             dhcp: false,
+            dns: Vec::new(),
             pcap: None,
         }
     }
@@ -166,7 +171,7 @@ impl Attachment {
         let first = self.addresses.iter().map(Cidr::addr).find(IpAddr::is_ipv4);
         let mac = self.mac.or(first.map(mac_of)).unwrap_or_else(|| mac_of_machine(&name));
         let (addresses, gateways) = (self.addresses.clone(), self.gateways.clone());
-        Attached { device, lease, name, mac, addresses, gateways, dhcp: self.dhcp, note }
+        Attached { device, lease, name, mac, addresses, gateways, dhcp: self.dhcp, dns: self.dns.clone(), note }
     }
 
     /// The kernel's address on a device made here: our gateway if it is in our first network, else that network's first

@@ -20,9 +20,12 @@ use crate::sys::{Events, Interest, Ready};
 use ringtap::config::Config;
 use ringtap::device::{Device, Link};
 use ringtap::dhcp::v4::{DhcpClient, DhcpEvent, DhcpOptions, Lease as DhcpLease};
+use ringtap::dns::{Addresses, RecordKind, Resolver};
+use ringtap::error::DnsError;
 use ringtap::event::Readiness;
 use ringtap::stack::{Event, IfaceId, Limits, SocketId, Stack, Storage};
 use ringtap::time::Instant;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -91,6 +94,8 @@ pub struct Core {
     pub stack: Stack<'static>,
     /// What a DHCP server has given.
     pub lease: Option<DhcpLease>,
+    /// The resolver.
+    pub dns: Resolver,
     /// Why the loop has ended.
     pub ended: Option<Failure>,
 }
@@ -103,7 +108,7 @@ pub struct Shared {
     asleep: AtomicBool,
     stop: AtomicBool,
     kick: Kick,
-    /// Tells of a lease, and of the loop's end.
+    /// Tells of a lease, of names, and of the loop's end.
     configured: Condvar,
 }
 
@@ -129,6 +134,31 @@ impl Shared {
             (None, Some(failure)) => Err(failure.clone()),
             (None, None) => Err(Failure::new("no DHCP server has answered").remedy("give an address with --addr")),
         }
+    }
+
+    /// The addresses of a name, by the stack's own resolver.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub fn resolve(&self, name: &str, kind: RecordKind) -> Result<Addresses, DnsError> {
+        let mut core = self.lock();
+        let now = core.stack.now();
+        let id = core.dns.query(now, name, kind)?;
+        self.kick();
+        loop {
+            if let Some(outcome) = core.dns.take(id) {
+                return outcome;
+            }
+            if core.ended.is_some() {
+                return Err(DnsError::ServerFailure);
+            }
+            core = self.configured.wait(core).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Whether the stack knows a name server.
+    pub fn has_name_server(&self) -> bool {
+        !self.lock().dns.servers().is_empty()
     }
 
     /// Tells a sleeping loop that there is work.
@@ -181,6 +211,8 @@ pub struct Engine {
     signals: Option<Signals>,
     woken: Vec<Event>,
     dhcp: Option<DhcpClient>,
+    /// Name servers were given; those of DHCP do not count then.
+    own_dns: bool,
     /// Frames received, as of the last poll.
     moved: usize,
     /// How long closed connections may still deliver, once the loop was told to stop.
@@ -195,7 +227,7 @@ impl Engine {
     /// # Errors
     /// When an address or gateway cannot be, or the process has no descriptor left.
     pub fn new(attached: Attached, limits: Limits, signals: Option<Signals>) -> Result<Self, Failure> {
-        let Attached { device, lease, mac, addresses, gateways, dhcp, .. } = attached;
+        let Attached { device, lease, mac, addresses, gateways, dhcp, dns, .. } = attached;
         let large = Lease::new(LARGE_FRAME, LARGE_FRAMES);
         let mut config = Config::new(entropy::secret()?);
         config.large_pool = Some(large.pool());
@@ -209,6 +241,8 @@ impl Engine {
         for ip in gateways {
             stack.add_gateway(iface, ip).map_err(|e| Failure::usage(format!("cannot use the gateway {ip}: {e}")))?;
         }
+        let mut resolver = Resolver::new(&mut stack);
+        resolver.set_servers(&dns);
         let clock = Clock::new();
         let dhcp = match dhcp {
             true => Some(
@@ -225,7 +259,7 @@ impl Engine {
             poller.add(signals, SIGNAL, Interest::READ).map_err(no_loop)?;
         }
         let shared = Arc::new(Shared {
-            core: Mutex::new(Core { stack, lease: None, ended: None }),
+            core: Mutex::new(Core { stack, lease: None, dns: resolver, ended: None }),
             waiting: AtomicUsize::new(0),
             asleep: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -243,6 +277,7 @@ impl Engine {
             signals,
             woken: Vec::new(),
             dhcp,
+            own_dns: !dns.is_empty(),
             moved: 0,
             stop_by: None,
             _lease: lease,
@@ -311,7 +346,7 @@ impl Engine {
     /// Polls and hands out events; says when to come back.
     fn work(&mut self, app: &mut dyn App) -> Option<Instant> {
         let mut core = self.shared.lock_for_loop();
-        let Core { stack, lease, ended: _ } = &mut *core;
+        let Core { stack, lease, dns, ended: _ } = &mut *core;
         let mut busy = true;
         let mut now = Instant::ZERO;
         for _ in 0..ROUNDS {
@@ -331,9 +366,16 @@ impl Engine {
                 dhcp.on_link(now, self.device.link() == Link::Up);
                 while let Some(event) = dhcp.poll(stack, now) {
                     *lease = dhcp.lease().filter(|_| event != DhcpEvent::Lost).cloned();
+                    if !self.own_dns {
+                        use_name_servers(dns, lease.as_ref());
+                    }
                     app.on_lease(stack, lease.as_ref());
                     self.shared.configured.notify_all();
                 }
+            }
+            if dns.deadline().is_some() {
+                dns.poll(stack, now);
+                self.shared.configured.notify_all();
             }
             busy = app.turn(stack, now) | polled.more | received;
             // Woken threads should not wait for further rounds.
@@ -343,6 +385,7 @@ impl Engine {
         }
         let next = earlier(stack.next_deadline(), app.deadline());
         let next = earlier(next, self.stop_by);
+        let next = earlier(next, dns.deadline());
         let next = earlier(next, self.dhcp.as_ref().and_then(DhcpClient::deadline));
         // Set under the lock: whoever acts on a socket from now on sees it, and kicks.
         self.shared.asleep.store(true, Ordering::SeqCst);
@@ -421,6 +464,17 @@ impl Linger {
         self.in_a_row = if self.left > 0 && self.in_a_row < Self::IN_A_ROW { self.in_a_row + 1 } else { 0 };
         self.in_a_row > 0
     }
+}
+
+/// Asks the servers of a lease from now on, if they are others.
+fn use_name_servers(dns: &mut Resolver, lease: Option<&DhcpLease>) {
+    let servers: Vec<IpAddr> = lease.map(DhcpLease::dns).unwrap_or_default().iter().map(|&ip| ip.into()).collect();
+    if dns.servers() != servers {
+        dns.set_servers(&servers);
+    }
+    let domain = lease.map(DhcpLease::domain).filter(|d| !d.is_empty());
+    // A domain that is no name is a server's slip.
+    let _ = dns.set_search(domain.as_slice());
 }
 
 /// How long a stopped loop lets closed connections deliver.

@@ -17,6 +17,8 @@ use crate::attach::Attached;
 use crate::engine::{App, Engine, NoApp, Shared};
 use crate::failure::Failure;
 use ringtap::dhcp::v4::Lease;
+use ringtap::dns::{Addresses, RecordKind};
+use ringtap::error::DnsError;
 use ringtap::stack::{Limits, Stack};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -101,6 +103,19 @@ impl Runtime {
     /// When it has not after this time, or the loop has ended.
     pub fn wait_for_lease(&self, timeout: Duration) -> Result<Lease, Failure> {
         self.net.shared.wait_for_lease(timeout)
+    }
+
+    /// The addresses of a name, by the stack's own resolver.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub fn resolve(&self, name: &str, kind: RecordKind) -> Result<Addresses, DnsError> {
+        self.net.shared.resolve(name, kind)
+    }
+
+    /// Whether the stack knows a name server.
+    pub fn has_name_server(&self) -> bool {
+        self.net.shared.has_name_server()
     }
 
     /// Why the loop has ended, if it has.

@@ -253,7 +253,24 @@ fn ctl_asks_a_running_serve() {
     assert!(ctl(&["stats"]).contains("tcp_established 1\n"));
     assert!(ctl(&["routes"]).contains("10.7.0.0/24"));
     assert!(ctl(&["neighbours"]).contains("10.7.0.1"));
-    for what in ["stats", "sockets", "routes", "neighbours"] {
+    let routes = ctl(&["routes"]);
+    assert!(routes.contains("Internet:\nDestination") && routes.lines().any(|l| l.ends_with(" rt0")), "{routes}");
+    let interfaces = ctl(&["interfaces"]);
+    assert!(interfaces.contains("<Link#1>") && interfaces.contains(" 10.7.0.2 "), "{interfaces}");
+    ctl(&["route", "add", "default", "--gateway", "10.7.0.1"]);
+    ctl(&["route", "add", "192.0.2.0/24", "--reject", "--metric", "5"]);
+    let routes: Vec<String> =
+        ctl(&["routes"]).lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert!(routes.contains(&"default 10.7.0.1 UGS rt0".into()), "{routes:?}");
+    assert!(routes.iter().any(|l| l.starts_with("192.0.2.0/24 ") && l.ends_with(" URS reject")), "{routes:?}");
+    let (text, code) = error(&["ctl", control, "route", "add", "default", "--gateway", "10.7.0.1"]);
+    assert!(text.contains("exists already") && code == Some(1), "{text}");
+    let (text, code) = error(&["ctl", control, "connect", "192.0.2.1", "80"]);
+    assert!(text.contains("no route") && code == Some(1), "{text}");
+    ctl(&["route", "del", "192.0.2.0/24", "--reject"]);
+    ctl(&["route", "del", "default", "--gateway", "10.7.0.1"]);
+    assert!(!ctl(&["routes"]).contains("default"));
+    for what in ["stats", "sockets", "routes", "neighbours", "interfaces"] {
         assert!(serde_json::from_str::<serde_json::Value>(&ctl(&[what, "--json"])).is_ok());
     }
     assert_eq!(error(&["ctl", control, "join", "239.1.2.3"]).1, Some(2));

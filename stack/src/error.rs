@@ -149,6 +149,32 @@ errors! {
         Stale = "the handle's socket is closed",
     }
 
+    /// Why a name has no address.
+    pub enum DnsError {
+        /// Not a name: an empty or long label, or letters that no host's name has.
+        Invalid = "not a host name",
+        /// There is no such name.
+        NotFound = "no such name",
+        /// The name has no address of this kind.
+        NoData = "the name has no address of this kind",
+        /// Every server said that it cannot help, or could not be reached.
+        ServerFailure = "the name servers cannot help",
+        /// No server has answered.
+        TimedOut = "no name server has answered",
+        /// No name server is known.
+        NoServers = "no name server is known",
+        /// The answer is longer than a datagram, and could not be had by TCP.
+        Truncated = "the answer is too long",
+        /// The name is an alias without an end.
+        Loop = "the name is an alias without an end",
+        /// The name is in `.local`, which multicast DNS is for (RFC 6762 §3).
+        Multicast = "names in .local are for multicast DNS",
+        /// As many queries as there may be are running.
+        Full = "too many queries at a time",
+        /// The query's handle is none, or was used up.
+        Stale = "the query is over",
+    }
+
     /// Why no datagram is received.
     pub enum RecvError {
         /// Nothing has come: try again on the next event.

@@ -49,8 +49,20 @@ pub enum IcmpError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Message<'b> {
     EchoRequest,
-    EchoReply { ident: u16, seq: u16, data: &'b [u8] },
-    Error { error: IcmpError, quote: Quote },
+    EchoReply {
+        ident: u16,
+        seq: u16,
+        data: &'b [u8],
+    },
+    Error {
+        error: IcmpError,
+        quote: Quote,
+    },
+    /// A router names a better one for the quoted packet's destination.
+    Redirect {
+        gateway: Ipv4Addr,
+        quote: Quote,
+    },
 }
 
 /// What an error message quotes of the packet it is about.
@@ -99,6 +111,10 @@ pub(crate) fn receive(message: &[u8], destination: Destination) -> Result<Messag
         (kind::ECHO_REQUEST, _) => return Ok(Message::EchoRequest),
         (kind::ECHO_REPLY, _) => {
             return Ok(Message::EchoReply { ident: u16::from_be_bytes([a, b]), seq: u16::from_be_bytes([c, d]), data });
+        }
+        // RFC 1122 §3.2.2.2: all four codes are treated as host redirects.
+        (kind::REDIRECT, 0..=3) if destination == Destination::Ours => {
+            return Ok(Message::Redirect { gateway: rest.into(), quote: quote(data)? });
         }
         (kind::DEST_UNREACHABLE, 2) => IcmpError::ProtocolUnreachable,
         (kind::DEST_UNREACHABLE, 3) => IcmpError::PortUnreachable,

@@ -35,6 +35,8 @@ pub(crate) mod wire;
 
 #[cfg(feature = "dhcpv4")]
 pub mod dhcp;
+#[cfg(feature = "dns")]
+pub mod dns;
 pub mod icmp;
 pub mod ip;
 pub mod link;

@@ -27,6 +27,8 @@ pub(crate) enum Purpose {
     ReplyDraws = 12,
     #[cfg(feature = "dhcpv4")]
     Dhcp = 20,
+    #[cfg(feature = "dns")]
+    Dns = 21,
 }
 
 impl Secret {
@@ -81,7 +83,7 @@ impl Rng {
         Self { key: secret.key(purpose), counter: 0 }
     }
 
-    #[cfg(feature = "dhcpv4")]
+    #[cfg(any(feature = "dhcpv4", feature = "dns"))]
     /// As [`new`](Self::new), from another place of the sequence on: for several users of one purpose.
     pub fn starting(secret: &Secret, purpose: Purpose, counter: u64) -> Self {
         Self { key: secret.key(purpose), counter }

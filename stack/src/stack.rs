@@ -28,7 +28,7 @@ mod wake;
 
 #[cfg(feature = "acd")]
 pub use acd::{AddressConflict, ProbeState, ProbeTiming};
-pub use admin::InterfaceView;
+pub use admin::{InterfaceCounters, InterfaceView};
 #[cfg(feature = "udp")]
 pub use datagram::MAX_UDP_PAYLOAD;
 #[cfg(feature = "icmp")]
@@ -182,6 +182,7 @@ impl<'a> Stack<'a> {
     pub fn poll<D: Device<'a>>(&mut self, now: Instant, iface: IfaceId, device: &mut D, budget: usize) -> Polled {
         let budget = budget.max(1);
         self.begin(now, iface);
+        let before_all = self.passed();
         let (mut received, mut sent, mut more) = (0, 0, false);
         // Whether the device takes nothing more: then replies that find no place are lost rather than receive stop.
         let mut blocked = false;
@@ -210,7 +211,26 @@ impl<'a> Stack<'a> {
             }
         }
         device.flush();
+        self.count(iface, before_all);
         self.polled(more)
+    }
+
+    /// What has passed by all interfaces.
+    fn passed(&self) -> InterfaceCounters {
+        let Stats { rx_frames, rx_octets, tx_frames, tx_octets, .. } = self.stats;
+        InterfaceCounters { rx_frames, rx_octets, tx_frames, tx_octets }
+    }
+
+    /// What has passed since `before` was by this interface: once a poll rather than for each frame.
+    fn count(&mut self, id: IfaceId, before: InterfaceCounters) {
+        let now = self.passed();
+        let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return };
+        let add = |count: &mut usize, now: usize, before: usize| *count = count.wrapping_add(now.wrapping_sub(before));
+        let counters = &mut iface.counters;
+        add(&mut counters.rx_frames, now.rx_frames, before.rx_frames);
+        add(&mut counters.rx_octets, now.rx_octets, before.rx_octets);
+        add(&mut counters.tx_frames, now.tx_frames, before.tx_frames);
+        add(&mut counters.tx_octets, now.tx_octets, before.tx_octets);
     }
 
     /// Sends by `device` what is ready; the number of frames sent in this poll, `sent` of them before.

@@ -87,6 +87,8 @@ drop_reasons! {
     IcmpEchoGroup = "icmp-echo-group",
     /// An ICMP error quoting sequence numbers not in flight (RFC 5927).
     IcmpBadSequence = "icmp-bad-sequence",
+    /// A redirect that the router in use has not sent, or to one that cannot be.
+    IcmpBadRedirect = "icmp-bad-redirect",
     /// A source quench (RFC 6633).
     IcmpSourceQuench = "icmp-source-quench",
     /// A truncated UDP header or a lying length.

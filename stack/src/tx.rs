@@ -258,7 +258,8 @@ impl<'a> Stack<'a> {
         }
         let now = self.now;
         let (iface, next) = self.routes.lookup_usable(dst, |i, hop| self.neighbors.is_usable(now, i, hop))?;
-        Some(Hop { iface: IfaceId(iface), next })
+        let iface = IfaceId(iface);
+        (!iface.is_nowhere()).then_some(Hop { iface, next })
     }
 
     /// The link-layer address of a hop, or who is being asked for it.

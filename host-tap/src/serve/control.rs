@@ -6,6 +6,8 @@
 //!                                                      {"error":"…"}
 //! ```
 
+mod tables;
+
 use super::Services;
 use crate::engine::{APP, App};
 use crate::epoll::Poller;
@@ -36,6 +38,8 @@ type OnLease = dyn FnMut(Option<&Lease>) + Send;
 pub struct Controlled {
     services: Services,
     control: Option<Control>,
+    /// What the stack's interfaces are called.
+    names: Vec<String>,
     on_lease: Option<Box<OnLease>>,
 }
 
@@ -63,7 +67,12 @@ impl Drop for Control {
 impl Controlled {
     /// Services without a control socket.
     pub fn new(services: Services) -> Self {
-        Self { services, control: None, on_lease: None }
+        Self { services, control: None, names: Vec::new(), on_lease: None }
+    }
+
+    /// Says what the stack's next interface is called.
+    pub fn name_interface(&mut self, name: impl Into<String>) {
+        self.names.push(name.into());
     }
 
     /// Calls `f` with what a DHCP server gives, and with `None` when that is over.
@@ -110,7 +119,7 @@ impl App for Controlled {
         let Some(control) = &mut self.control else { return };
         if ready.token == APP {
             control.accept(poller);
-        } else if !control.serve(stack, &mut self.services, poller, ready.token) {
+        } else if !control.serve(stack, &mut self.services, &self.names, poller, ready.token) {
             control.callers.remove(&ready.token);
             if std::mem::take(&mut control.full) {
                 let _ = poller.modify(&control.listener, APP, Interest::READ);
@@ -145,7 +154,14 @@ impl Control {
     }
 
     /// Reads on, or writes on; `false` once the caller is served or gone.
-    fn serve(&mut self, stack: &mut Stack<'static>, services: &mut Services, poller: &Poller, token: u64) -> bool {
+    fn serve(
+        &mut self,
+        stack: &mut Stack<'static>,
+        services: &mut Services,
+        names: &[String],
+        poller: &Poller,
+        token: u64,
+    ) -> bool {
         let Some(caller) = self.callers.get_mut(&token) else { return false };
         if caller.answer.is_empty() {
             match caller.read() {
@@ -154,7 +170,7 @@ impl Control {
                 None => return false,
             }
             let answer = match serde_json::from_slice(&caller.question) {
-                Ok(question) => answer(stack, services, &question),
+                Ok(question) => answer(stack, services, names, &question),
                 Err(e) => Err(format!("not a question: {e}")),
             };
             let answer = match answer {
@@ -198,7 +214,12 @@ impl Caller {
     }
 }
 
-fn answer(stack: &mut Stack<'static>, services: &mut Services, question: &Value) -> Result<Value, String> {
+fn answer(
+    stack: &mut Stack<'static>,
+    services: &mut Services,
+    names: &[String],
+    question: &Value,
+) -> Result<Value, String> {
     match question["do"].as_str().unwrap_or_default() {
         "connect" => {
             let to = target(question).ok_or("connect needs an address and a port")?;
@@ -207,7 +228,9 @@ fn answer(stack: &mut Stack<'static>, services: &mut Services, question: &Value)
         }
         "stats" => Ok(stats(stack)),
         "sockets" => Ok(sockets(stack, services)),
-        "routes" => Ok(routes(stack)),
+        "routes" => Ok(tables::routes(stack, names)),
+        "interfaces" => Ok(tables::interfaces(stack, names)),
+        "route" => tables::change_route(stack, names, question).map(|()| Value::Null),
         "neighbours" => Ok(neighbours(stack)),
         "join" | "leave" => Err("multicast: not built yet".into()),
         other => Err(format!("cannot {other:?}")),
@@ -276,14 +299,6 @@ fn sockets(stack: &mut Stack<'static>, services: &Services) -> Value {
         (s["proto"].to_string(), s["state"] != "Listen", s["local"].to_string(), s["remote"].to_string())
     });
     Value::Array(all)
-}
-
-fn routes(stack: &Stack<'static>) -> Value {
-    let row = |r: &ringtap::ip::route::Route| {
-        json!({ "prefix": r.prefix.to_string(), "gateway": r.gateway.map(|g| g.to_string()),
-            "iface": r.iface.index(), "metric": r.metric })
-    };
-    stack.routes().map(row).collect()
 }
 
 fn neighbours(stack: &Stack<'static>) -> Value {

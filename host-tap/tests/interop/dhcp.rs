@@ -38,9 +38,10 @@ impl Dnsmasq {
         server
     }
 
-    /// How often its log says so.
+    /// How often its log says so, in letters of whatever case.
     pub fn logged(&self, what: &str) -> usize {
-        std::fs::read_to_string(&self.log).unwrap_or_default().matches(what).count()
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        log.to_lowercase().matches(&what.to_lowercase()).count()
     }
 }
 
@@ -95,5 +96,38 @@ fn clients_of_the_stack_wait_for_their_address() {
         assert!(accepted.join().expect("no panic").expect("accepted").starts_with("10.9.0."));
         // The same machine and device: the same address.
         assert_eq!(server.logged("DHCPDECLINE"), 0);
+    });
+}
+
+#[test]
+fn names_are_resolved_by_dnsmasq_also_by_tcp() {
+    in_own_namespace(concat!(module_path!(), "::names_are_resolved_by_dnsmasq_also_by_tcp"), || {
+        let mut records = vec!["--host-record=host.test.example,10.9.0.1".to_string()];
+        records.extend((10..60).map(|n| format!("--host-record=many.test.example,10.9.0.{n}")));
+        records.push("--cname=alias.test.example,host.test.example".into());
+        records.push("--local=/test.example/".into());
+        records.push("--log-queries".into());
+        let server = Dnsmasq::start(&records.iter().map(String::as_str).collect::<Vec<_>>());
+        let ringtap = |args: &[&str]| run(Command::new(PROGRAM).args(args), b"");
+        let fixed = ["--dev", "rt0", "--addr", "10.9.0.200/24", "--dns", "10.9.0.1"];
+        // A search list and servers by DHCP; an alias; servers by hand.
+        for args in [&["--dev", "rt0", "--dhcp", "host"][..], &[&fixed[..], &["alias.test.example"]].concat()] {
+            let output = ringtap(&[&["ping", "-c", "1"], args].concat());
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && text.contains("PING 10.9.0.1"), "{args:?}: {text}");
+        }
+        let listener = std::net::TcpListener::bind("10.9.0.1:4000").expect("bound");
+        let accepted = std::thread::spawn(move || listener.accept().map(drop));
+        let output = ringtap(&[&["nc"], &fixed[..], &["host.test.example", "4000"]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        accepted.join().expect("no panic").expect("accepted");
+        let output = ringtap(&[&["nc"], &fixed[..], &["none.test.example", "4000"]].concat());
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && text.contains("no such name"), "{text}");
+        // 50 addresses do not fit 512 octets.
+        let output = ringtap(&[&["ping", "-c", "1"], &fixed[..], &["many.test.example"]].concat());
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("PING 10.9.0."), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(server.logged("many.test.example") > 0);
     });
 }

@@ -66,7 +66,7 @@ fn errors_are_told_apart_and_quote_what_we_sent() {
 fn unknown_types_and_codes_and_source_quench_are_named_drops() {
     for (kind, code, reason) in [
         (4, 0, DropReason::IcmpSourceQuench),
-        (5, 1, DropReason::IcmpUnknown),
+        (5, 4, DropReason::IcmpUnknown),
         (3, 16, DropReason::IcmpUnknown),
         (11, 2, DropReason::IcmpUnknown),
         (12, 3, DropReason::IcmpUnknown),

@@ -14,6 +14,17 @@ use managed::ManagedSlice;
 pub struct IfaceId(pub(crate) u8);
 
 impl IfaceId {
+    /// No interface: routes by it lead nowhere. For destinations that are not to be reached, whatever the default route
+    /// says (a blackhole: who asks is told that there is no route).
+    pub const BLACKHOLE: Self = Self(254);
+    /// As [`BLACKHOLE`](Self::BLACKHOLE), where the intention is to refuse; a host does the same in both cases.
+    pub const REJECT: Self = Self(255);
+
+    /// Whether routes by it lead nowhere.
+    pub const fn is_nowhere(self) -> bool {
+        self.0 >= Self::BLACKHOLE.0
+    }
+
     /// The interface's number in its stack.
     pub const fn index(self) -> usize {
         self.0 as usize
@@ -33,6 +44,16 @@ pub struct Route {
     pub iface: IfaceId,
     /// Among routes of equal prefix the lowest wins.
     pub metric: u16,
+}
+
+impl Route {
+    /// The metric of routes that a redirect has made: worse than any that a program adds for the same destination.
+    pub(crate) const DYNAMIC: u16 = u16::MAX;
+
+    /// Whether a router's redirect has made it (RFC 1122 §3.2.2.2).
+    pub fn is_dynamic(&self) -> bool {
+        self.metric == Self::DYNAMIC && self.gateway.is_some() && self.prefix == Cidr::host(self.prefix.addr())
+    }
 }
 
 /// One place of a route table's storage.

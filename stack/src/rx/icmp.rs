@@ -6,6 +6,8 @@ use super::{Arrival, protocol};
 use crate::event::Readiness;
 use crate::frame::Frame;
 use crate::icmp::{self, IcmpError, Message, Quote, Report};
+use crate::ip::addr::Cidr;
+use crate::ip::route::Route;
 use crate::ip::v4::Destination;
 use crate::sockets::queue::Queued;
 #[cfg(feature = "udp")]
@@ -19,6 +21,9 @@ use core::net::{IpAddr, SocketAddr};
 
 type Drop = Result<(), DropReason>;
 
+/// Routes made by redirects, at most.
+const MAX_REDIRECTS: usize = 8;
+
 impl<'a> Stack<'a> {
     #[inline(never)]
     pub(super) fn handle_icmp(&mut self, ip: &Ipv4Header, frame: Frame<'a>, arrival: Arrival) -> Drop {
@@ -27,8 +32,39 @@ impl<'a> Stack<'a> {
         match icmp::receive(message, arrival.to)? {
             Message::EchoRequest => self.answer_echo(ip, frame, arrival),
             Message::EchoReply { ident, .. } => self.echo_reply(ip, ident, frame, arrival.iface),
+            Message::Redirect { gateway, quote } => self.redirect(ip.src.into(), gateway.into(), &quote, arrival.iface),
             Message::Error { error, quote } => self.icmp_error(ip, error, &quote, frame, arrival.iface),
         }
+    }
+
+    /// A router says that another one is nearer to a destination.
+    ///
+    /// The route it makes is one address wide and passed over like any other when its router fails; there are few of them.
+    fn redirect(&mut self, from: IpAddr, gateway: IpAddr, quote: &Quote, id: IfaceId) -> Drop {
+        let bad = Err(DropReason::IcmpBadRedirect);
+        let dst = quote.dst;
+        let Some(hop) = self.hop(dst, None) else { return bad };
+        let Some(iface) = self.iface(id) else { return bad };
+        //= https://www.rfc-editor.org/rfc/rfc1122#section-3.2.2.2
+        //# A Redirect message SHOULD be silently discarded if the new
+        //# gateway address it specifies is not on the same connected
+        //# (sub-) net through which the Redirect arrived [INTRO:2,
+        //# Appendix A], or if the source of the Redirect is not the
+        //# current first-hop gateway for the specified destination
+        let on_link = iface.addresses.iter().any(|a| a.contains(gateway));
+        let usable = on_link && !iface.is_broadcast_ip(gateway) && !self.is_own(gateway) && gateway != from;
+        if !self.is_own(quote.src) || hop.iface != id || hop.next != from || dst == from || !usable {
+            return bad;
+        }
+        let prefix = Cidr::host(dst);
+        let old = self.routes.iter().find(|r| r.prefix == prefix && r.is_dynamic()).copied();
+        match old {
+            Some(old) => _ = self.routes.remove(&old),
+            None if self.routes.iter().filter(|r| r.is_dynamic()).count() >= MAX_REDIRECTS => return bad,
+            None => {}
+        }
+        let route = Route { prefix, gateway: Some(gateway), iface: id, metric: Route::DYNAMIC };
+        self.routes.add(route).map_err(|_| DropReason::IcmpBadRedirect)
     }
 
     /// RFC 1122 §3.2.2.6: the reply comes from the address that was asked.

@@ -22,6 +22,21 @@ pub struct InterfaceView<'s> {
     pub mtu: usize,
     /// Its addresses.
     pub addresses: &'s [Cidr],
+    /// What has passed by it.
+    pub counters: InterfaceCounters,
+}
+
+/// What has passed by an interface; counted as [`Stats`](crate::stats::Stats) counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InterfaceCounters {
+    /// Frames received.
+    pub rx_frames: usize,
+    /// Octets received.
+    pub rx_octets: usize,
+    /// Frames given to the device.
+    pub tx_frames: usize,
+    /// Octets given to the device.
+    pub tx_octets: usize,
 }
 
 impl<'a> Stack<'a> {
@@ -157,12 +172,12 @@ impl<'a> Stack<'a> {
         self.neighbors.drop_parked_if(|frame| is_from(frame), DropReason::SourceGone, &mut self.stats);
     }
 
-    /// Adds a route. Its prefix's host bits are cut off.
+    /// Adds a route; by [`IfaceId::BLACKHOLE`] or [`IfaceId::REJECT`] one that leads nowhere. Its prefix's host bits are cut off.
     ///
     /// # Errors
     /// [`RouteError`]; nothing has changed then.
     pub fn add_route(&mut self, route: Route) -> Result<(), RouteError> {
-        if self.iface(route.iface).is_none() {
+        if self.iface(route.iface).is_none() && !route.iface.is_nowhere() {
             return Err(RouteError::NoInterface);
         }
         self.routes.add(route)
@@ -203,6 +218,7 @@ impl<'a> Stack<'a> {
                 mac: iface.is_ethernet().then_some(iface.mac),
                 mtu: iface.ip_mtu(),
                 addresses: &iface.addresses,
+                counters: iface.counters,
             })
         })
     }

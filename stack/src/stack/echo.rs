@@ -171,6 +171,6 @@ fn describe(packet: &[u8]) -> Option<Echoed> {
     match crate::icmp::receive(packet.get(ip.header_len..)?, Destination::Ours).ok()? {
         Message::EchoReply { seq, data, .. } => Some(Echoed::Reply { from, seq, len: data.len(), ttl: ip.ttl }),
         Message::Error { error, quote } => Some(Echoed::Error { from, seq: quote.echo()?.1, error }),
-        Message::EchoRequest => None,
+        Message::EchoRequest | Message::Redirect { .. } => None,
     }
 }

@@ -78,6 +78,7 @@ pub(crate) struct Iface<'a> {
     pub replies: Deque<Reply<'a>, MAX_REPLIES>,
     /// How many of them may wait: what strangers provoke takes a quarter of the pool at most.
     reply_share: usize,
+    pub counters: super::InterfaceCounters,
     /// Refused by the device: the first to be offered again.
     pub held: Option<(Frame<'a>, TxMeta)>,
     pub cutting: Option<Cutting<'a>>,
@@ -104,6 +105,7 @@ impl<'a> Iface<'a> {
             addresses: Vec::new(),
             replies: Deque::new(),
             reply_share: (pool.count() / 4).clamp(1, MAX_REPLIES),
+            counters: super::InterfaceCounters::default(),
             held: None,
             cutting: None,
             stalled: None,

@@ -423,3 +423,75 @@ fn an_idle_connection_goes_by_another_interface_when_its_own_has_gone() {
     b.poll();
     b.is_well();
 }
+
+// RFC 1122 §3.2.2.2
+#[test]
+fn a_redirect_is_believed_from_the_router_in_use_and_to_a_neighbour_only() {
+    let far = Ipv4Addr::new(203, 0, 113, 7);
+    let redirect = |b: &mut Bench, from: Ipv4Addr, mac: [u8; 6], to: Ipv4Addr, code: u8, src: Ipv4Addr| {
+        let quoted = Ip::new(src, far, 17).build(&packet::udp((src, 9), (far, 9), b"text"));
+        let message = packet::icmp(5, code, to.octets(), &quoted[..28]);
+        b.give(packet::ethernet(H_MAC, mac, 0x0800, &Ip::new(from, H, 1).build(&message)))
+    };
+    let way = |b: &Bench| b.stack.routes().find(|r| r.is_dynamic()).and_then(|r| r.gateway);
+    let mut b = Bench::new().with_neighbors();
+    let outside = Ipv4Addr::new(198, 51, 100, 1);
+    for (from, mac, to, src) in [
+        (P, P_MAC, P, H),
+        (R, R_MAC, outside, H),
+        (R, R_MAC, H, H),
+        (R, R_MAC, R, H),
+        (R, R_MAC, Ipv4Addr::new(192, 0, 2, 255), H),
+        (R, R_MAC, P, P),
+    ] {
+        assert_eq!(redirect(&mut b, from, mac, to, 1, src), [], "{from} {to}");
+        assert_eq!(way(&b), None, "{from} {to}");
+    }
+    assert_eq!(b.dropped(DropReason::IcmpBadRedirect), 6);
+    for code in 0..4 {
+        let mut b = Bench::new().with_neighbors();
+        redirect(&mut b, R, R_MAC, P, code, H);
+        assert_eq!(way(&b), Some(IpAddr::V4(P)), "{code}");
+        assert_eq!(b.stack.routes().filter(|r| r.is_dynamic()).count(), 1);
+        // From now on P is the router in use there, and R is not.
+        redirect(&mut b, R, R_MAC, Ipv4Addr::new(192, 0, 2, 9), code, H);
+        assert_eq!(way(&b), Some(IpAddr::V4(P)));
+        redirect(&mut b, P, P_MAC, Ipv4Addr::new(192, 0, 2, 9), code, H);
+        assert_eq!(way(&b), Some(IpAddr::from([192, 0, 2, 9])));
+        assert_eq!(b.stack.routes().count(), 3);
+        b.is_well();
+    }
+}
+
+#[test]
+fn redirects_fill_no_table() {
+    let mut b = Bench::new().with_neighbors();
+    for n in 0..100 {
+        let far = Ipv4Addr::new(203, 0, 113, n);
+        let quoted = Ip::new(H, far, 17).build(&packet::udp((H, 9), (far, 9), b"text"));
+        let message = packet::icmp(5, 1, P.octets(), &quoted[..28]);
+        b.give(packet::ethernet(H_MAC, R_MAC, 0x0800, &Ip::new(R, H, 1).build(&message)));
+    }
+    assert_eq!(b.stack.routes().filter(|r| r.is_dynamic()).count(), 8);
+    b.is_well();
+}
+
+#[test]
+fn a_route_that_leads_nowhere_hides_the_default_route() {
+    let mut b = Bench::new().with_neighbors();
+    let socket = b.stack.udp_bind(None, 0, &UdpOptions::default()).expect("a free port");
+    let to = |last: u8| SocketAddr::new(IpAddr::from([203, 0, 113, last]), 9);
+    for (iface, len, hidden) in [(IfaceId::BLACKHOLE, 25, 1), (IfaceId::REJECT, 26, 129)] {
+        let prefix = Cidr::new(IpAddr::from([203, 0, 113, hidden]), len).expect("a prefix");
+        let route = Route { prefix, gateway: None, iface, metric: 0 };
+        b.stack.udp(socket).expect("open").send_to(b"x", to(hidden)).expect("by the default route");
+        b.stack.add_route(route).expect("room");
+        assert_eq!(b.stack.udp(socket).expect("open").send_to(b"x", to(hidden)), Err(SendError::NoRoute));
+        b.stack.udp(socket).expect("open").send_to(b"x", to(200)).expect("by the default route");
+        b.stack.remove_route(&route).expect("there");
+        b.stack.udp(socket).expect("open").send_to(b"x", to(hidden)).expect("by the default route");
+    }
+    b.poll();
+    let counters = b.stack.interfaces().next().expect("one").counters;
+    assert_eq!((counters.tx_frames, counters.rx_frames), (b.stack.stats().tx_frames, b.stack.stats().rx_frames));
+}

@@ -19,7 +19,7 @@ const STACK_LINT: [(&str, &[&str]); 6] = [
 ];
 
 /// Each protocol must build without the others.
-const ALONE: [&str; 8] = ["ipv4", "tcp", "udp", "icmp", "raw", "reassembly", "acd", "dhcpv4"];
+const ALONE: [&str; 9] = ["ipv4", "tcp", "udp", "icmp", "raw", "reassembly", "acd", "dhcpv4", "dns"];
 
 /// Feature sets of `ringtap` for bare metal.
 const STACK_BARE: [(&str, &[&str]); 5] = [

@@ -88,6 +88,9 @@ pub struct DeviceArgs {
     /// Asks a DHCP server for an address, routes and name servers.
     #[arg(long)]
     pub dhcp: bool,
+    /// A name server, asked by the stack itself (default: those that DHCP tells of, or else this machine's resolver).
+    #[arg(long, value_name = "IP")]
+    pub dns: Vec<IpAddr>,
     /// The stack's MAC address (default: made from its first address).
     #[arg(long)]
     mac: Option<Mac>,
@@ -136,6 +139,7 @@ impl DeviceArgs {
             mac: self.mac,
             mtu: self.mtu,
             dhcp: self.dhcp,
+            dns: self.dns,
             pcap: self.pcap,
             ..Attachment::new(carrier)
         })
@@ -187,10 +191,42 @@ pub enum CtlCommand {
     Stats(Format),
     /// Open sockets.
     Sockets(Format),
-    /// Routes.
+    /// Routes, as `netstat -rn` prints them.
     Routes(Format),
+    /// Interfaces and what has passed by them, as `netstat -ni` prints them.
+    Interfaces(Format),
+    /// Adds or removes a route.
+    Route {
+        /// What to do.
+        verb: RouteVerb,
+        /// Destinations (192.0.2.0/24), one address, or `default`.
+        prefix: String,
+        /// The router; without one, the destinations are on the link.
+        #[arg(long, value_name = "IP")]
+        gateway: Option<IpAddr>,
+        /// The interface, by its name (default: the one whose network the gateway is in, else the first).
+        #[arg(long, value_name = "NAME")]
+        dev: Option<String>,
+        /// Among routes to the same destinations the lowest wins.
+        #[arg(long, default_value_t = 0)]
+        metric: u16,
+        /// The destinations cannot be reached.
+        #[arg(long, conflicts_with_all = ["gateway", "dev", "reject"])]
+        blackhole: bool,
+        /// As --blackhole, marked as refused.
+        #[arg(long, conflicts_with_all = ["gateway", "dev"])]
+        reject: bool,
+    },
     /// Neighbours.
     Neighbours(Format),
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum RouteVerb {
+    /// Adds it.
+    Add,
+    /// Removes it; the metric does not matter.
+    Del,
 }
 
 #[derive(Clone, Copy, Debug, Args)]

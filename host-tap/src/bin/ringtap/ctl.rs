@@ -1,6 +1,8 @@
 //! `ringtap ctl`: asks a running `serve`.
 
-use crate::cli::{CtlArgs, CtlCommand};
+mod netstat;
+
+use crate::cli::{CtlArgs, CtlCommand, RouteVerb};
 use crate::resolve::resolve;
 use ringtap_host::failure::Failure;
 use serde_json::{Value, json};
@@ -26,13 +28,27 @@ pub fn run(args: CtlArgs) -> Result<ExitCode, Failure> {
         CtlCommand::Stats(f) => (json!({ "do": "stats" }), f.json),
         CtlCommand::Sockets(f) => (json!({ "do": "sockets" }), f.json),
         CtlCommand::Routes(f) => (json!({ "do": "routes" }), f.json),
+        CtlCommand::Interfaces(f) => (json!({ "do": "interfaces" }), f.json),
+        CtlCommand::Route { verb, prefix, gateway, dev, metric, blackhole, reject } => {
+            let kind = if blackhole { Some("blackhole") } else { reject.then_some("reject") };
+            let gateway = gateway.map(|g| g.to_string());
+            let verb = if matches!(verb, RouteVerb::Add) { "add" } else { "del" };
+            let question = json!({ "do": "route", "verb": verb, "prefix": prefix, "gateway": gateway, "netif": dev,
+                "metric": metric, "kind": kind });
+            (question, false)
+        }
         CtlCommand::Neighbours(f) => (json!({ "do": "neighbours" }), f.json),
     };
     let answer = ask(&args.path, &question)?;
     if let Some(error) = answer["error"].as_str() {
         return Err(Failure::new(error));
     }
-    let text = if json { format!("{}\n", answer["ok"]) } else { as_text(&answer["ok"]) };
+    let text = match question["do"].as_str() {
+        _ if json => format!("{}\n", answer["ok"]),
+        Some("routes") => netstat::routes(&answer["ok"]),
+        Some("interfaces") => netstat::interfaces(&answer["ok"]),
+        _ => as_text(&answer["ok"]),
+    };
     // A closed pipe is the reader's decision.
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(ExitCode::SUCCESS)

@@ -1,7 +1,7 @@
 //! `ringtap get`: fetches a URL by the stack, HTTP/1.1 (RFC 9112), one request.
 
 use crate::cli::GetArgs;
-use crate::resolve::{Url, resolve};
+use crate::resolve::{Url, reach};
 use ringtap_host::failure::Failure;
 use ringtap_host::runtime::TcpStream;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
@@ -17,8 +17,7 @@ const LONGEST_HEAD: u64 = 64 << 10;
 /// Fetches the URL's body to stdout.
 pub fn run(args: GetArgs) -> Result<ExitCode, Failure> {
     let url = Url::parse(&args.url)?;
-    let to = resolve(&url.host, url.port)?;
-    let runtime = args.device.start()?;
+    let (runtime, to) = reach(args.device, &url.host, url.port)?;
     let failed = |e: io::Error| Failure::io(format_args!("cannot get {}", args.url), &e);
     let mut stream = TcpStream::connect_timeout(&runtime, to, TIMEOUT).map_err(failed)?;
     stream.set_read_timeout(Some(TIMEOUT)).map_err(failed)?;

@@ -1,7 +1,7 @@
 //! `ringtap nc`: stdin and stdout over a connection (or datagrams) of the stack.
 
 use crate::cli::NcArgs;
-use crate::resolve::resolve;
+use crate::resolve::reach;
 use ringtap_host::failure::Failure;
 use ringtap_host::runtime::{Runtime, TcpStream, UdpSocket};
 use std::io::{self, ErrorKind, Read, Write};
@@ -19,8 +19,7 @@ const CHUNK: usize = 64 << 10;
 
 /// Carries stdin to the peer and the peer to stdout, until the peer ends.
 pub fn run(args: NcArgs) -> Result<ExitCode, Failure> {
-    let to = resolve(&args.host, args.port)?;
-    let runtime = args.device.start()?;
+    let (runtime, to) = reach(args.device, &args.host, args.port)?;
     let done = if args.udp { datagrams(&runtime, to) } else { stream(&runtime, to) };
     let proto = if args.udp { "udp" } else { "tcp" };
     done.map_err(|e| Failure::io(format_args!("{proto} {to}"), &e))?;

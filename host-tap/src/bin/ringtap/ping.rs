@@ -1,8 +1,9 @@
 //! `ringtap ping`: echo requests from the stack, in its event loop.
 
 use crate::cli::{LEASE_WAIT, PingArgs};
-use crate::resolve::resolve;
+use crate::resolve::{asks_itself, cannot_resolve, resolve};
 use ringtap::dhcp::v4::Lease;
+use ringtap::dns::{QueryId, RecordKind, Resolver};
 use ringtap::error::SendError;
 use ringtap::event::Readiness;
 use ringtap::icmp::{IcmpError, IcmpHandle};
@@ -12,7 +13,7 @@ use ringtap_host::engine::{App, Engine};
 use ringtap_host::epoll::Signals;
 use ringtap_host::failure::Failure;
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
 
 /// How long the last reply is waited for.
@@ -40,11 +41,15 @@ struct Ping {
     /// Until when a lease is waited for, while there is none.
     lease_by: Option<Instant>,
     failure: Option<Failure>,
+    host: String,
+    /// The resolver, and its query, until the target is known.
+    resolver: Option<Box<(Resolver, Option<QueryId>)>>,
 }
 
 /// Pings until all is sent and answered, or a signal comes.
 pub fn run(args: PingArgs) -> Result<ExitCode, Failure> {
-    let target = resolve(&args.host, 0)?.ip();
+    let by_stack = asks_itself(&args.device, &args.host);
+    let target = if by_stack { Ipv4Addr::UNSPECIFIED.into() } else { resolve(&args.host, 0)?.ip() };
     if !(args.interval.is_finite() && (0.001..=3_600.0).contains(&args.interval)) {
         return Err(Failure::usage("the interval must lie between 0.001 and 3600 seconds"));
     }
@@ -52,10 +57,15 @@ pub fn run(args: PingArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::usage("the size must not exceed 65507 octets"));
     }
     let signals = Signals::new().map_err(|e| Failure::io("cannot wait for signals", &e))?;
-    let dhcp = args.device.dhcp;
+    let (dhcp, dns) = (args.device.dhcp, args.device.dns.clone());
     let attached = args.device.attachment()?.open()?;
     let mut engine = Engine::new(attached, Limits::default(), Some(signals))?;
     let socket = engine.shared().lock().stack.icmp_bind(None);
+    let resolver = by_stack.then(|| {
+        let mut resolver = Resolver::new(&mut engine.shared().lock().stack);
+        resolver.set_servers(&dns);
+        Box::new((resolver, None))
+    });
     let mut ping = Ping {
         target,
         socket: socket.map_err(|e| Failure::new(e.to_string()))?,
@@ -72,8 +82,12 @@ pub fn run(args: PingArgs) -> Result<ExitCode, Failure> {
         done: false,
         lease_by: dhcp.then(|| Instant::ZERO + LEASE_WAIT.into()),
         failure: None,
+        host: args.host,
+        resolver,
     };
-    println!("PING {target}: {} octets of payload", args.size);
+    if !by_stack {
+        ping.announce();
+    }
     engine.run(&mut ping)?;
     if let Some(failure) = ping.failure {
         return Err(failure);
@@ -96,6 +110,14 @@ impl App for Ping {
         if lease.is_some() && self.lease_by.take().is_some() {
             self.next = stack.now();
         }
+        if let (Some(lease), Some(resolver)) = (lease, &mut self.resolver)
+            && resolver.0.servers().is_empty()
+        {
+            let servers: Vec<IpAddr> = lease.dns().iter().map(|&ip| ip.into()).collect();
+            resolver.0.set_servers(&servers);
+            let domain = Some(lease.domain()).filter(|d| !d.is_empty());
+            let _ = resolver.0.set_search(domain.as_slice());
+        }
     }
 
     fn turn(&mut self, stack: &mut Stack<'static>, now: Instant) -> bool {
@@ -105,6 +127,9 @@ impl App for Ping {
                 self.failure = Some(Failure::new("no DHCP server has answered").remedy("give an address with --addr"));
                 self.done = true;
             }
+            return false;
+        }
+        if self.resolver.is_some() && !self.resolve(stack, now) {
             return false;
         }
         let all_sent = self.count != 0 && self.sent >= self.count;
@@ -126,6 +151,40 @@ impl App for Ping {
 }
 
 impl Ping {
+    fn announce(&self) {
+        println!("PING {}: {} octets of payload", self.target, self.payload.len());
+    }
+
+    /// Whether the target is known.
+    fn resolve(&mut self, stack: &mut Stack<'static>, now: Instant) -> bool {
+        let Some(resolver) = &mut self.resolver else { return true };
+        let (resolver, query) = &mut **resolver;
+        let outcome = match *query {
+            None => resolver.query(now, &self.host, RecordKind::A).map(|id| *query = Some(id)).err().map(Err),
+            Some(id) => {
+                resolver.poll(stack, now);
+                resolver.take(id)
+            }
+        };
+        self.next = resolver.deadline().unwrap_or(now);
+        let Some(outcome) = outcome else { return false };
+        self.resolver = None;
+        self.next = now;
+        match outcome.map(|found| found.first().copied()) {
+            Ok(Some(ip)) => {
+                self.target = ip;
+                self.announce();
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                self.failure = Some(cannot_resolve(&self.host, error));
+                self.done = true;
+                false
+            }
+        }
+    }
+
     fn send(&mut self, stack: &mut Stack<'static>, now: Instant) {
         let seq = self.sent.wrapping_add(1) as u16;
         self.sent += 1;

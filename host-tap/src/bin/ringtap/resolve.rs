@@ -1,6 +1,10 @@
-//! Names and URLs to addresses, by the host's own resolver.
+//! Names and URLs to addresses, by the stack's resolver or the host's own.
 
+use crate::cli::DeviceArgs;
+use ringtap::dns::RecordKind;
+use ringtap::error::DnsError;
 use ringtap_host::failure::Failure;
+use ringtap_host::runtime::Runtime;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
 /// The address of `host`, which is a name or an address.
@@ -17,6 +21,34 @@ pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
         Some(addr) if addr.is_ipv4() => Ok(*addr),
         Some(addr) => Err(Failure::not_built_yet(&format!("IPv6 ({})", addr.ip()))),
         None => Err(Failure::new(format!("{host} has no address"))),
+    }
+}
+
+/// A stack on the device, and the address of `host`: asked of the stack's name servers where it has or gets some, else of
+/// this machine's resolver before anything is opened.
+pub fn reach(device: DeviceArgs, host: &str, port: u16) -> Result<(Runtime, SocketAddr), Failure> {
+    let by_stack = asks_itself(&device, host);
+    if !by_stack {
+        let to = resolve(host, port)?;
+        return Ok((device.start()?, to));
+    }
+    let runtime = device.start()?;
+    let found = runtime.resolve(host, RecordKind::A).map_err(|e| cannot_resolve(host, e))?;
+    let ip = found.first().ok_or_else(|| cannot_resolve(host, DnsError::NoData))?;
+    Ok((runtime, SocketAddr::new(*ip, port)))
+}
+
+/// Whether the stack is to find the address of `host`.
+pub fn asks_itself(device: &DeviceArgs, host: &str) -> bool {
+    (device.dhcp || !device.dns.is_empty()) && host.trim_matches(['[', ']']).parse::<IpAddr>().is_err()
+}
+
+/// What to say when the stack's resolver finds nothing.
+pub fn cannot_resolve(host: &str, error: DnsError) -> Failure {
+    let failure = Failure::new(format!("cannot resolve {host}: {error}"));
+    match error {
+        DnsError::NoServers => failure.remedy("give a name server with --dns"),
+        _ => failure,
     }
 }
 

@@ -27,6 +27,7 @@ pub fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let mut engine = Engine::new(attached, limits(), Some(signals))?;
     let services = Services::start(&mut engine.shared().lock().stack)?;
     let mut app = Controlled::new(services);
+    app.name_interface(&name);
     if let Some(path) = &args.control {
         app.listen(engine.poller(), path)?;
     }
