@@ -5,7 +5,14 @@
 pub(crate) mod arp;
 pub(crate) mod checksum;
 pub(crate) mod ethernet;
+#[cfg(feature = "ipv6")]
+pub(crate) mod extension;
 pub(crate) mod icmp;
+pub(crate) mod ip;
 pub(crate) mod ipv4;
+#[cfg(feature = "ipv6")]
+pub(crate) mod ipv6;
+#[cfg(feature = "ipv6")]
+pub(crate) mod ndp;
 pub(crate) mod segment;
 pub(crate) mod udp;

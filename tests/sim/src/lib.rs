@@ -18,6 +18,7 @@ pub mod packet;
 pub mod rng;
 pub mod script;
 pub mod sim;
+pub mod six;
 
 pub use app::{App, Bulk, Pattern};
 pub use bench::Bench;
