@@ -22,6 +22,7 @@ pub mod packet;
 pub mod plot;
 pub mod rng;
 pub mod scenario;
+pub mod script;
 pub mod seeds;
 pub mod sim;
 pub mod six;
