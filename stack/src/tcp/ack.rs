@@ -6,6 +6,7 @@ use core::ops::ControlFlow;
 
 use super::cc::Acked;
 use super::conn::{Conn, Verdict};
+use super::info::Repair;
 use super::snd::Phase;
 use super::state::{Event, State};
 use super::timers::Timer;
@@ -206,7 +207,7 @@ impl Conn<'_> {
                     let flight = self.snd.flight().saturating_sub(self.snd.limited);
                     self.cc.on_fast_retransmit(flight, mss);
                     self.snd.phase = Phase::Fast;
-                    self.repairs.recoveries = self.repairs.recoveries.saturating_add(1);
+                    self.sack.note(Repair::Recovery);
                     self.snd.recover = self.snd.nxt;
                     self.snd.fast_retransmit = true;
                 }

@@ -73,13 +73,24 @@ pub struct TcpInfo {
     pub pacing: u64,
     /// Segments sent again since the connection began, whatever the cause.
     pub retransmits: u32,
-    /// How often repairs began, by cause.
+    /// What told of losses, and how often.
     pub repairs: Repairs,
-    /// Segments that came beyond a hole.
-    pub out_of_order: u16,
 }
 
-/// How often a connection began to repair losses, by what told of them. Counters stop at their end.
+/// Something that a connection counts in its [`Repairs`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Repair {
+    Timeout,
+    Recovery,
+    #[cfg(feature = "rack")]
+    Probe,
+    #[cfg(feature = "rack")]
+    Undone,
+    OutOfOrder,
+}
+
+/// How often a connection began to repair losses, by what told of them. Counters stop at their end; without the feature
+/// `sack`, which keeps them, they are 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -92,4 +103,6 @@ pub struct Repairs {
     pub probes: u16,
     /// Of time-outs and recoveries, those that were found to be needless and taken back (RFC 5682, 4015).
     pub undone: u16,
+    /// Segments of the peer's that came beyond a hole.
+    pub out_of_order: u16,
 }

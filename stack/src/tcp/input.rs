@@ -6,6 +6,7 @@
 use core::ops::ControlFlow;
 
 use super::conn::{Conn, Verdict, coarse};
+use super::info::Repair;
 use super::state::{Event, State};
 use crate::error::TcpError;
 use crate::event::Readiness;
@@ -327,7 +328,7 @@ impl Conn<'_> {
         //= https://www.rfc-editor.org/rfc/rfc5681#section-4.2
         //# A TCP receiver SHOULD send an immediate duplicate ACK when an out-of-order segment arrives.
         self.rcv.owe_dup_ack();
-        self.out_of_order = self.out_of_order.saturating_add(1);
+        self.sack.note(Repair::OutOfOrder);
         let offset = text.seq.distance_from(self.rcv.nxt);
         let held = self.rx.write_at(offset as usize, text.payload) as u32;
         self.note_held(text.seq, offset, held);

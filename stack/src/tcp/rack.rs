@@ -4,6 +4,7 @@
 //! reordering window adapts, by RFC 2883's duplicates), §7 (TLP). One timer serves all (§8): see [`Waiting`].
 
 use super::conn::Conn;
+use super::info::Repair;
 use super::sack::DUP_THRESHOLD;
 use super::sent::{Delivered, is_later, micros};
 use super::snd::Phase;
@@ -282,7 +283,7 @@ impl Conn<'_> {
         let mss = u32::from(self.snd.mss);
         let is_new = self.tx.len() > self.snd.outstanding() as usize && self.snd.window_room() >= mss;
         self.snd.phase = Phase::Probing;
-        self.repairs.probes = self.repairs.probes.saturating_add(1);
+        self.sack.note(Repair::Probe);
         self.snd.recover = self.snd.nxt;
         self.sack.rack.probe_is_resent = !is_new;
         if is_new {

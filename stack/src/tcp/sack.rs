@@ -13,6 +13,7 @@
 //! Nothing here runs for a segment of a connection that loses nothing: see [`Conn::is_repairing`].
 
 use super::conn::Conn;
+use super::info::{Repair, Repairs};
 use super::output::{Plan, Why, text_flags};
 use super::rack::Rack;
 use super::sent::Delivered;
@@ -44,6 +45,7 @@ pub(crate) struct Sack {
     recover_fs: u32,
     delivered: u32,
     out: u32,
+    repairs: Repairs,
     pub(super) rack: Rack,
 }
 
@@ -59,6 +61,7 @@ impl Sack {
             recover_fs: 0,
             delivered: 0,
             out: 0,
+            repairs: Repairs::default(),
             rack: Rack::new(rack),
         }
     }
@@ -78,6 +81,25 @@ impl Sack {
 // Receiving.
 
 impl Sack {
+    #[cold]
+    pub fn note(&mut self, what: Repair) {
+        let repairs = &mut self.repairs;
+        let count = match what {
+            Repair::Timeout => &mut repairs.timeouts,
+            Repair::Recovery => &mut repairs.recoveries,
+            #[cfg(feature = "rack")]
+            Repair::Probe => &mut repairs.probes,
+            #[cfg(feature = "rack")]
+            Repair::Undone => &mut repairs.undone,
+            Repair::OutOfOrder => &mut repairs.out_of_order,
+        };
+        *count = count.saturating_add(1);
+    }
+
+    pub fn repairs(&self) -> Repairs {
+        self.repairs
+    }
+
     /// `seq` came beyond a hole.
     #[cold]
     fn note_recent(&mut self, seq: Seq) {
@@ -298,7 +320,7 @@ impl Conn<'_> {
         let flight = outstanding.min(self.cc.cwnd());
         self.cc.on_loss(flight, mss);
         self.snd.phase = Phase::Fast;
-        self.repairs.recoveries = self.repairs.recoveries.saturating_add(1);
+        self.sack.note(Repair::Recovery);
         self.snd.recover = self.snd.nxt;
         //= https://www.rfc-editor.org/rfc/rfc9937#section-5
         //# RecoverFS = SND.NXT - SND.UNA

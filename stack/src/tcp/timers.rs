@@ -6,7 +6,7 @@
 use core::ops::ControlFlow;
 
 use super::conn::{Conn, Fate, RESET_PATIENCE, Verdict};
-use super::info::SoftError;
+use super::info::{Repair, SoftError};
 use super::snd::Phase;
 use super::state::State;
 use crate::error::TcpError;
@@ -172,7 +172,7 @@ impl Conn<'_> {
             self.cc.on_rto(self.snd.outstanding(), u32::from(self.snd.mss), first);
         }
         self.snd.phase = Phase::Loss;
-        self.repairs.timeouts = self.repairs.timeouts.saturating_add(1);
+        self.sack.note(Repair::Timeout);
         self.snd.recover = self.snd.nxt;
         self.snd.dup_acks = 0;
         self.take_all_for_lost();

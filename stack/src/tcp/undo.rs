@@ -5,6 +5,7 @@
 
 use super::cc::Prior;
 use super::conn::Conn;
+use super::info::Repair;
 use super::sent::Delivered;
 use super::snd::Phase;
 use crate::seq::Seq;
@@ -169,7 +170,7 @@ impl Conn<'_> {
         let prior = undo.prior;
         self.cc.undo(&prior, flight, u32::from(self.snd.mss));
         self.snd.phase = Phase::Open;
-        self.repairs.undone = self.repairs.undone.saturating_add(1);
+        self.sack.note(Repair::Undone);
         self.snd.recover = self.snd.una;
         self.sync_repair();
         self.restart_retransmit(now);

@@ -236,8 +236,7 @@ impl Conn<'_> {
             delivered: self.snd.una.distance_from(self.snd.iss).saturating_sub(1).wrapping_add(self.sent.sacked()),
             pacing: self.pacing(),
             retransmits: self.retransmits,
-            repairs: self.repairs,
-            out_of_order: self.out_of_order,
+            repairs: self.sack.repairs(),
         }
     }
 

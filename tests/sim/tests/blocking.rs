@@ -630,7 +630,8 @@ fn several_devices_are_served_by_one_call() {
     let mut net = Net::new(stack, (one, (port, two)), world.clone());
     let listener = net.stack().tcp_listen(None, 99, &ListenOptions::default()).unwrap();
     let mut stream = net.tcp_connect(peer(7), &ConnectOptions::default()).unwrap();
-    stream.write_all(&[Pattern::octet(0), Pattern::octet(1), Pattern::octet(2)]).unwrap();
+    let pattern = Pattern::default();
+    stream.write_all(&[pattern.octet(0), pattern.octet(1), pattern.octet(2)]).unwrap();
     let mut text = [0; 3];
     stream.read_exact(&mut text).unwrap();
     drop(stream);

@@ -472,7 +472,7 @@ fn a_connection_carries_text_both_ways_and_ends() {
 fn a_router_that_asks_for_smaller_packets_is_obeyed_at_once() {
     let mut b = six::bench();
     let (tcp, iss) = accepted(&mut b, [5, 0xa0]);
-    let text: Vec<u8> = (0..6_000).map(Pattern::octet).collect();
+    let text: Vec<u8> = (0..6_000).map(|at| Pattern::default().octet(at)).collect();
     assert_eq!(b.stack.tcp(tcp).expect("open").write(&text), Ok(6_000));
     let sent = six::of(&b.poll());
     assert_eq!(sent[0].payload.len(), 20 + 1_440);
