@@ -41,6 +41,8 @@ errors! {
         Invalid = "not an address that a host can have",
         /// The stack has it already.
         Duplicate = "the address is configured already",
+        /// IPv6 needs packets of 1,280 octets, which the device or its frames do not hold.
+        SmallMtu = "IPv6 needs an MTU of 1280 octets",
         /// No room for another address.
         Full = "no room for another address",
         /// No such interface.

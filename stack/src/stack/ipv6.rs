@@ -6,6 +6,7 @@ use crate::error::{AddressError, RouteError};
 use crate::ip::addr::Cidr;
 use crate::ip::route::Route;
 use crate::ip::v6;
+use crate::wire::ipv6::MIN_MTU;
 use core::net::{IpAddr, Ipv6Addr};
 use heapless::Vec;
 
@@ -92,6 +93,12 @@ impl Stack<'_> {
             return Err(AddressError::Duplicate);
         }
         let iface = self.ifaces.get_mut(id.index()).and_then(Option::as_mut).ok_or(AddressError::NoInterface)?;
+        //= https://www.rfc-editor.org/rfc/rfc8200#section-5
+        //# IPv6 requires that every link in the Internet have an MTU of 1280
+        //# octets or greater.
+        if iface.ip_mtu() < MIN_MTU {
+            return Err(AddressError::SmallMtu);
+        }
         if !iface.is_ethernet() || probes == 0 {
             return self.assign_address(id, cidr);
         }

@@ -1,12 +1,13 @@
 //! IPv6 as a whole stack does it: extension headers, errors and their restraint, sockets, fragments, path MTUs.
 
-use ringtap::error::{ConnectError, SendError};
+use ringtap::device::{Capabilities, Medium};
+use ringtap::error::{AddressError, ConnectError, SendError};
 use ringtap::sockets::{UdpHandle, UdpOptions};
 use ringtap::stack::Echoed;
 use ringtap::stats::DropReason;
 use ringtap::tcp::{ConnectOptions, ListenOptions, TcpOptions};
 use ringtap::time::Duration;
-use ringtap_sim::bench::{P_MAC, R_MAC};
+use ringtap_sim::bench::{P_MAC, R_MAC, Setup};
 use ringtap_sim::packet::{ACK, FIN, RST, SYN, Tcp, ethernet};
 use ringtap_sim::six::{self, ALL_NODES, H, H_LL, Ip6, NOBODY, P, P_LL, R, Sent, give, node_group, v6};
 use ringtap_sim::{Bench, Pattern};
@@ -637,4 +638,15 @@ fn a_default_listener_serves_both_families() {
     let options = ListenOptions { tcp: TcpOptions::default(), ..ListenOptions::default() };
     assert!(b.stack.tcp_listen(Some(v6(H)), 80, &options).is_err(), "it overlaps");
     assert!(b.stack.tcp_listen(Some(v6(P)), 81, &options).is_err(), "not ours");
+}
+
+// H162
+#[test]
+fn a_link_below_1280_octets_has_no_ipv6() {
+    for (ip_mtu, fits) in [(68, false), (1_279, false), (1_280, true), (1_500, true)] {
+        let caps = Capabilities::plain(Medium::Ethernet, ip_mtu);
+        let mut b = Bench::built(Setup { caps, ..Setup::default() }, |_| {});
+        let added = b.stack.add_address(b.iface, "2001:db8::1/64".parse().expect("valid text"));
+        assert_eq!(added, if fits { Ok(()) } else { Err(AddressError::SmallMtu) }, "{ip_mtu}");
+    }
 }
