@@ -189,12 +189,27 @@ impl<'a> Stack<'a> {
             #[cfg(feature = "udp")]
             protocol::UDP => self.handle_udp(&header, frame, arrival),
             protocol::ICMP => self.handle_icmp(&header, frame, arrival),
+            #[cfg(feature = "multicast")]
+            crate::wire::igmp::PROTOCOL => self.handle_igmp(&header, &frame, arrival),
             _ if raw => Ok(()),
             _ => {
                 self.protocol_unreachable(&header, &frame, arrival);
                 Err(DropReason::UnknownProtocol)
             }
         }
+    }
+
+    /// What a router asks, or another host reports, of groups. Both are for this link, and sent to groups.
+    #[cfg(feature = "multicast")]
+    #[inline(never)]
+    fn handle_igmp(&mut self, header: &Ipv4Header, packet: &[u8], arrival: Arrival) -> Drop {
+        let message = packet.get(header.header_len..).ok_or(DropReason::IgmpMalformed)?;
+        if arrival.to != Destination::Group || header.ttl != 1 {
+            return Err(DropReason::IgmpMalformed);
+        }
+        let message = crate::wire::igmp::parse(message)?;
+        self.on_igmp(arrival.iface, message);
+        Ok(())
     }
 
     /// The datagram that this fragment completes, if it does.

@@ -6,6 +6,8 @@ pub(crate) mod arp;
 pub(crate) mod checksum;
 pub(crate) mod ethernet;
 pub(crate) mod icmp;
+#[cfg(feature = "multicast")]
+pub(crate) mod igmp;
 pub(crate) mod ipv4;
 pub(crate) mod segment;
 pub(crate) mod udp;
