@@ -181,7 +181,7 @@ impl<R: Registers, const RX: usize, const TX: usize> Engine for Msf2<R, RX, TX> 
         // While it runs it sees fresh descriptors by itself; where it stopped is seen to once the ring is drained.
     }
 
-    fn kick_tx(&mut self, _: usize) {
+    fn kick_tx(&mut self, _: usize, _: usize) {
         // See `resume_tx`.
     }
 

@@ -84,7 +84,7 @@ impl<'a> Assembler<'a> {
     }
 
     /// The ranges, the nearest first.
-    #[cfg(test)]
+    #[cfg(any(feature = "sack", test))]
     pub fn ranges(&self) -> impl DoubleEndedIterator<Item = Range> + ExactSizeIterator + '_ {
         self.ranges_slice().iter().copied()
     }

@@ -21,13 +21,25 @@ pub(crate) mod listen;
 pub(crate) mod open;
 pub(crate) mod options;
 pub(crate) mod output;
+#[cfg(feature = "rack")]
+pub(crate) mod rack;
+#[cfg(not(feature = "rack"))]
+#[path = "tcp/no_rack.rs"]
+pub(crate) mod rack;
 pub(crate) mod rcv;
 pub(crate) mod rtt;
+#[cfg(feature = "sack")]
+pub(crate) mod sack;
+#[cfg(not(feature = "sack"))]
+#[path = "tcp/no_sack.rs"]
+pub(crate) mod sack;
 pub(crate) mod sent;
 pub(crate) mod snd;
 pub(crate) mod state;
 pub(crate) mod timers;
 pub(crate) mod timewait;
+#[cfg(feature = "rack")]
+pub(crate) mod undo;
 pub(crate) mod user;
 
 pub use info::{SoftError, TcpInfo};

@@ -101,7 +101,7 @@ impl<const N: usize> RxDescriptor for RxDesc<N> {
     fn received(&self) -> Received {
         let len = (self.0[SIZE].get() & LENGTH) as usize;
         // Damaged packets never come so far: the FIFO drops them.
-        Received { len, first: true, last: true, error: None, meta: RxMeta::default() }
+        Received { len, first: true, last: true, error: None, meta: RxMeta::default(), context_follows: false }
     }
 }
 

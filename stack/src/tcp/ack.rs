@@ -4,11 +4,13 @@
 
 use core::ops::ControlFlow;
 
+use super::cc::Acked;
 use super::conn::{Conn, Verdict};
 use super::snd::Phase;
 use super::state::{Event, State};
 use super::timers::Timer;
 use crate::event::Readiness;
+use crate::seq::Seq;
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::wire::segment::{Flags, Segment};
@@ -32,13 +34,18 @@ impl Conn<'_> {
             return Verdict::drop(DropReason::TcpBadAck);
         }
         if seg.ack.before(self.snd.una) {
+            if self.is_repairing(seg) {
+                self.handle_ack_in_repair(now, seg);
+            }
             return ControlFlow::Continue(());
         }
         let wnd = u32::from(seg.window) << self.snd.shift;
         let was_closed = self.snd.wnd == 0;
-        if seg.ack != self.snd.una {
+        if self.is_repairing(seg) {
+            self.handle_ack_in_repair(now, seg);
+        } else if seg.ack != self.snd.una {
             self.on_new_ack(now, seg);
-        } else if self.is_duplicate(seg, wnd) {
+        } else if !self.sack.is_on() && self.is_duplicate(seg, wnd) {
             self.on_duplicate_ack();
         }
         if self.snd.update_window(seg.seq, seg.ack, wnd) {
@@ -59,7 +66,7 @@ impl Conn<'_> {
             return;
         }
         // What was sent into a closed window, probes above all, was refused: it goes again with the rest.
-        self.snd.mark_lost();
+        self.take_all_for_lost();
         self.snd.probe = false;
         self.rtt.reset_backoff();
         self.timers.retransmit = Timer::OFF;
@@ -80,15 +87,26 @@ impl Conn<'_> {
 
     /// SND.UNA < SEG.ACK =< SND.NXT.
     fn on_new_ack(&mut self, now: Instant, seg: &Segment<'_>) {
-        let flight = self.snd.flight();
-        let acked = self.snd.acknowledge(seg.ack);
+        let (una, flight) = (self.snd.una, self.snd.flight());
+        let (acked, fin_acked) = self.take_ack(seg.ack);
+        let sample = self.sent.acknowledge(una, seg.ack, now);
+        let rtt = self.measure(now, seg, sample, true);
+        self.recover(now, acked, flight, rtt);
+        self.after_ack(now, fin_acked);
+    }
+
+    /// Moves SND.UNA: the octets newly acknowledged, and whether our FIN is among them.
+    #[inline]
+    pub(super) fn take_ack(&mut self, ack: Seq) -> (u32, bool) {
+        let acked = self.snd.acknowledge(ack);
         let fin_acked = self.fin_sent && self.snd.is_idle();
         self.tx.consume((acked - u32::from(fin_acked)) as usize);
-        self.measure(now, seg);
-        self.retries = 0;
-        self.progress_at = now;
-        self.timers.retransmit = Timer::OFF;
-        self.recover(acked, flight);
+        (acked, fin_acked)
+    }
+
+    /// What follows from any acknowledgment of something new.
+    #[inline]
+    pub(super) fn after_ack(&mut self, now: Instant, fin_acked: bool) {
         self.offer_room();
         if fin_acked {
             self.on_fin_acked(now);
@@ -98,14 +116,27 @@ impl Conn<'_> {
     }
 
     /// RFC 6298 §3: segments sent once give the best measurement; for others the timestamp tells which one is meant.
-    fn measure(&mut self, now: Instant, seg: &Segment<'_>) {
-        let sample = self.sent.acknowledge(seg.ack, now).or_else(|| self.measure_by_timestamp(now, seg));
+    #[inline]
+    pub(super) fn measure(
+        &mut self,
+        now: Instant,
+        seg: &Segment<'_>,
+        sample: Option<u32>,
+        is_new: bool,
+    ) -> Option<u32> {
+        if is_new {
+            self.retries = 0;
+            self.progress_at = now;
+            self.timers.retransmit = Timer::OFF;
+        }
+        let sample = sample.or_else(|| if is_new { self.measure_by_timestamp(now, seg) } else { None });
         match sample {
             Some(rtt) => self.rtt.on_sample(rtt, &self.settings),
             // While the window is closed the probes' back-off goes on.
-            None if self.snd.wnd > 0 || seg.window > 0 => self.rtt.reset_backoff(),
+            None if is_new && (self.snd.wnd > 0 || seg.window > 0) => self.rtt.reset_backoff(),
             None => {}
         }
+        sample
     }
 
     fn measure_by_timestamp(&self, now: Instant, seg: &Segment<'_>) -> Option<u32> {
@@ -115,14 +146,30 @@ impl Conn<'_> {
         (ticks < 60_000).then_some((ticks << 10).max(1))
     }
 
-    fn recover(&mut self, acked: u32, flight: u32) {
+    /// The window grows by what was acknowledged outside of fast recovery.
+    #[inline]
+    pub(super) fn grow(&mut self, now: Instant, octets: u32, flight: u32, after_rto: bool, rtt: Option<u32>) {
+        let (mss, una, nxt) = (u32::from(self.snd.mss), self.snd.una, self.snd.nxt);
+        if octets > 0 {
+            self.cc.on_ack(&Acked { now, octets, flight, mss, after_rto, rtt, una, nxt });
+        }
+    }
+
+    #[inline]
+    fn recover(&mut self, now: Instant, acked: u32, flight: u32, rtt: Option<u32>) {
+        if self.snd.phase == Phase::Open {
+            self.snd.dup_acks = 0;
+            self.snd.limited = 0;
+            self.grow(now, acked, flight, false, rtt);
+        } else {
+            self.recover_without_sack(now, acked, flight, rtt);
+        }
+    }
+
+    #[cold]
+    fn recover_without_sack(&mut self, now: Instant, acked: u32, flight: u32, rtt: Option<u32>) {
         let mss = u32::from(self.snd.mss);
         match self.snd.phase {
-            Phase::Open => {
-                self.snd.dup_acks = 0;
-                self.snd.limited = 0;
-                self.cc.on_ack(acked, flight, mss, false);
-            }
             Phase::Fast if self.snd.una.before(self.snd.recover) => {
                 //= https://www.rfc-editor.org/rfc/rfc6582#section-3.2
                 //# If this ACK does not acknowledge all of the data up to and including recover, then this is a partial
@@ -139,14 +186,16 @@ impl Conn<'_> {
             }
             Phase::Loss => {
                 self.snd.dup_acks = 0;
-                self.cc.on_ack(acked, flight, mss, true);
+                self.grow(now, acked, flight, true, rtt);
                 if self.snd.una.at_or_after(self.snd.recover) {
                     self.snd.phase = Phase::Open;
                 }
             }
+            _ => {}
         }
     }
 
+    #[cold]
     fn on_duplicate_ack(&mut self) {
         let mss = u32::from(self.snd.mss);
         match self.snd.phase {
@@ -162,7 +211,7 @@ impl Conn<'_> {
                 }
             }
             Phase::Fast => self.cc.on_recovery_dup_ack(self.snd.recover.distance_from(self.snd.una), mss),
-            Phase::Loss => {}
+            _ => {}
         }
     }
 

@@ -1,25 +1,68 @@
 //! Congestion control: how much may be in flight.
 //!
-//! NewReno: RFC 5681 (slow start, congestion avoidance), RFC 6582 (fast recovery with partial acknowledgments),
-//! RFC 6928 (initial window), RFC 3465 (byte counting, L = 2). The connection says what happened; the answer is `cwnd`.
+//! What all algorithms share is here: RFC 5681 §3.1 (slow start, loss window, ssthresh), RFC 6928 (initial window),
+//! RFC 3465 (byte counting, L = 2), RFC 6582 (fast recovery without SACK), RFC 4015 (undo). Congestion avoidance is that
+//! of NewReno (RFC 5681), or of CUBIC (`cc/cubic.rs`), whose slow start ends by HyStart++ (`cc/hystart.rs`). With SACK,
+//! the window within a recovery is set by PRR (`sack.rs`). The connection says what happened; the answer is `cwnd`.
+
+#[cfg(feature = "cubic")]
+mod cubic;
+#[cfg(feature = "cubic")]
+mod hystart;
 
 use super::options::Congestion;
+use crate::seq::Seq;
+use crate::time::Instant;
 
 /// No congestion window grows beyond this: the largest scaled window.
 const LARGEST: u32 = 1 << 30;
 
 /// The controller of one connection.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Controller {
-    NewReno(NewReno),
-}
-
-/// RFC 5681's two variables, and the octets counted towards the next step of congestion avoidance.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NewReno {
+pub(crate) struct Controller {
     cwnd: u32,
     ssthresh: u32,
-    bytes_acked: u32,
+    /// Octets acknowledged since congestion avoidance last made the window grow.
+    acked: u32,
+    avoidance: Avoidance,
+}
+
+/// How the window grows once slow start is over, and what that remembers.
+#[derive(Clone, Copy, Debug)]
+enum Avoidance {
+    NewReno,
+    #[cfg(feature = "cubic")]
+    Cubic(cubic::Cubic),
+}
+
+/// An acknowledgment of new octets outside of recovery.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Acked {
+    pub now: Instant,
+    pub octets: u32,
+    /// Octets that had been in flight.
+    pub flight: u32,
+    pub mss: u32,
+    /// RFC 3465 §2.3: after a time-out, the growth is limited to one segment per acknowledgment.
+    pub after_rto: bool,
+    /// The round trip in microseconds, if it was measured.
+    pub rtt: Option<u32>,
+    pub una: Seq,
+    pub nxt: Seq,
+}
+
+/// The window before a recovery, to return to when the loss was none (RFC 4015 §3).
+#[cfg(feature = "rack")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prior {
+    cwnd: u32,
+    ssthresh: u32,
+    w_max: u32,
+}
+
+#[cfg(feature = "rack")]
+impl Prior {
+    pub const NONE: Self = Self { cwnd: 0, ssthresh: 0, w_max: 0 };
 }
 
 /// RFC 6928 §2: min (10*MSS, max (2*MSS, 14600)).
@@ -30,176 +73,192 @@ pub(crate) const fn initial_window(mss: u32) -> u32 {
 
 impl Controller {
     pub fn new(kind: Congestion, mss: u32) -> Self {
-        match kind {
-            Congestion::NewReno => {
-                Self::NewReno(NewReno { cwnd: initial_window(mss), ssthresh: LARGEST, bytes_acked: 0 })
-            }
-        }
+        let avoidance = match kind {
+            Congestion::NewReno => Avoidance::NewReno,
+            #[cfg(feature = "cubic")]
+            Congestion::Cubic => Avoidance::Cubic(cubic::Cubic::new()),
+        };
+        Self { cwnd: initial_window(mss), ssthresh: LARGEST, acked: 0, avoidance }
     }
 
     /// Octets that may be in flight.
-    pub fn cwnd(&self) -> u32 {
-        let Self::NewReno(reno) = self;
-        reno.cwnd
+    #[inline]
+    pub const fn cwnd(&self) -> u32 {
+        self.cwnd
     }
 
     /// Where slow start ends.
-    pub fn ssthresh(&self) -> u32 {
-        let Self::NewReno(reno) = self;
-        reno.ssthresh
+    pub const fn ssthresh(&self) -> u32 {
+        self.ssthresh
     }
 
     /// The handshake ended with this MSS; `lost_syn`: RFC 5681 §3.1 then allows one segment.
     pub fn on_established(&mut self, mss: u32, lost_syn: bool) {
-        let Self::NewReno(reno) = self;
-        reno.cwnd = if lost_syn { mss } else { initial_window(mss) };
+        self.cwnd = if lost_syn { mss } else { initial_window(mss) };
     }
 
-    /// `acked` octets were acknowledged outside of recovery, `flight` having been in flight.
-    ///
-    /// `after_rto`: RFC 3465 §2.3 then limits the growth to one segment per acknowledgment.
-    pub fn on_ack(&mut self, acked: u32, flight: u32, mss: u32, after_rto: bool) {
-        let Self::NewReno(reno) = self;
-        reno.on_ack(acked, flight, mss, after_rto);
+    /// Octets were acknowledged outside of recovery.
+    #[inline]
+    pub fn on_ack(&mut self, ack: &Acked) {
+        // A window that is not used says nothing of the path: it does not grow (RFC 7661 §1).
+        if self.cwnd < self.ssthresh {
+            if ack.flight >= self.cwnd / 2 {
+                self.slow_start(ack);
+            }
+        } else if ack.flight + 3 * ack.mss >= self.cwnd {
+            self.avoid_congestion(ack);
+        }
+    }
+
+    fn slow_start(&mut self, ack: &Acked) {
+        let limit = if ack.after_rto { ack.mss } else { 2 * ack.mss };
+        let growth = match &mut self.avoidance {
+            Avoidance::NewReno => ack.octets.min(limit),
+            #[cfg(feature = "cubic")]
+            Avoidance::Cubic(cubic) => {
+                let share = cubic.hystart.growth(ack.octets, limit, ack);
+                if cubic.hystart.is_over() {
+                    self.ssthresh = self.cwnd;
+                }
+                share
+            }
+        };
+        self.cwnd = (self.cwnd + growth).min(LARGEST);
+    }
+
+    fn avoid_congestion(&mut self, ack: &Acked) {
+        self.acked = self.acked.saturating_add(ack.octets);
+        match &mut self.avoidance {
+            Avoidance::NewReno => {
+                if self.acked >= self.cwnd {
+                    self.acked -= self.cwnd;
+                    self.cwnd = (self.cwnd + ack.mss).min(LARGEST);
+                }
+            }
+            #[cfg(feature = "cubic")]
+            Avoidance::Cubic(cubic) => {
+                // The curve is looked at some times per round trip, not for every segment.
+                if self.acked >= self.cwnd / 16 {
+                    let acked = core::mem::take(&mut self.acked);
+                    self.cwnd = cubic.window(self.cwnd, acked, ack).min(LARGEST);
+                }
+            }
+        }
+    }
+
+    /// A loss was noticed other than by a time-out, `flight` octets being outstanding: `ssthresh` is where the window
+    /// is to go.
+    #[cold]
+    pub fn on_loss(&mut self, flight: u32, mss: u32) {
+        self.ssthresh = match &mut self.avoidance {
+            //= https://www.rfc-editor.org/rfc/rfc5681#section-3.1
+            //# ssthresh = max (FlightSize / 2, 2*SMSS)
+            Avoidance::NewReno => flight / 2,
+            #[cfg(feature = "cubic")]
+            Avoidance::Cubic(cubic) => cubic.on_loss(self.cwnd, flight),
+        }
+        .max(2 * mss);
+        self.acked = 0;
+    }
+
+    /// The window as a recovery wants it; never less than one segment.
+    pub fn set_cwnd(&mut self, cwnd: u32, mss: u32) {
+        self.cwnd = cwnd.max(mss).min(LARGEST);
     }
 
     /// The third duplicate acknowledgment: fast recovery begins (RFC 6582 §3.2, step 2).
     pub fn on_fast_retransmit(&mut self, flight: u32, mss: u32) {
-        let Self::NewReno(reno) = self;
-        //= https://www.rfc-editor.org/rfc/rfc5681#section-3.1
-        //# ssthresh = max (FlightSize / 2, 2*SMSS)
-        reno.ssthresh = (flight / 2).max(2 * mss);
-        reno.cwnd = reno.ssthresh + 3 * mss;
-        reno.bytes_acked = 0;
+        self.on_loss(flight, mss);
+        self.cwnd = self.ssthresh + 3 * mss;
     }
 
     /// A further duplicate acknowledgment within fast recovery; the window inflates by no more than what was in flight,
     /// so that invented ones gain nothing.
     pub fn on_recovery_dup_ack(&mut self, in_recovery: u32, mss: u32) {
-        let Self::NewReno(reno) = self;
-        reno.cwnd = (reno.cwnd + mss).min(reno.ssthresh.saturating_add(in_recovery).max(reno.ssthresh + 3 * mss));
+        let most = self.ssthresh.saturating_add(in_recovery).max(self.ssthresh + 3 * mss);
+        self.cwnd = (self.cwnd + mss).min(most);
     }
 
     /// A partial acknowledgment within fast recovery (RFC 6582 §3.2, step 3).
     pub fn on_partial_ack(&mut self, acked: u32, mss: u32) {
-        let Self::NewReno(reno) = self;
-        reno.cwnd = reno.cwnd.saturating_sub(acked);
+        self.cwnd = self.cwnd.saturating_sub(acked);
         if acked >= mss {
-            reno.cwnd += mss;
+            self.cwnd += mss;
         }
-        reno.cwnd = reno.cwnd.max(mss);
+        self.cwnd = self.cwnd.max(mss);
     }
 
     /// All that was in flight when recovery began is acknowledged (RFC 6582 §3.2, step 3, option 1: no burst).
     pub fn on_recovered(&mut self, flight: u32, mss: u32) {
-        let Self::NewReno(reno) = self;
-        reno.cwnd = reno.ssthresh.min(flight.max(mss) + mss);
+        self.cwnd = self.ssthresh.min(flight.max(mss) + mss);
     }
 
     /// The retransmission timer expired; `first`: for these octets for the first time.
+    #[cold]
     pub fn on_rto(&mut self, flight: u32, mss: u32, first: bool) {
-        let Self::NewReno(reno) = self;
         if first {
-            reno.ssthresh = (flight / 2).max(2 * mss);
+            self.on_loss(flight, mss);
         }
         //= https://www.rfc-editor.org/rfc/rfc5681#section-3.1
         //# Furthermore, upon a timeout (as specified in [RFC2988]) cwnd MUST be
         //# set to no more than the loss window, LW, which equals 1 full-sized
         //# segment (regardless of the value of IW).
-        reno.cwnd = mss;
-        reno.bytes_acked = 0;
+        self.cwnd = mss;
+        self.acked = 0;
     }
 
     /// Nothing was sent for more than one RTO (RFC 5681 §4.1).
     pub fn on_idle(&mut self, mss: u32) {
-        let Self::NewReno(reno) = self;
-        reno.cwnd = reno.cwnd.min(initial_window(mss));
+        let restart = initial_window(mss);
+        if self.cwnd > restart {
+            // RFC 7661 §4.4: what was reached before is remembered, and reached again by slow start.
+            self.ssthresh = self.ssthresh.max(self.cwnd - self.cwnd / 4);
+            self.cwnd = restart;
+        }
+        self.restart_curve();
     }
 
     /// The path takes only smaller segments now.
     pub fn on_mss(&mut self, mss: u32) {
-        let Self::NewReno(reno) = self;
-        reno.cwnd = reno.cwnd.max(mss);
+        self.cwnd = self.cwnd.max(mss);
     }
-}
 
-impl NewReno {
-    fn on_ack(&mut self, acked: u32, flight: u32, mss: u32, after_rto: bool) {
-        // A window that is not used says nothing of the path: it does not grow (RFC 7661 §1).
-        if flight < self.cwnd / 2 {
-            return;
+    /// What to remember before a recovery begins.
+    #[cfg(feature = "rack")]
+    pub fn prior(&self) -> Prior {
+        let w_max = match &self.avoidance {
+            Avoidance::NewReno => 0,
+            #[cfg(feature = "cubic")]
+            Avoidance::Cubic(cubic) => cubic.w_max(),
+        };
+        Prior { cwnd: self.cwnd, ssthresh: self.ssthresh, w_max }
+    }
+
+    /// Nothing was lost after all; `flight` octets are in flight.
+    #[cfg(feature = "rack")]
+    pub fn undo(&mut self, prior: &Prior, flight: u32, mss: u32) {
+        //= https://www.rfc-editor.org/rfc/rfc4015#section-3.2
+        //# cwnd <- FlightSize + min (bytes_acked, IW)
+        let at_once = flight.saturating_add(initial_window(mss));
+        self.cwnd = self.cwnd.max(prior.cwnd.min(at_once));
+        // The rest of the way is slow start's.
+        self.ssthresh = self.ssthresh.max(prior.ssthresh).max(prior.cwnd);
+        self.restart_curve();
+        #[cfg(feature = "cubic")]
+        if let Avoidance::Cubic(cubic) = &mut self.avoidance {
+            cubic.set_w_max(prior.w_max);
         }
-        if self.cwnd < self.ssthresh {
-            let limit = if after_rto { mss } else { 2 * mss };
-            self.cwnd = (self.cwnd + acked.min(limit)).min(LARGEST);
-            return;
-        }
-        self.bytes_acked = self.bytes_acked.saturating_add(acked);
-        if self.bytes_acked >= self.cwnd {
-            self.bytes_acked -= self.cwnd;
-            self.cwnd = (self.cwnd + mss).min(LARGEST);
+    }
+
+    /// Congestion avoidance begins anew from the present window.
+    fn restart_curve(&mut self) {
+        self.acked = 0;
+        #[cfg(feature = "cubic")]
+        if let Avoidance::Cubic(cubic) = &mut self.avoidance {
+            cubic.restart();
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MSS: u32 = 1000;
-
-    #[test]
-    fn the_initial_window_is_ten_segments_with_a_floor_for_small_and_large_ones() {
-        assert_eq!(initial_window(1460), 14_600);
-        assert_eq!(initial_window(536), 5_360);
-        assert_eq!(initial_window(8960), 17_920);
-    }
-
-    #[test]
-    fn slow_start_grows_by_what_was_acknowledged_and_at_most_two_segments() {
-        let mut cc = Controller::new(Congestion::NewReno, MSS);
-        let start = cc.cwnd();
-        cc.on_ack(1, start, MSS, false);
-        assert_eq!(cc.cwnd(), start + 1);
-        cc.on_ack(10 * MSS, start, MSS, false);
-        assert_eq!(cc.cwnd(), start + 1 + 2 * MSS);
-        cc.on_ack(10 * MSS, start, MSS, true);
-        assert_eq!(cc.cwnd(), start + 1 + 3 * MSS);
-    }
-
-    #[test]
-    fn a_window_that_is_not_used_does_not_grow() {
-        let mut cc = Controller::new(Congestion::NewReno, MSS);
-        let start = cc.cwnd();
-        cc.on_ack(MSS, MSS, MSS, false);
-        assert_eq!(cc.cwnd(), start);
-    }
-
-    #[test]
-    fn congestion_avoidance_grows_by_one_segment_per_window() {
-        let mut cc = Controller::new(Congestion::NewReno, MSS);
-        cc.on_rto(8 * MSS, MSS, true);
-        while cc.cwnd() < cc.ssthresh() {
-            cc.on_ack(MSS, cc.cwnd(), MSS, false);
-        }
-        assert_eq!((cc.cwnd(), cc.ssthresh()), (4 * MSS, 4 * MSS));
-        for _ in 0..3 {
-            cc.on_ack(MSS, cc.cwnd(), MSS, false);
-        }
-        assert_eq!(cc.cwnd(), 4 * MSS);
-        cc.on_ack(MSS, cc.cwnd(), MSS, false);
-        assert_eq!(cc.cwnd(), 5 * MSS);
-    }
-
-    #[test]
-    fn a_thousand_invented_duplicates_inflate_by_the_flight_at_most() {
-        let mut cc = Controller::new(Congestion::NewReno, MSS);
-        cc.on_fast_retransmit(10 * MSS, MSS);
-        for _ in 0..1000 {
-            cc.on_recovery_dup_ack(10 * MSS, MSS);
-        }
-        assert_eq!(cc.cwnd(), 15 * MSS);
-        cc.on_recovered(2 * MSS, MSS);
-        assert_eq!(cc.cwnd(), 3 * MSS);
-    }
-}
+mod tests;

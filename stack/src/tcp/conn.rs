@@ -24,6 +24,7 @@ use super::listen::{Handshake, ts_clock};
 use super::options::{Settings, TcpOptions, micros};
 use super::rcv::{Rcv, syn_window, window_shift};
 use super::rtt::Rtt;
+use super::sack::Sack;
 use super::sent::{Sent, SentLog};
 use super::snd::{MSS_FLOOR, Snd};
 use super::state::{Event, State};
@@ -150,6 +151,7 @@ pub(crate) struct Conn<'a> {
     pub(super) timers: Timers,
     pub(super) rtt: Rtt,
     pub(super) cc: Controller,
+    pub(super) sack: Sack,
     pub(super) settings: Settings,
     pub(super) stamps: Stamps,
     pub(super) budget: Budget,
@@ -204,6 +206,7 @@ impl<'a> Conn<'a> {
             timers: Timers::OFF,
             rtt: Rtt::new(micros(options.rto_initial), &settings),
             cc: Controller::new(options.congestion, u32::from(settings.mss)),
+            sack: Sack::new(options.sack, options.rack),
             settings,
             stamps: Stamps { on: false, recent: 0, recent_at: 0, offset: 0 },
             budget: Budget::default(),
@@ -261,11 +264,12 @@ impl<'a> Conn<'a> {
             conn.rcv.shift = ours.min(14);
             conn.scaling = true;
         }
+        conn.agree_on_sack(handshake.sack_permitted, handshake.irs);
         conn.set_peer_mss(handshake.peer_mss);
         conn.snd.set_window(handshake.irs, handshake.iss, u32::from(handshake.snd_wnd));
         conn.lost_syn = handshake.retransmitted;
         if !handshake.retransmitted {
-            conn.sent.push(conn.snd.nxt, handshake.sent_at);
+            conn.sent.push(conn.snd.una, conn.snd.nxt, handshake.sent_at);
         }
         conn.arm(now);
         conn
@@ -333,7 +337,7 @@ impl<'a> Conn<'a> {
         self.update_mss();
         self.cc.on_mss(u32::from(self.snd.mss));
         if self.snd.mss < old && self.snd.syn_is_acked() && self.snd.outstanding() > u32::from(self.snd.mss) {
-            self.snd.mark_lost();
+            self.take_all_for_lost();
         }
         self.take_verdict()
     }

@@ -122,6 +122,9 @@ impl Conn<'_> {
         self.check_timestamp(now, seg)?;
         let (nxt, wnd) = (self.rcv.nxt, self.rcv.wnd());
         if is_acceptable(seg, nxt, wnd) {
+            if text.seq.before(nxt) {
+                self.note_duplicate(text.seq, text.end().earlier(nxt));
+            }
             // A sender that overran the window is to know at once.
             self.rcv.ack_now |= text.trim(nxt, wnd);
         } else if seg.seq == nxt {
@@ -158,6 +161,7 @@ impl Conn<'_> {
     /// answered at a bounded rate.
     fn answer_unacceptable(&mut self, now: Instant, seg: &Segment<'_>) {
         if seg.len() > 0 {
+            self.note_duplicate(seg.seq, seg.seq + seg.payload.len() as u32);
             self.rcv.ack_now = true;
         } else if seg.seq + 1 == self.rcv.nxt {
             self.answer_probe(now);
@@ -325,6 +329,7 @@ impl Conn<'_> {
         self.rcv.owe_dup_ack();
         let offset = text.seq.distance_from(self.rcv.nxt);
         let held = self.rx.write_at(offset as usize, text.payload) as u32;
+        self.note_held(text.seq, offset, held);
         if held == 0 || self.holes.add(offset, held).is_err() {
             return Verdict::drop(DropReason::TcpNoRoom);
         }

@@ -49,7 +49,6 @@ pub(crate) struct Handshake {
     /// Set when both sides use timestamps.
     pub timestamps: Option<HandshakeTimestamps>,
     /// Both sides take SACK.
-    #[expect(dead_code, reason = "selective acknowledgments are not built yet")]
     pub sack_permitted: bool,
     /// The window of the SYN: never scaled (RFC 7323 §2.2).
     pub snd_wnd: u16,
@@ -155,7 +154,7 @@ impl<'a> Listener<'a> {
             scale: tcp.window_scale.then(|| window_shift(tcp.rx_buffer)),
             timestamps: tcp.timestamps,
             // Selective acknowledgments are not built yet, and must not be promised.
-            sack: false,
+            sack: cfg!(feature = "sack") && tcp.sack,
             backlog,
             accept_head: 0,
             accept_len: 0,

@@ -92,6 +92,7 @@ impl Conn<'_> {
             self.rcv.shift = self.syn_offer().1;
             self.scaling = true;
         }
+        self.agree_on_sack(options.sack_permitted, seg.seq);
         self.set_peer_mss(options.mss);
     }
 
@@ -115,7 +116,7 @@ impl Conn<'_> {
         self.snd.resend = self.snd.resend.later(ack);
         self.snd.phase = Phase::Open;
         self.snd.dup_acks = 0;
-        match self.sent.acknowledge(ack, now) {
+        match self.sent.acknowledge(self.snd.iss, ack, now) {
             Some(sample) if !self.lost_syn => self.rtt.on_sample(sample, &self.settings),
             _ if self.lost_syn => self.rtt.after_lost_syn(&self.settings),
             _ => {}

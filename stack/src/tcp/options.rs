@@ -28,9 +28,14 @@ impl Default for KeepAlive {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Congestion {
-    /// Slow start, congestion avoidance, fast recovery (RFC 5681, 6582).
-    #[default]
+    /// Slow start, congestion avoidance, fast recovery (RFC 5681, 6582): the small choice, and the default where `cubic`
+    /// is not built in.
+    #[cfg_attr(not(feature = "cubic"), default)]
     NewReno,
+    /// CUBIC with HyStart++ (RFC 9438, 9406): the default where it is built in.
+    #[cfg(feature = "cubic")]
+    #[cfg_attr(feature = "cubic", default)]
+    Cubic,
 }
 
 /// Choices for one connection, given to `connect` or `listen`.
@@ -64,6 +69,12 @@ pub struct TcpOptions {
     pub window_scale: bool,
     /// Offer timestamps (RFC 7323 §3).
     pub timestamps: bool,
+    /// Offer selective acknowledgments, and repair losses by them (RFC 2018, 2883, 6675, 9937). Without the feature
+    /// `sack` it has no effect.
+    pub sack: bool,
+    /// With `sack`: notice losses by time, probe for those at the tail, and take back what a time-out or a retransmission
+    /// without need did to the congestion window (RFC 8985, 5682, 4015). Without the feature `rack` it has no effect.
+    pub rack: bool,
     /// Time to live of every packet.
     pub ttl: u8,
     /// Differentiated services code point of every packet (0..=63).
@@ -100,11 +111,13 @@ impl Default for TcpOptions {
             rto_initial: Duration::from_secs(1),
             window_scale: true,
             timestamps: true,
+            sack: true,
+            rack: true,
             ttl: 64,
             dscp: 0,
             linger: Duration::from_secs(120),
             fin_wait2: Duration::from_secs(60),
-            congestion: Congestion::NewReno,
+            congestion: Congestion::default(),
             max_segment: None,
         }
     }

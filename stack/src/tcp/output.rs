@@ -136,6 +136,9 @@ impl Conn<'_> {
         if snd.resend == snd.nxt && !snd.fast_retransmit {
             return None;
         }
+        if self.sack.is_on() && snd.syn_is_acked() {
+            return self.plan_repair();
+        }
         let start = if snd.fast_retransmit { snd.una } else { snd.resend };
         let beyond = start.distance_from(snd.una);
         let mss = u32::from(snd.mss);
@@ -210,9 +213,17 @@ impl Conn<'_> {
         (len > 0).then_some(len)
     }
 
-    /// RFC 3042: each of the first two duplicate acknowledgments lets one more segment leave.
+    /// Octets that may be outstanding.
+    #[inline]
     fn effective_cwnd(&self) -> u32 {
-        let cwnd = self.cc.cwnd();
+        if self.snd.dup_acks == 0 && !self.sent.is_marked() { self.cc.cwnd() } else { self.inflated_cwnd() }
+    }
+
+    /// What is not in the network any more makes room; so does, by RFC 3042, each of the first two duplicate
+    /// acknowledgments.
+    #[cold]
+    fn inflated_cwnd(&self) -> u32 {
+        let cwnd = self.cc.cwnd().saturating_add(self.gone());
         if self.snd.dup_acks == 0 || self.snd.phase != Phase::Open {
             return cwnd;
         }
@@ -282,7 +293,7 @@ impl Conn<'_> {
     }
 
     #[inline]
-    fn segment(&self, why: Why, seq: Seq, len: u32, flags: Flags) -> Plan {
+    pub(super) fn segment(&self, why: Why, seq: Seq, len: u32, flags: Flags) -> Plan {
         let edge = self.rcv.edge(self.rx.free() as u32, self.rx.capacity() as u32);
         Plan { seq, len, flags, window: self.rcv.field(edge), why, edge }
     }
@@ -297,6 +308,10 @@ impl Conn<'_> {
         }
         if self.stamps.on || (syn && self.state == State::SynSent && self.offer_stamps) {
             options.timestamps = Some(Timestamps { val: self.stamp(now), ecr: self.stamps.recent });
+        }
+        // A segment of text has no room to spare for them.
+        if plan.len == 0 && self.has_blocks() && !plan.flags.intersects(Flags::SYN.with(Flags::RST)) {
+            self.put_blocks(&mut options);
         }
         Header {
             src_port: self.tuple.local_port,
@@ -316,8 +331,10 @@ impl Conn<'_> {
         let (_, shift) = self.syn_offer();
         if plan.flags.contains(ACK) {
             options.window_scale = self.scaling.then_some(shift);
+            options.sack_permitted = self.sack.is_agreed();
         } else {
             options.window_scale = self.offer_scale.then_some(shift);
+            options.sack_permitted = self.sack.offered;
         }
     }
 
@@ -343,6 +360,9 @@ impl Conn<'_> {
         if plan.flags.contains(ACK) {
             self.rcv.on_ack_sent(plan.edge, plan.why == Why::DupAck);
             self.timers.ack = Timer::OFF;
+            if plan.len == 0 {
+                self.on_blocks_sent();
+            }
         }
         self.arm(now);
         self.take_news()
@@ -352,9 +372,9 @@ impl Conn<'_> {
         let end = self.snd.iss + 1;
         if self.snd.nxt == self.snd.iss {
             self.snd.nxt = end;
-            self.sent.push(end, now);
+            self.sent.push(self.snd.iss, end, now);
         } else {
-            self.sent.resend(plan.seq, end, now);
+            self.sent.resend(self.snd.iss, plan.seq, end, now);
             self.retransmits = self.retransmits.saturating_add(1);
         }
         self.snd.resend = self.snd.nxt;
@@ -364,9 +384,11 @@ impl Conn<'_> {
 
     fn commit_retransmission(&mut self, now: Instant, plan: &Plan) {
         let end = plan.end();
-        self.sent.resend(plan.seq, end, now);
+        self.sent.resend(self.snd.una, plan.seq, end, now);
         self.retransmits = self.retransmits.saturating_add(1);
-        if self.snd.fast_retransmit {
+        if self.sack.is_on() {
+            self.on_repair_sent(now, plan);
+        } else {
             self.snd.fast_retransmit = false;
         }
         if plan.seq == self.snd.una {
@@ -386,10 +408,13 @@ impl Conn<'_> {
         if self.snd.dup_acks > 0 && self.snd.phase == Phase::Open {
             self.snd.limited += plan.len;
         }
+        if self.snd.phase == Phase::Fast {
+            self.on_text_in_recovery(plan.len);
+        }
         self.snd.nxt = end;
         self.snd.resend = end;
         self.snd.probe = false;
-        self.sent.push(end, now);
+        self.sent.push(self.snd.una, end, now);
         self.last_sent = now;
         if idle {
             self.progress_at = now;
@@ -423,7 +448,7 @@ impl Conn<'_> {
     }
 }
 
-fn text_flags(fin: bool, push: bool) -> Flags {
+pub(super) fn text_flags(fin: bool, push: bool) -> Flags {
     let flags = if push { ACK | Flags::PSH } else { ACK };
     if fin { flags | Flags::FIN } else { flags }
 }

@@ -18,18 +18,22 @@ pub(crate) struct Rtt {
     rttvar4: u32,
     /// RTO without back-off.
     base: u32,
+    /// The shortest round trip, forgotten slowly; `u32::MAX`: nothing measured yet.
+    shortest: u32,
     /// The time-out doubled so many times.
     backoff: u8,
 }
 
 impl Rtt {
     pub fn new(initial: u32, settings: &Settings) -> Self {
-        Self { srtt8: 0, rttvar4: 0, base: initial.clamp(1_000, settings.rto_max), backoff: 0 }
+        Self { srtt8: 0, rttvar4: 0, base: initial.clamp(1_000, settings.rto_max), shortest: u32::MAX, backoff: 0 }
     }
 
     /// Takes one measurement.
     pub fn on_sample(&mut self, rtt: u32, settings: &Settings) {
         let r = rtt.clamp(1, LONGEST);
+        // A path that has become longer is known as such after some thousand measurements.
+        self.shortest = if r < self.shortest { r } else { self.shortest + ((r - self.shortest) >> 12) };
         if self.srtt8 == 0 {
             //= https://www.rfc-editor.org/rfc/rfc6298#section-2.2
             //# When the first RTT measurement R is made, the host MUST set
@@ -78,6 +82,18 @@ impl Rtt {
     /// SRTT; `None` before the first measurement.
     pub fn srtt(&self) -> Option<Duration> {
         (self.srtt8 != 0).then(|| Duration::from_micros(u64::from(self.srtt8 >> 3)))
+    }
+
+    /// SRTT in microseconds; 0 before the first measurement.
+    #[cfg(feature = "rack")]
+    pub const fn srtt_micros(&self) -> u32 {
+        self.srtt8 >> 3
+    }
+
+    /// The shortest round trip in microseconds.
+    #[cfg(feature = "rack")]
+    pub const fn shortest(&self) -> u32 {
+        self.shortest
     }
 
     /// RTTVAR.

@@ -1,8 +1,12 @@
 //! What is in flight, and when it left: one record per segment.
 //!
-//! The round-trip time is measured with it (RFC 6298 §3, Karn's rule), and loss detection by time needs it (RFC 8985).
+//! The round-trip time is measured with it (RFC 6298 §3, Karn's rule), loss detection by time needs it (RFC 8985), and
+//! it is the scoreboard of selective acknowledgments (RFC 2018 §8, RFC 6675 §3; see `sent/board.rs`).
 //! A record starts where the one before it ends, the first at SND.UNA. When the records run out, the newest is extended
 //! and takes the newer time: measurements become rarer, never wrong.
+
+#[cfg(feature = "sack")]
+mod board;
 
 use managed::ManagedSlice;
 
@@ -11,7 +15,7 @@ use crate::time::Instant;
 
 /// Records that an owned log grows to.
 #[cfg(feature = "alloc")]
-const GROW_LIMIT: usize = 1024;
+const GROW_LIMIT: usize = 2048;
 /// An owned log that has grown beyond this gives its memory back once nothing is in flight.
 #[cfg(feature = "alloc")]
 const KEEP: usize = 32;
@@ -24,13 +28,65 @@ pub struct Sent {
     end: Seq,
     /// When it (last) left: the low 32 bits of the clock in microseconds.
     at: u32,
-    retransmitted: bool,
+    marks: u8,
 }
+
+/// It was sent more than once.
+const RESENT: u8 = 1;
+/// The peer holds it (RFC 2018).
+const SACKED: u8 = 2;
+/// Its latest transmission is taken for lost.
+const LOST: u8 = 4;
 
 impl Sent {
     /// A record of nothing, for storage.
     pub const fn new() -> Self {
-        Self { end: Seq::new(0), at: 0, retransmitted: false }
+        Self { end: Seq::new(0), at: 0, marks: 0 }
+    }
+
+    const fn is(&self, mark: u8) -> bool {
+        self.marks & mark != 0
+    }
+}
+
+/// What an acknowledgment, or its SACK blocks, said has newly arrived.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Delivered {
+    pub octets: u32,
+    /// When the newest of what was sent once had left, and the number behind it.
+    pub original: Option<(u32, Seq)>,
+    /// The same of what was sent again.
+    pub resent: Option<(u32, Seq)>,
+    /// The number behind the lowest of what was sent once.
+    pub lowest_original: Option<Seq>,
+    /// Whether a measurement of `original` would be one of a segment that waited beyond a hole.
+    pub is_ambiguous: bool,
+}
+
+/// Whether time stamp `a` is later than `b`, both being microseconds that wrap.
+pub(crate) const fn is_later(a: u32, b: u32) -> bool {
+    (a.wrapping_sub(b) as i32) > 0
+}
+
+impl Delivered {
+    fn note(&mut self, record: &Sent) {
+        let newest = if record.is(RESENT) { &mut self.resent } else { &mut self.original };
+        match newest {
+            Some((at, end)) if is_later(*at, record.at) || (*at == record.at && end.after(record.end)) => {}
+            _ => *newest = Some((record.at, record.end)),
+        }
+        if !record.is(RESENT) {
+            self.lowest_original = Some(self.lowest_original.map_or(record.end, |low| low.earlier(record.end)));
+        }
+    }
+
+    /// The round trip of the newest octets, in microseconds, unless it is ambiguous.
+    pub fn sample(&self, now: Instant) -> Option<u32> {
+        //= https://www.rfc-editor.org/rfc/rfc6298#section-3
+        //# RTT samples MUST NOT be made using segments that were
+        //# retransmitted (and thus for which it is ambiguous whether the reply
+        //# was for the first instance of the packet or a later instance).
+        self.original.filter(|_| !self.is_ambiguous).map(|(at, _)| micros(now).wrapping_sub(at))
     }
 }
 
@@ -39,15 +95,23 @@ pub(crate) struct SentLog<'a> {
     slots: ManagedSlice<'a, Sent>,
     head: u32,
     len: u32,
+    /// Records with any mark.
+    marked: u32,
+    /// Records that the peer holds, and their octets.
+    sacked_records: u32,
+    sacked: u32,
+    /// Octets taken for lost.
+    lost: u32,
 }
 
-fn micros(now: Instant) -> u32 {
+/// The clock as the records keep it.
+pub(crate) fn micros(now: Instant) -> u32 {
     now.as_micros() as u32
 }
 
 impl<'a> SentLog<'a> {
     pub fn new(slots: ManagedSlice<'a, Sent>) -> Self {
-        Self { slots, head: 0, len: 0 }
+        Self { slots, head: 0, len: 0, marked: 0, sacked_records: 0, sacked: 0, lost: 0 }
     }
 
     /// The slot of the `n`th oldest record.
@@ -60,38 +124,105 @@ impl<'a> SentLog<'a> {
         self.slots.get(self.index(n))
     }
 
-    /// New octets up to `end` left at `now`.
-    pub fn push(&mut self, end: Seq, now: Instant) {
+    fn record_mut(&mut self, n: u32) -> Option<&mut Sent> {
+        let i = self.index(n);
+        self.slots.get_mut(i)
+    }
+
+    /// Whether some of what is in flight was sent again, is held by the peer, or is taken for lost.
+    #[inline]
+    pub fn is_marked(&self) -> bool {
+        self.marked > 0
+    }
+
+    /// New octets up to `end` left at `now`; `una` is SND.UNA.
+    #[inline]
+    pub fn push(&mut self, una: Seq, end: Seq, now: Instant) {
         if self.len as usize == self.slots.len() && !self.grow() {
-            if let Some(last) = self.len.checked_sub(1) {
-                let i = self.index(last);
-                if let Some(newest) = self.slots.get_mut(i) {
-                    newest.end = end;
-                    newest.at = micros(now);
-                }
-            }
-            return;
+            return self.extend_newest(una, end, now);
         }
         let i = self.index(self.len);
         if let Some(slot) = self.slots.get_mut(i) {
-            *slot = Sent { end, at: micros(now), retransmitted: false };
+            *slot = Sent { end, at: micros(now), marks: 0 };
             self.len += 1;
         }
     }
 
+    /// There is no room for one more: the newest record stands for the new octets too, as if all of it left now.
+    #[cold]
+    fn extend_newest(&mut self, una: Seq, end: Seq, now: Instant) {
+        let Some(last) = self.len.checked_sub(1) else { return };
+        self.set_marks(una, last, 0);
+        if let Some(newest) = self.record_mut(last) {
+            newest.end = end;
+            newest.at = micros(now);
+        }
+    }
+
     /// The octets from `start` up to `end` left again at `now`.
-    pub fn resend(&mut self, start: Seq, end: Seq, now: Instant) {
+    pub fn resend(&mut self, una: Seq, start: Seq, end: Seq, now: Instant) {
         let mut n = self.first_ending_after(start);
-        while n < self.len {
-            let i = self.index(n);
-            let Some(record) = self.slots.get_mut(i) else { return };
-            record.retransmitted = true;
+        while let Some(&record) = self.record(n).filter(|_| n < self.len) {
+            if record.end.after(end) && self.lost > 0 {
+                // Of a longer record only what has left is in flight again.
+                self.split(n, end);
+            }
+            if !record.is(SACKED) {
+                self.set_marks(una, n, RESENT);
+            }
+            let Some(record) = self.record_mut(n) else { return };
             record.at = micros(now);
             if record.end.at_or_after(end) {
                 return;
             }
             n += 1;
         }
+    }
+
+    /// Where the `n`th record starts.
+    fn start(&self, una: Seq, n: u32) -> Seq {
+        n.checked_sub(1).and_then(|before| self.record(before)).map_or(una, |record| record.end)
+    }
+
+    /// Gives the `n`th record these marks and no others, and keeps the sums.
+    fn set_marks(&mut self, una: Seq, n: u32, marks: u8) {
+        let start = self.start(una, n);
+        let Some(record) = self.record_mut(n) else { return };
+        let old = core::mem::replace(&mut record.marks, marks);
+        let octets = record.end.distance_from(start);
+        self.count(old, marks, octets);
+    }
+
+    /// `octets` of a record went from the marks `old` to `new`.
+    fn count(&mut self, old: u8, new: u8, octets: u32) {
+        self.marked = self.marked + u32::from(new != 0) - u32::from(old != 0);
+        self.sacked_records = self.sacked_records + u32::from(new & SACKED != 0) - u32::from(old & SACKED != 0);
+        if old & SACKED != new & SACKED {
+            self.sacked = if new & SACKED != 0 { self.sacked + octets } else { self.sacked - octets };
+        }
+        if old & LOST != new & LOST {
+            self.lost = if new & LOST != 0 { self.lost + octets } else { self.lost - octets };
+        }
+    }
+
+    /// Cuts the `n`th record in two at `at`, which lies within it; whether there was room.
+    fn split(&mut self, n: u32, at: Seq) -> bool {
+        if self.len as usize == self.slots.len() && !self.grow() {
+            return false;
+        }
+        let mut i = self.len;
+        while i > n {
+            let (to, from) = (self.index(i), self.index(i - 1));
+            self.slots.copy_within(from..=from, to);
+            i -= 1;
+        }
+        self.len += 1;
+        let Some(first) = self.record_mut(n) else { return false };
+        first.end = at;
+        let marks = first.marks;
+        self.marked += u32::from(marks != 0);
+        self.sacked_records += u32::from(marks & SACKED != 0);
+        true
     }
 
     /// How many records end at or before `seq`; the records are ordered.
@@ -107,33 +238,67 @@ impl<'a> SentLog<'a> {
         low
     }
 
-    /// Forgets what `ack` covers. The round trip of the newest octet covered, in microseconds, unless something among
-    /// them was sent twice.
-    pub fn acknowledge(&mut self, ack: Seq, now: Instant) -> Option<u32> {
-        let mut sample = None;
-        let mut ambiguous = false;
+    /// Forgets what `ack` covers, `una` having been SND.UNA. The round trip of the newest octet covered, in
+    /// microseconds, unless something among them was sent twice.
+    #[inline]
+    pub fn acknowledge(&mut self, una: Seq, ack: Seq, now: Instant) -> Option<u32> {
+        if self.is_marked() {
+            let mut news = Delivered::default();
+            self.acknowledge_marked(una, ack, &mut news);
+            return news.sample(now);
+        }
+        let mut newest = None;
         while self.len > 0 {
             let Some(&record) = self.record(0) else { break };
             if record.end.after(ack) {
                 break;
             }
-            ambiguous |= record.retransmitted;
-            sample = Some(micros(now).wrapping_sub(record.at));
-            self.head = self.index(1) as u32;
-            self.len -= 1;
+            newest = Some(record.at);
+            self.pop();
         }
         if self.len == 0 {
             self.shrink();
         }
-        //= https://www.rfc-editor.org/rfc/rfc6298#section-3
-        //# RTT samples MUST NOT be made using segments that were
-        //# retransmitted (and thus for which it is ambiguous whether the reply
-        //# was for the first instance of the packet or a later instance).
-        sample.filter(|_| !ambiguous)
+        newest.map(|at| micros(now).wrapping_sub(at))
+    }
+
+    /// As [`acknowledge`](Self::acknowledge), while records have marks; what is new goes to `news`.
+    #[cold]
+    pub fn acknowledge_marked(&mut self, una: Seq, ack: Seq, news: &mut Delivered) {
+        let mut start = una;
+        while let Some(&record) = self.record(0).filter(|_| self.len > 0) {
+            let octets = record.end.earlier(ack).distance_from(start);
+            let is_held = record.is(SACKED);
+            news.octets += if is_held { 0 } else { octets };
+            if record.end.after(ack) {
+                // The rest keeps its marks.
+                self.sacked -= if is_held { octets } else { 0 };
+                self.lost -= if record.is(LOST) { octets } else { 0 };
+                break;
+            }
+            if !is_held {
+                news.note(&record);
+            }
+            // What comes with a segment that was sent again had waited for it.
+            news.is_ambiguous |= record.is(RESENT);
+            self.count(record.marks, 0, octets);
+            self.pop();
+            start = record.end;
+        }
+        if self.len == 0 {
+            self.shrink();
+        }
+    }
+
+    #[inline]
+    fn pop(&mut self) {
+        self.head = self.index(1) as u32;
+        self.len -= 1;
     }
 
     /// Makes room for one more record.
     #[cfg(feature = "alloc")]
+    #[cold]
     fn grow(&mut self) -> bool {
         let ManagedSlice::Owned(slots) = &mut self.slots else { return false };
         if slots.len() >= GROW_LIMIT {
@@ -172,74 +337,4 @@ impl<'a> SentLog<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(micros: u64) -> Instant {
-        Instant::from_micros(micros)
-    }
-
-    #[test]
-    fn an_acknowledgment_measures_the_newest_segment_it_covers() {
-        let mut slots = [Sent::default(); 4];
-        let mut log = SentLog::new((&mut slots[..]).into());
-        for n in 1..=3u32 {
-            log.push(Seq::new(n * 100), at(u64::from(n) * 10));
-        }
-        assert_eq!(log.acknowledge(Seq::new(250), at(100)), Some(80));
-        assert_eq!(log.acknowledge(Seq::new(260), at(100)), None);
-        assert_eq!(log.acknowledge(Seq::new(300), at(130)), Some(100));
-        assert_eq!(log.len(), 0);
-    }
-
-    #[test]
-    fn what_was_sent_twice_is_never_measured() {
-        let mut slots = [Sent::default(); 4];
-        let mut log = SentLog::new((&mut slots[..]).into());
-        for n in 1..=3u32 {
-            log.push(Seq::new(n * 100), at(0));
-        }
-        log.resend(Seq::new(100), Seq::new(150), at(50));
-        assert_eq!(log.acknowledge(Seq::new(100), at(60)), Some(60));
-        assert_eq!(log.acknowledge(Seq::new(300), at(70)), None);
-    }
-
-    #[test]
-    fn a_full_log_extends_its_newest_record_across_the_wrap() {
-        let mut slots = [Sent::default(); 2];
-        let mut log = SentLog::new((&mut slots[..]).into());
-        log.push(Seq::new(100), at(1));
-        log.push(Seq::new(200), at(2));
-        assert_eq!(log.acknowledge(Seq::new(100), at(5)), Some(4));
-        log.push(Seq::new(300), at(3));
-        log.push(Seq::new(400), at(4));
-        assert_eq!(log.len(), 2);
-        assert_eq!(log.acknowledge(Seq::new(300), at(9)), Some(7));
-        assert_eq!(log.acknowledge(Seq::new(400), at(9)), Some(5));
-    }
-
-    #[test]
-    fn a_log_without_memory_measures_nothing_and_does_not_mind() {
-        let mut log = SentLog::new((&mut [][..]).into());
-        log.push(Seq::new(1), at(0));
-        log.resend(Seq::new(0), Seq::new(1), at(0));
-        assert_eq!(log.acknowledge(Seq::new(1), at(1)), None);
-    }
-
-    #[cfg(feature = "alloc")]
-    #[test]
-    fn an_owned_log_grows_in_order_and_gives_its_memory_back() {
-        let mut log = SentLog::new(ManagedSlice::Owned(alloc::vec::Vec::new()));
-        for n in 1..=6u32 {
-            log.push(Seq::new(n), at(u64::from(n)));
-        }
-        log.acknowledge(Seq::new(5), at(6));
-        for n in 7..=200u32 {
-            log.push(Seq::new(n), at(u64::from(n)));
-        }
-        for n in 6..=200u32 {
-            assert_eq!(log.acknowledge(Seq::new(n), at(u64::from(n) + 3)), Some(3));
-        }
-        assert_eq!(log.into_storage().len(), 0);
-    }
-}
+mod tests;

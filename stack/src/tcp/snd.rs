@@ -20,7 +20,10 @@ pub(crate) const MSS_FLOOR: u16 = 48;
 pub(crate) enum Phase {
     /// Nothing is known to be lost.
     Open,
-    /// Fast recovery (RFC 6582).
+    /// A probe of the tail is under way (RFC 8985 §7), until `recover` is acknowledged.
+    #[cfg(feature = "rack")]
+    Probing,
+    /// Fast recovery (RFC 6582, RFC 6675).
     Fast,
     /// After a time-out, until `recover` is acknowledged.
     Loss,

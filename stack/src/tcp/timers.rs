@@ -140,7 +140,7 @@ impl Conn<'_> {
             self.give_up(now);
         } else if self.snd.is_idle() {
             self.on_persist_timer(now);
-        } else {
+        } else if !self.on_loss_timer(now) {
             self.on_rto();
         }
     }
@@ -165,13 +165,16 @@ impl Conn<'_> {
         if !self.snd.syn_is_acked() {
             self.lost_syn = true;
         } else if self.snd.wnd > 0 {
-            let first = !self.rtt.is_backed_off();
+            // A window that this very recovery has reduced is not reduced a second time.
+            let is_reduced = self.sack.is_on() && self.snd.phase == Phase::Fast;
+            let first = !self.rtt.is_backed_off() && !is_reduced;
+            self.save_for_undo_of_rto(first);
             self.cc.on_rto(self.snd.outstanding(), u32::from(self.snd.mss), first);
         }
         self.snd.phase = Phase::Loss;
         self.snd.recover = self.snd.nxt;
         self.snd.dup_acks = 0;
-        self.snd.mark_lost();
+        self.take_all_for_lost();
         self.rtt.back_off();
     }
 
@@ -254,6 +257,7 @@ impl Conn<'_> {
     pub(super) fn restart_retransmit(&mut self, now: Instant) {
         let give_up = Timer::after(self.progress_at, self.patience());
         self.timers.retransmit = Timer::after(now, self.rtt.rto(&self.settings)).earlier(give_up);
+        self.schedule_probe(now);
     }
 }
 

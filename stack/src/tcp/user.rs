@@ -210,7 +210,7 @@ impl Conn<'_> {
             rto: self.rtt.rto(&self.settings),
             cwnd: self.cc.cwnd(),
             ssthresh: self.cc.ssthresh(),
-            flight: self.snd.flight(),
+            flight: self.pipe(),
             unacked: self.tx.len(),
             unread: self.rx.len(),
             snd_wnd: self.snd.wnd,

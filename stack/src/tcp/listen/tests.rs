@@ -73,7 +73,8 @@ fn a_handshake_hands_over_what_both_sides_said() {
         assert_eq!((plan.header.flags, plan.header.window), (Flags::SYN | Flags::ACK, 65_535));
         let offset = timestamp_offset(&Secret::new([1; 16]).key(Purpose::Isn), &tuple(1));
         let stamps = Timestamps { val: ts_clock(at(5)).wrapping_add(offset), ecr: 4242 };
-        let offer = Options { window_scale: Some(1), timestamps: Some(stamps), ..Options::NONE };
+        let sack_permitted = cfg!(feature = "sack");
+        let offer = Options { window_scale: Some(1), sack_permitted, timestamps: Some(stamps), ..Options::NONE };
         assert_eq!(plan.header.options, offer);
         l.commit(at(5), &plan);
         assert!(l.plan(at(5)).is_none());
@@ -85,6 +86,7 @@ fn a_handshake_hands_over_what_both_sides_said() {
             (ISN, Seq::new(100), Some(1400), Some(7), Some(1))
         );
         assert_eq!(h.timestamps, Some(HandshakeTimestamps { recent: 4242, offset }));
+        assert_eq!(h.sack_permitted, sack_permitted);
         assert_eq!((h.snd_wnd, h.rcv_wnd, h.sent_at, h.retransmitted), (5000, 65_535, at(5), false));
         l.remove(&tuple(1));
         assert!(matches!(l.handle_segment(at(9), &tuple(1), &ack(ISN), ISN), ListenVerdict::Reset(_)));

@@ -1,0 +1,329 @@
+//! RACK-TLP: losses noticed by time, and probes for those at the tail.
+//!
+//! Implements RFC 8985: §6 (RACK: what was sent well before something that has arrived is lost), §6.2 step 4 (the
+//! reordering window adapts, by RFC 2883's duplicates), §7 (TLP). One timer serves all (§8): see [`Waiting`].
+
+use super::conn::Conn;
+use super::sack::DUP_THRESHOLD;
+use super::sent::{Delivered, is_later, micros};
+use super::snd::Phase;
+use super::timers::Timer;
+use super::undo::Undo;
+use crate::seq::Seq;
+use crate::time::{Duration, Instant};
+use crate::wire::segment::Segment;
+
+/// TLP.max_ack_delay (RFC 8985 §7.2): a lone segment may be acknowledged so much later.
+const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
+/// The probe timeout before the first measurement (RFC 8985 §7.2).
+const FIRST_PROBE: Duration = Duration::from_secs(1);
+/// Recoveries after which the reordering window falls back (RFC 8985 §6.2, RACK.reo_wnd_persist).
+const PERSIST: u8 = 16;
+
+/// What the retransmission timer waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Waiting {
+    /// RFC 6298.
+    #[default]
+    Rto,
+    /// RFC 8985 §6.2 step 5: for what is reordered, or lost.
+    Reordering,
+    /// RFC 8985 §7: for the tail.
+    Probe,
+}
+
+/// RACK's and TLP's variables, named as in RFC 8985 §5.3.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rack {
+    on: bool,
+    waiting: Waiting,
+    reordering_seen: bool,
+    reo_wnd_mult: u8,
+    reo_wnd_persist: u8,
+    /// TLP.is_retrans.
+    probe_is_resent: bool,
+    /// A window of one more segment was lent to a probe of new text.
+    lent: bool,
+    has_delivered: bool,
+    xmit_ts: u32,
+    end_seq: Seq,
+    rtt: u32,
+    fack: Seq,
+    /// RACK.dsack_round: within it, duplicates count once.
+    dsack_round: Option<Seq>,
+    /// When the reordering timer is due after the last detection, in microseconds; 0: it is not.
+    remaining: u32,
+    pub(super) probes: u16,
+    pub(super) undo: Undo,
+}
+
+impl Rack {
+    pub const fn new(on: bool) -> Self {
+        Self {
+            on,
+            waiting: Waiting::Rto,
+            reordering_seen: false,
+            reo_wnd_mult: 1,
+            reo_wnd_persist: 0,
+            probe_is_resent: false,
+            lent: false,
+            has_delivered: false,
+            xmit_ts: 0,
+            end_seq: Seq::new(0),
+            rtt: 0,
+            fack: Seq::new(0),
+            dsack_round: None,
+            remaining: 0,
+            probes: 0,
+            undo: Undo::new(),
+        }
+    }
+
+    pub const fn is_on(&self) -> bool {
+        self.on
+    }
+
+    /// RFC 8985 §6.2, step 2: the newest of what was delivered.
+    fn update(&mut self, now: Instant, newest: (u32, Seq)) {
+        let (at, end) = newest;
+        if !self.has_delivered || sent_after(at, end, self.xmit_ts, self.end_seq) {
+            self.has_delivered = true;
+            self.xmit_ts = at;
+            self.end_seq = end;
+        }
+        self.rtt = micros(now).wrapping_sub(at);
+    }
+
+    /// RFC 8985 §6.2, step 4: a duplicate says that the window was too short.
+    fn widen(&mut self, una: Seq, nxt: Seq) {
+        if self.dsack_round.is_some_and(|end| una.before(end)) {
+            return;
+        }
+        self.dsack_round = Some(nxt);
+        self.reo_wnd_mult = self.reo_wnd_mult.saturating_add(1);
+        self.reo_wnd_persist = PERSIST;
+    }
+}
+
+/// RACK_sent_after.
+const fn sent_after(t1: u32, seq1: Seq, t2: u32, seq2: Seq) -> bool {
+    is_later(t1, t2) || (t1 == t2 && seq1.after(seq2))
+}
+
+impl Conn<'_> {
+    /// RFC 8985 §6.2, steps 1 to 4, and §7.4: what an acknowledgment says.
+    pub(super) fn rack_on_ack(&mut self, now: Instant, seg: &Segment<'_>, news: &Delivered, dup: Option<(Seq, Seq)>) {
+        if !self.sack.rack.on {
+            return;
+        }
+        let stamp_of = |at: u32| self.stamp(now).wrapping_sub(micros(now).wrapping_sub(at) >> 10);
+        let echo = seg.options.timestamps.filter(|_| self.stamps.on).map(|stamps| stamps.ecr);
+        let resent = news.resent.filter(|&(at, _)| {
+            //= https://www.rfc-editor.org/rfc/rfc8985#section-6.2
+            //# If the packet has been retransmitted [...] it may have been the original that was delivered
+            let age = micros(now).wrapping_sub(at);
+            let is_older_echo = echo.is_some_and(|ecr| Seq::new(ecr).before(Seq::new(stamp_of(at).wrapping_sub(1))));
+            age >= self.rtt.shortest() && !is_older_echo
+        });
+        let (una, nxt) = (self.snd.una, self.snd.nxt);
+        let rack = &mut self.sack.rack;
+        let before = rack.fack;
+        for newest in [news.original, resent].into_iter().flatten() {
+            rack.update(now, newest);
+        }
+        // RFC 8985 §6.2, step 3: what was sent once, and arrives below what has arrived, was reordered.
+        if news.lowest_original.is_some_and(|end| end.before(before)) {
+            rack.reordering_seen = true;
+        }
+        let highest = [news.original, news.resent].into_iter().flatten().map(|(_, end)| end);
+        rack.fack = highest.fold(before.later(una), Seq::later);
+        if dup.is_some() {
+            rack.widen(una, nxt);
+        }
+        self.probe_on_ack(seg, dup);
+    }
+
+    /// RFC 8985 §6.2, step 4: the reordering window, in microseconds.
+    fn reo_wnd(&self) -> u32 {
+        let rack = &self.sack.rack;
+        let is_recovering = matches!(self.snd.phase, Phase::Fast | Phase::Loss);
+        if !rack.reordering_seen && (is_recovering || self.sent.sacked_records() >= DUP_THRESHOLD) {
+            return 0;
+        }
+        //= https://www.rfc-editor.org/rfc/rfc8985#section-6.2
+        //# RACK.reo_wnd = min(RACK.reo_wnd_mult * RACK.min_RTT / 4, SRTT)
+        let quarter = self.rtt.shortest() / 4;
+        quarter.saturating_mul(u32::from(rack.reo_wnd_mult)).min(self.rtt.srtt_micros())
+    }
+
+    /// RFC 8985 §6.2, step 5: takes for lost what was sent long enough before something that has arrived.
+    pub(super) fn rack_detect(&mut self, now: Instant) -> u32 {
+        let rack = self.sack.rack;
+        self.sack.rack.remaining = 0;
+        if !rack.has_delivered || !self.sent.is_marked() {
+            return 0;
+        }
+        let (patience, clock) = (rack.rtt.saturating_add(self.reo_wnd()), micros(now));
+        let mut remaining = 0;
+        let lost = self.sent.detect(self.snd.una, |record| {
+            if !sent_after(rack.xmit_ts, rack.end_seq, record.at, record.end) {
+                return false;
+            }
+            let left = patience.saturating_sub(clock.wrapping_sub(record.at));
+            remaining = remaining.max(left);
+            left == 0
+        });
+        self.sack.rack.remaining = remaining;
+        lost
+    }
+
+    /// The timer waits for what may only be reordered, if there is such a thing.
+    pub(super) fn arm_reordering(&mut self, now: Instant) {
+        let remaining = self.sack.rack.remaining;
+        if remaining > 0 {
+            self.sack.rack.waiting = Waiting::Reordering;
+            self.timers.retransmit = Timer::after(now, Duration::from_micros(u64::from(remaining)));
+        } else if self.sack.rack.waiting == Waiting::Reordering {
+            self.sack.rack.waiting = Waiting::Rto;
+            self.timers.retransmit = Timer::OFF;
+        }
+    }
+
+    /// A recovery has ended: a wide reordering window is kept for some of them.
+    pub(super) fn rack_on_recovered(&mut self) {
+        let rack = &mut self.sack.rack;
+        rack.reo_wnd_persist = rack.reo_wnd_persist.saturating_sub(1);
+        if rack.reo_wnd_persist == 0 {
+            rack.reo_wnd_mult = 1;
+        }
+        rack.undo.expire_at(self.snd.nxt);
+    }
+
+    /// The retransmission timer expired. Whether it was not a time-out of RFC 6298's.
+    #[cold]
+    pub(super) fn on_loss_timer(&mut self, now: Instant) -> bool {
+        if !self.sack.is_on() {
+            return false;
+        }
+        match core::mem::take(&mut self.sack.rack.waiting) {
+            Waiting::Rto => false,
+            Waiting::Reordering => {
+                self.on_reordering_timer(now);
+                true
+            }
+            Waiting::Probe => self.on_probe_timer(now),
+        }
+    }
+
+    fn on_reordering_timer(&mut self, now: Instant) {
+        let lost = self.detect_losses(now);
+        if lost > 0 {
+            match self.snd.phase {
+                Phase::Open | Phase::Probing => self.enter_fast(0),
+                Phase::Fast => self.reduce_without_ack(),
+                Phase::Loss => {}
+            }
+        }
+        self.sync_repair();
+        self.restart_retransmit(now);
+        self.arm_reordering(now);
+    }
+
+    /// Whether the tail may be probed.
+    fn may_probe(&self) -> bool {
+        //= https://www.rfc-editor.org/rfc/rfc8985#section-7.2
+        //# the sender SHOULD start or restart a loss probe PTO timer after transmitting new data (that was not itself a
+        //# loss probe) or upon receiving an ACK that cumulatively acknowledges new data, unless it is already in fast
+        //# recovery, RTO recovery, or [...] has segments that were SACKed
+        self.snd.phase == Phase::Open && !self.sent.is_marked() && self.state.is_synchronized() && self.snd.wnd > 0
+    }
+
+    /// PTO.
+    fn probe_timeout(&self) -> Duration {
+        let lone = self.snd.outstanding() <= u32::from(self.snd.mss);
+        match self.rtt.srtt_micros() {
+            0 => FIRST_PROBE,
+            srtt => Duration::from_micros(2 * u64::from(srtt)) + if lone { MAX_ACK_DELAY } else { Duration::ZERO },
+        }
+    }
+
+    /// The retransmission timer was started: it waits for a probe first, if there is to be one.
+    #[inline]
+    pub(super) fn schedule_probe(&mut self, now: Instant) {
+        if !self.sack.is_on() {
+            return;
+        }
+        self.sack.rack.waiting = Waiting::Rto;
+        if self.sack.rack.on && self.may_probe() {
+            self.sack.rack.waiting = Waiting::Probe;
+            self.timers.retransmit = self.timers.retransmit.earlier(Timer::after(now, self.probe_timeout()));
+        }
+    }
+
+    /// RFC 8985 §7.3. Segments that left since the timer was started have moved it: that is looked at only now.
+    fn on_probe_timer(&mut self, now: Instant) -> bool {
+        let rto = self.rtt.rto(&self.settings);
+        if !self.may_probe() {
+            // Losses are being noticed otherwise; the time-out runs from where it would have.
+            self.timers.retransmit = Timer::after(self.progress_at, rto);
+            return !self.timers.retransmit.is_due(now);
+        }
+        let since = if self.last_sent > self.progress_at { self.last_sent } else { self.progress_at };
+        let due = Timer::after(since, self.probe_timeout()).earlier(Timer::after(self.progress_at, rto));
+        if !due.is_due(now) {
+            self.sack.rack.waiting = Waiting::Probe;
+            self.timers.retransmit = due;
+            return true;
+        }
+        self.probe_tail();
+        self.restart_retransmit(now);
+        true
+    }
+
+    fn probe_tail(&mut self) {
+        let mss = u32::from(self.snd.mss);
+        let is_new = self.tx.len() > self.snd.outstanding() as usize && self.snd.window_room() >= mss;
+        self.snd.phase = Phase::Probing;
+        self.snd.recover = self.snd.nxt;
+        self.sack.rack.probe_is_resent = !is_new;
+        self.sack.rack.probes = self.sack.rack.probes.saturating_add(1);
+        if is_new {
+            //= https://www.rfc-editor.org/rfc/rfc8985#section-7.3
+            //# The TLP_send_probe() procedure [...] transmit the lowest-sequence unsent segment
+            self.sack.rack.lent = true;
+            self.cc.set_cwnd(self.cc.cwnd().max(self.snd.outstanding()) + mss, mss);
+        } else {
+            self.sent.mark_tail_lost(self.snd.una, mss);
+            self.sack.force = true;
+            self.sync_repair();
+        }
+    }
+
+    /// RFC 8985 §7.4: what an acknowledgment says of the probe.
+    fn probe_on_ack(&mut self, seg: &Segment<'_>, duplicate: Option<(Seq, Seq)>) {
+        if self.snd.phase != Phase::Probing {
+            return;
+        }
+        let mss = u32::from(self.snd.mss);
+        if core::mem::take(&mut self.sack.rack.lent) {
+            self.cc.set_cwnd(self.cc.cwnd().saturating_sub(mss), mss);
+        }
+        let end = self.snd.recover;
+        if self.snd.una.before(end) {
+            return;
+        }
+        let is_duplicate = duplicate.is_some_and(|(_, right)| right == end);
+        let is_echo = self.snd.una == end && seg.options.sack.is_empty() && seg.ack == end && self.snd.is_idle();
+        if !self.sack.rack.probe_is_resent || is_duplicate {
+            self.snd.phase = Phase::Open;
+        } else if self.snd.una.after(end) {
+            //= https://www.rfc-editor.org/rfc/rfc8985#section-7.4.2
+            //# Invoke congestion control to react to the loss event the probe has repaired.
+            self.snd.phase = Phase::Open;
+            self.cc.on_loss(self.cc.cwnd(), mss);
+            self.cc.set_cwnd(self.cc.ssthresh(), mss);
+        } else if !is_echo {
+            self.snd.phase = Phase::Open;
+        }
+    }
+}

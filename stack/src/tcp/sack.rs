@@ -1,0 +1,411 @@
+//! Selective acknowledgments, both ways, and how losses are repaired by them.
+//!
+//! Receiving: RFC 2018 §3 and §4 (which ranges are told, the newest first), RFC 2883 (what came twice is told, too).
+//! Sending: RFC 6675 (pipe, what is lost) with the scoreboard of `sent/board.rs`, RFC 9937 (PRR: the window within a
+//! recovery), RFC 2018 §8 (a peer that throws away what it reported). Where RACK is on, `rack.rs` says what is lost.
+//!
+//! ```text
+//!  Open ──something is lost──▶ Fast ──`recover` acknowledged──▶ Open
+//!    │                          │                                ▲
+//!    └────────time-out──────────┴─────▶ Loss ──`recover` acked───┘
+//! ```
+//!
+//! Nothing here runs for a segment of a connection that loses nothing: see [`Conn::is_repairing`].
+
+use super::conn::Conn;
+use super::output::{Plan, Why, text_flags};
+use super::rack::Rack;
+use super::sent::Delivered;
+use super::snd::Phase;
+use crate::assembler::{Assembler, Range};
+use crate::seq::Seq;
+use crate::time::Instant;
+use crate::wire::segment::{HeaderOptions, SackBlocks, Segment};
+
+/// Segments above a hole that mean a loss (RFC 6675 §2: DupThresh).
+pub(super) const DUP_THRESHOLD: u32 = 3;
+
+/// What selective acknowledgments add to a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sack {
+    /// We offer them.
+    pub offered: bool,
+    /// Both sides take them.
+    told: bool,
+    /// Losses are repaired by them: there is room for a scoreboard.
+    scored: bool,
+    /// The next segment to be sent again may leave whatever the window.
+    pub(super) force: bool,
+    /// Octets that came twice, to be told once (RFC 2883).
+    duplicate: Option<(Seq, Seq)>,
+    /// Where text came beyond a hole, the newest first; each within a range, if the range is still there.
+    recent: [Seq; 4],
+    /// RFC 9937 §5: RecoverFS, prr_delivered, prr_out.
+    recover_fs: u32,
+    delivered: u32,
+    out: u32,
+    pub(super) rack: Rack,
+}
+
+impl Sack {
+    pub fn new(offered: bool, rack: bool) -> Self {
+        Self {
+            offered,
+            told: false,
+            scored: false,
+            force: false,
+            duplicate: None,
+            recent: [Seq::new(0); 4],
+            recover_fs: 0,
+            delivered: 0,
+            out: 0,
+            rack: Rack::new(rack),
+        }
+    }
+
+    /// Whether losses are repaired by selective acknowledgments.
+    #[inline]
+    pub const fn is_on(&self) -> bool {
+        self.scored
+    }
+
+    /// Whether both sides agreed on them.
+    pub const fn is_agreed(&self) -> bool {
+        self.told
+    }
+}
+
+// Receiving.
+
+impl Sack {
+    /// `seq` came beyond a hole.
+    #[cold]
+    fn note_recent(&mut self, seq: Seq) {
+        let at = self.recent.iter().position(|&r| r == seq).unwrap_or(self.recent.len() - 1);
+        if let Some(passed) = self.recent.get_mut(..=at) {
+            passed.rotate_right(1);
+        }
+        let [newest, ..] = &mut self.recent;
+        *newest = seq;
+    }
+
+    /// The blocks of an acknowledgment of `nxt`.
+    #[cold]
+    fn blocks(&self, nxt: Seq, holes: &Assembler<'_>) -> SackBlocks {
+        let mut blocks = SackBlocks::new();
+        //= https://www.rfc-editor.org/rfc/rfc2883#section-4
+        //# the first SACK block should specify the duplicate segment that triggered the acknowledgement
+        let _ = self.duplicate.is_none_or(|block| blocks.push(block).is_ok());
+        let first = blocks.len();
+        let mut tell = |range: Range| {
+            let block = (nxt + range.0, nxt + range.1);
+            if !blocks.get(first..).unwrap_or_default().contains(&block) {
+                let _ = blocks.push(block);
+            }
+        };
+        //= https://www.rfc-editor.org/rfc/rfc2018#section-4
+        //# The first SACK block (i.e., the one immediately following the kind and length fields in the option) MUST
+        //# specify the contiguous block of data containing the segment which triggered this ACK
+        for offset in self.recent.iter().filter(|seq| seq.after(nxt)).map(|seq| seq.distance_from(nxt)) {
+            if let Some(range) = holes.ranges().find(|r| r.0 <= offset && offset < r.1) {
+                tell(range);
+            }
+        }
+        holes.ranges().take(4).for_each(tell);
+        blocks
+    }
+}
+
+impl Conn<'_> {
+    /// Text from `seq` on came beyond a hole; `offset` and `len` say where it lies behind RCV.NXT.
+    #[cold]
+    pub(super) fn note_held(&mut self, seq: Seq, offset: u32, len: u32) {
+        if !self.sack.told {
+            return;
+        }
+        self.sack.note_recent(seq);
+        // RFC 2883 §4: what of it was there before.
+        let end = offset.saturating_add(len);
+        if let Some(range) = self.holes.ranges().find(|r| r.0 < end && offset < r.1) {
+            let (left, right) = (range.0.max(offset), range.1.min(end));
+            self.sack.duplicate = Some((self.rcv.nxt + left, self.rcv.nxt + right));
+        }
+    }
+
+    /// Octets that RCV.NXT had passed came again.
+    #[cold]
+    pub(super) fn note_duplicate(&mut self, left: Seq, right: Seq) {
+        if self.sack.told && left.before(right) && right.at_or_before(self.rcv.nxt) {
+            self.sack.duplicate = Some((left, right));
+        }
+    }
+
+    /// Whether an acknowledgment has blocks to tell.
+    #[inline]
+    pub(super) fn has_blocks(&self) -> bool {
+        self.sack.told && (!self.holes.is_empty() || self.sack.duplicate.is_some())
+    }
+
+    #[cold]
+    pub(super) fn put_blocks(&self, options: &mut HeaderOptions) {
+        options.sack = self.sack.blocks(self.rcv.nxt, &self.holes);
+    }
+
+    /// An acknowledgment without text has left, and has told what came twice.
+    #[inline]
+    pub(super) fn on_blocks_sent(&mut self) {
+        self.sack.duplicate = None;
+    }
+}
+
+// Sending.
+
+impl Conn<'_> {
+    /// The peer's SYN, which began at `irs`, permits selective acknowledgments or does not.
+    pub(super) fn agree_on_sack(&mut self, permitted: bool, irs: Seq) {
+        let sack = &mut self.sack;
+        sack.told = sack.offered && permitted;
+        sack.scored = sack.told && self.sent.can_keep_score();
+        sack.recent = [irs; 4];
+    }
+
+    /// Whether an acknowledgment concerns a repair, or may begin one.
+    #[inline]
+    pub(super) fn is_repairing(&self, seg: &Segment<'_>) -> bool {
+        self.sack.scored
+            && (self.sent.is_marked() || self.snd.phase != Phase::Open || !seg.options.sack.is_empty())
+            && self.snd.syn_is_acked()
+    }
+
+    /// RFC 6675 §4, pipe: octets believed to be in the network.
+    pub(super) fn pipe(&self) -> u32 {
+        if !self.sack.scored {
+            return self.snd.flight();
+        }
+        self.snd.outstanding().saturating_sub(self.sent.sacked() + self.sent.lost())
+    }
+
+    /// Octets in flight that the congestion window need not cover: the peer holds them, or they are lost.
+    pub(super) fn gone(&self) -> u32 {
+        if self.sack.scored { self.sent.sacked() + self.sent.lost() } else { 0 }
+    }
+
+    /// An acknowledgment while something is to be repaired, or with SACK blocks.
+    #[cold]
+    pub(super) fn handle_ack_in_repair(&mut self, now: Instant, seg: &Segment<'_>) {
+        let mut news = Delivered::default();
+        let una = self.snd.una;
+        let flight = self.pipe();
+        let mut fin_acked = false;
+        let mut acked = 0;
+        if seg.ack.after(una) {
+            (acked, fin_acked) = self.take_ack(seg.ack);
+            self.sent.acknowledge_marked(una, seg.ack, &mut news);
+        }
+        let duplicate = self.take_blocks(seg, &mut news);
+        self.measure(now, seg, news.sample(now), acked > 0);
+        if self.sent.is_reneged() {
+            self.on_reneging();
+        }
+        self.rack_on_ack(now, seg, &news, duplicate);
+        let undone = self.undo_if_spurious(now, seg, &news, duplicate, acked);
+        let lost = if undone { 0 } else { self.detect_losses(now) };
+        self.move_repair(now, acked, flight, &news, lost);
+        self.sync_repair();
+        self.arm_reordering(now);
+        if acked > 0 {
+            self.after_ack(now, fin_acked);
+        }
+    }
+
+    /// Notes the blocks on the scoreboard; gives the one that tells what came twice.
+    fn take_blocks(&mut self, seg: &Segment<'_>, news: &mut Delivered) -> Option<(Seq, Seq)> {
+        let mut duplicate = None;
+        let blocks = &seg.options.sack;
+        for (n, &(left, right)) in blocks.iter().enumerate() {
+            //= https://www.rfc-editor.org/rfc/rfc2018#section-3
+            //# Left Edge of Block [...] Right Edge of Block
+            if !left.before(right) || right.after(self.snd.nxt) {
+                continue;
+            }
+            let is_within = |outer: &(Seq, Seq)| outer.0.at_or_before(left) && right.at_or_before(outer.1);
+            //= https://www.rfc-editor.org/rfc/rfc2883#section-4.2
+            //# the first SACK block [...] is less than the cumulative ACK [or] contained in the second
+            if n == 0 && (right.at_or_before(seg.ack) || blocks.get(1).is_some_and(is_within)) {
+                if left.at_or_after(self.snd.una - self.snd.max_wnd) {
+                    duplicate = Some((left, right));
+                }
+            } else if right.after(self.snd.una) && left.at_or_after(self.snd.una) {
+                self.sent.mark_sacked(self.snd.una, left, right, self.snd.mss, news);
+            }
+        }
+        duplicate
+    }
+
+    //= https://www.rfc-editor.org/rfc/rfc2018#section-8
+    //# If the data receiver reneges, the data sender MUST [...] retransmit
+    /// The peer has thrown away what it had reported: nothing of its reports is believed, and all goes again.
+    fn on_reneging(&mut self) {
+        self.sent.forget_sacked(self.snd.una);
+        self.sent.mark_all_lost(self.snd.una);
+    }
+
+    /// Takes for lost what is; the octets newly so.
+    pub(super) fn detect_losses(&mut self, now: Instant) -> u32 {
+        if self.sack.rack.is_on() {
+            return self.rack_detect(now);
+        }
+        let mss = u32::from(self.snd.mss);
+        //= https://www.rfc-editor.org/rfc/rfc6675#section-4
+        //# The routine returns true when either DupThresh discontiguous SACKed sequences have arrived above 'SeqNum' or
+        //# more than (DupThresh - 1) * SMSS bytes with sequence numbers greater than 'SeqNum' have been SACKed.
+        self.sent.detect(self.snd.una, |record| {
+            !record.is_resent && (record.runs_above >= DUP_THRESHOLD || record.sacked_above > (DUP_THRESHOLD - 1) * mss)
+        })
+    }
+
+    /// What the news mean for the phase and the window.
+    fn move_repair(&mut self, now: Instant, acked: u32, flight: u32, news: &Delivered, lost: u32) {
+        let is_past = self.snd.una.at_or_after(self.snd.recover);
+        match self.snd.phase {
+            Phase::Fast if is_past => self.leave_fast(),
+            Phase::Fast => return self.reduce(news.octets, acked > 0 && lost == 0),
+            Phase::Loss => {
+                self.grow(now, acked, flight, true, news.sample(now));
+                if is_past {
+                    self.snd.phase = Phase::Open;
+                    self.rack_on_recovered();
+                }
+                return;
+            }
+            _ => {
+                if lost == 0 {
+                    self.grow(now, acked, flight, false, news.sample(now));
+                }
+            }
+        }
+        if lost > 0 {
+            self.enter_fast(news.octets);
+        }
+    }
+
+    /// A loss was noticed: recovery begins (RFC 6675 §5, step 4; RFC 9937 §5). `news`: octets delivered just now.
+    pub(super) fn enter_fast(&mut self, news: u32) {
+        let mss = u32::from(self.snd.mss);
+        let outstanding = self.snd.outstanding();
+        self.save_for_undo();
+        // What limited transmit, or a probe, sent beyond the window is not counted (RFC 6675 §5, step 4.2).
+        let flight = outstanding.min(self.cc.cwnd());
+        self.cc.on_loss(flight, mss);
+        self.snd.phase = Phase::Fast;
+        self.snd.recover = self.snd.nxt;
+        //= https://www.rfc-editor.org/rfc/rfc9937#section-5
+        //# RecoverFS = SND.NXT - SND.UNA
+        let held_before = self.sent.sacked().saturating_sub(news);
+        self.sack.recover_fs = outstanding.saturating_sub(held_before).max(1);
+        self.sack.delivered = 0;
+        self.sack.out = 0;
+        self.sack.force = true;
+        self.reduce(news, false);
+    }
+
+    /// RFC 9937 §5: the window after `news` octets were delivered within a recovery.
+    fn reduce(&mut self, news: u32, is_safe: bool) {
+        if news == 0 && !self.sack.force {
+            return;
+        }
+        let mss = u32::from(self.snd.mss);
+        let (pipe, ssthresh) = (self.pipe(), self.cc.ssthresh());
+        let sack = &mut self.sack;
+        sack.delivered = sack.delivered.saturating_add(news);
+        let ahead = sack.delivered.saturating_sub(sack.out);
+        let mut count = if pipe > ssthresh {
+            let share = u64::from(sack.delivered) * u64::from(ssthresh);
+            let share = share.div_ceil(u64::from(sack.recover_fs));
+            share.saturating_sub(u64::from(sack.out)).min(u64::from(u32::MAX)) as u32
+        } else {
+            //= https://www.rfc-editor.org/rfc/rfc9937#section-5
+            //# SafeACK = (SND.UNA advances and no further loss indicated)
+            let most = ahead.max(news) + if is_safe { mss } else { 0 };
+            most.min(ssthresh - pipe)
+        };
+        if sack.out == 0 && count == 0 {
+            count = mss;
+        }
+        self.cc.set_cwnd(pipe.saturating_add(count), mss);
+    }
+
+    /// More is lost, as the clock says and no acknowledgment.
+    #[cfg(feature = "rack")]
+    pub(super) fn reduce_without_ack(&mut self) {
+        self.sack.force = true;
+        self.reduce(0, false);
+    }
+
+    fn leave_fast(&mut self) {
+        let mss = u32::from(self.snd.mss);
+        self.snd.phase = Phase::Open;
+        //= https://www.rfc-editor.org/rfc/rfc9937#section-5
+        //# cwnd = ssthresh
+        self.cc.set_cwnd(self.cc.ssthresh(), mss);
+        self.rack_on_recovered();
+    }
+
+    /// Keeps the flag that `plan` looks at: whether something is to be sent again.
+    pub(super) fn sync_repair(&mut self) {
+        self.snd.fast_retransmit = self.sent.lost() > 0;
+        self.sack.force &= self.snd.fast_retransmit;
+    }
+
+    /// Takes all that is in flight, and that the peer does not hold, for lost.
+    pub(super) fn take_all_for_lost(&mut self) {
+        if !self.sack.scored || !self.snd.syn_is_acked() {
+            return self.snd.mark_lost();
+        }
+        if self.sent.is_reneged() {
+            self.sent.forget_sacked(self.snd.una);
+        }
+        self.sent.mark_all_lost(self.snd.una);
+        self.sync_repair();
+    }
+
+    /// RFC 6675 §5, NextSeg (1): the lowest octets that are lost, as the window allows.
+    #[cold]
+    pub(super) fn plan_repair(&self) -> Option<Plan> {
+        let snd = &self.snd;
+        let (start, end) = self.sent.first_lost(snd.una, u32::from(snd.mss))?;
+        let beyond = start.distance_from(snd.una);
+        //= https://www.rfc-editor.org/rfc/rfc9293#section-3.8.6
+        //# A sending TCP peer MUST be robust against window shrinking, which may cause the "usable window" [...] to
+        //# become negative (MUST-34).
+        let room = snd.wnd.saturating_sub(beyond).max(u32::from(beyond == 0));
+        let text_end = snd.nxt - u32::from(self.fin_sent);
+        let text = end.earlier(text_end).distance_from(start);
+        let len = text.min(room);
+        let fin = end.after(text_end) && len == text;
+        if self.is_waiting_for_frto() {
+            return None;
+        }
+        let fits = self.sack.force || self.pipe() + len <= self.cc.cwnd();
+        if !fits || (len == 0 && !fin) {
+            return None;
+        }
+        let push = len > 0 && start + len == text_end;
+        Some(self.segment(Why::Retransmit, start, len, text_flags(fin, push)))
+    }
+
+    /// A planned repair has left.
+    #[cold]
+    pub(super) fn on_repair_sent(&mut self, now: Instant, plan: &Plan) {
+        self.sack.out = self.sack.out.saturating_add(plan.len);
+        self.sack.force = false;
+        self.note_for_undo(now, plan.len);
+        self.sync_repair();
+    }
+
+    /// New text has left while a recovery is under way.
+    #[cold]
+    pub(super) fn on_text_in_recovery(&mut self, len: u32) {
+        self.sack.out = self.sack.out.saturating_add(len);
+    }
+}
