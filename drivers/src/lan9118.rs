@@ -18,6 +18,7 @@ use crate::interrupt::Attention;
 use crate::nic::{Counters, Nic};
 use crate::phy::{Phy, PhyError, Speed};
 use crate::regs::{Clock, Registers, Timeout, look, wait};
+use crate::{ETHERNET_HEADER, MIN_MTU};
 use core::fmt;
 use core::task::Waker;
 use regs::{Management, csr, csr_read, csr_write, int, mac_cr, rx};
@@ -77,7 +78,9 @@ pub enum Lan9118Error {
     NotFound,
     /// It does not come out of its reset, or its MAC does not answer.
     Timeout,
-    /// No address was given, and its EEPROM has none.
+    /// The pool's slots hold no packet of RFC 791's 68 octets.
+    Mtu,
+    /// No address was given, and its EEPROM has none; or it is a group's.
     Address,
     /// Its PHY.
     Phy(PhyError),
@@ -89,6 +92,7 @@ impl Lan9118Error {
         match self {
             Self::NotFound => "no LAN9118 answers",
             Self::Timeout => "the LAN9118 does not become ready",
+            Self::Mtu => "the pool's slots are too small for any packet",
             Self::Address => "no station address was given, and the EEPROM has none",
             Self::Phy(error) => error.text(),
         }
@@ -135,8 +139,9 @@ pub struct Lan9118<'p, R> {
 }
 
 impl<'p, R: Registers> Lan9118<'p, R> {
-    /// Resets the chip and starts its PHY: frames of `pool`, which have at least 1514 octets, and the interrupt by way of
-    /// [`on_interrupt`] with the same `attention`. Without `mac`, the address is that of the EEPROM.
+    /// Resets the chip and starts its PHY: frames of `pool`, whose slots bound the MTU where they are smaller than 1514
+    /// octets, and the interrupt by way of [`on_interrupt`] with the same `attention`. Without `mac`, the address is that
+    /// of the EEPROM.
     ///
     /// Returns within three seconds on `clock`, whatever the chip does.
     ///
@@ -150,6 +155,9 @@ impl<'p, R: Registers> Lan9118<'p, R> {
         wiring: Wiring,
         clock: Clock<'_>,
     ) -> Result<Self, Lan9118Error> {
+        if pool.slot_size() < MIN_MTU + ETHERNET_HEADER {
+            return Err(Lan9118Error::Mtu);
+        }
         reset(&regs, wiring, clock)?;
         let mac = match mac {
             Some(mac) => {
@@ -298,7 +306,7 @@ fn loaded_address<R: Registers>(regs: &R) -> Result<Mac, Timeout> {
 
 impl<'p, R: Registers> Device<'p> for Lan9118<'p, R> {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::plain(Medium::Ethernet, LONGEST - SHORTEST)
+        Capabilities::plain(Medium::Ethernet, LONGEST.min(self.pool.slot_size()) - ETHERNET_HEADER)
     }
 
     fn pool(&self) -> Pool<'p> {

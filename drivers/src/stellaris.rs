@@ -14,6 +14,8 @@ use crate::interrupt::Attention;
 use crate::nic::{Counters, Nic};
 use crate::phy::{Mdio, Phy, PhyError, Speed};
 use crate::regs::{Clock, Registers, Timeout, look};
+use crate::{ETHERNET_HEADER, MIN_MTU};
+use core::fmt;
 use core::task::Waker;
 use ringtap::device::{Capabilities, Device, Link, Mac, Medium, RxMeta, TxMeta, Unsupported};
 use ringtap::frame::{Frame, Pool};
@@ -111,6 +113,43 @@ impl<R: Registers> Mdio for Internal<'_, R> {
     }
 }
 
+/// Why the controller cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StellarisError {
+    /// The pool's slots hold no packet of RFC 791's 68 octets.
+    Mtu,
+    /// The address is a group's, or zero.
+    Address,
+    /// Its PHY.
+    Phy(PhyError),
+}
+
+impl StellarisError {
+    /// The error in a few words.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Mtu => "the pool's slots are too small for any packet",
+            Self::Address => "not a station's address",
+            Self::Phy(error) => error.text(),
+        }
+    }
+}
+
+impl fmt::Display for StellarisError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl core::error::Error for StellarisError {}
+
+impl From<PhyError> for StellarisError {
+    fn from(error: PhyError) -> Self {
+        Self::Phy(error)
+    }
+}
+
 /// Whether the PHY is asked for the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PhyUse {
@@ -121,11 +160,11 @@ pub enum PhyUse {
 }
 
 impl<'p, R: Registers> Stellaris<'p, R> {
-    /// Brings up the MAC: frames of `pool`, which have at least 1514 octets, and the interrupt by way of
-    /// [`on_interrupt`] with the same `attention`. `core_hz` is the frequency of the system clock.
+    /// Brings up the MAC: frames of `pool`, whose slots bound the MTU where they are smaller than 1514 octets, and the
+    /// interrupt by way of [`on_interrupt`] with the same `attention`. `core_hz` is the frequency of the system clock.
     ///
     /// # Errors
-    /// [`PhyError`], when a PHY is wanted and does not answer.
+    /// A [`StellarisError`]: among others, a PHY that is wanted and does not answer.
     pub fn new(
         regs: R,
         attention: &'p Attention,
@@ -134,7 +173,13 @@ impl<'p, R: Registers> Stellaris<'p, R> {
         phy: PhyUse,
         core_hz: u32,
         clock: Clock<'_>,
-    ) -> Result<Self, PhyError> {
+    ) -> Result<Self, StellarisError> {
+        if pool.slot_size() < MIN_MTU + ETHERNET_HEADER {
+            return Err(StellarisError::Mtu);
+        }
+        if !mac.is_station() {
+            return Err(StellarisError::Address);
+        }
         regs.write(IM, 0);
         regs.write(RCTL, 0);
         regs.write(TCTL, 0);
@@ -233,7 +278,7 @@ impl<'p, R: Registers> Stellaris<'p, R> {
 
 impl<'p, R: Registers> Device<'p> for Stellaris<'p, R> {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::plain(Medium::Ethernet, LONGEST - 14)
+        Capabilities::plain(Medium::Ethernet, LONGEST.min(self.pool.slot_size()) - ETHERNET_HEADER)
     }
 
     fn pool(&self) -> Pool<'p> {

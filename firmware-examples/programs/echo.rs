@@ -16,8 +16,8 @@ use static_cell::ConstStaticCell;
 /// TCP connections.
 const CONNECTIONS: usize = 4;
 
-/// A connection's buffers: one segment of an Ethernet each way.
-const BUFFER: usize = 1460;
+/// A connection's buffers each way: two segments of the size that every host takes (RFC 9293 §3.7.1).
+const BUFFER: usize = 2 * 536;
 
 /// UDP sockets: the three services', and that of tests.
 const DATAGRAMS: usize = 3 + cfg!(feature = "control") as usize;

@@ -4,15 +4,21 @@ use crate::device::AnyDevice;
 use crate::failure::Failure;
 use crate::pcapng::Captured;
 use crate::pool::Lease;
-use crate::tap::{TapOptions, TapPort};
+use crate::tap::{TapOptions, TapPort, kernel_has_ipv6};
 use crate::unix::{DatagramDevice, StreamDevice};
 use ringtap::device::{Mac, Medium};
 use ringtap::ip::addr::Cidr;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 /// The stack's address when none is given.
 pub const DEFAULT_ADDRESS: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 7, 0, 2), 24);
+
+/// The stack's IPv6 address when none is given, where the MTU allows IPv6.
+pub const DEFAULT_ADDRESS_V6: (Ipv6Addr, u8) = (Ipv6Addr::new(0xfd07, 0, 0, 0, 0, 0, 0, 2), 64);
+
+/// The smallest MTU of IPv6 (RFC 8200 §5).
+const IPV6_MTU: usize = 1_280;
 
 /// The MTU of devices that have none of their own.
 const DEFAULT_MTU: usize = 1_500;
@@ -69,6 +75,8 @@ pub struct Attached {
     pub gateways: Vec<IpAddr>,
     /// Whether a DHCP server is to be asked.
     pub dhcp: bool,
+    /// Whether nobody but this machine's kernel is at the other end: the device was made here.
+    pub alone: bool,
     /// Name servers.
     pub dns: Vec<IpAddr>,
     /// What the user should know though it is no error.
@@ -97,8 +105,11 @@ impl Attachment {
     /// One line that says what is wrong and what to do.
     pub fn open(mut self) -> Result<Attached, Failure> {
         if self.addresses.is_empty() && !self.dhcp {
-            let (addr, len) = DEFAULT_ADDRESS;
-            self.addresses.extend(Cidr::new(addr.into(), len));
+            let ((v4, len4), (v6, len6)) = (DEFAULT_ADDRESS, DEFAULT_ADDRESS_V6);
+            self.addresses.extend(Cidr::new(v4.into(), len4));
+            if self.mtu.is_none_or(|mtu| mtu >= IPV6_MTU) {
+                self.addresses.extend(Cidr::new(v6.into(), len6));
+            }
         }
         self.check()?;
         let carrier = self.carrier.clone();
@@ -122,9 +133,10 @@ impl Attachment {
         if self.dhcp && matches!(self.carrier, Carrier::Tun(_)) {
             return Err(Failure::usage("DHCP needs Ethernet, which a tun has not").remedy("leave --tun out"));
         }
-        let v6 = self.addresses.iter().map(Cidr::addr).chain(self.gateways.iter().copied()).find(IpAddr::is_ipv6);
-        if let Some(ip) = v6 {
-            return Err(Failure::not_built_yet(&format!("IPv6 ({ip})")));
+        let v6 = self.addresses.iter().find(|a| a.addr().is_ipv6());
+        if let (Some(v6), Some(mtu)) = (v6, self.mtu.filter(|&mtu| mtu < IPV6_MTU)) {
+            return Err(Failure::usage(format!("IPv6 ({v6}) needs an MTU of {IPV6_MTU}, not {mtu}"))
+                .remedy("leave the address or the MTU out"));
         }
         if let Some(bad) = self.addresses.iter().find(|a| !a.is_host_address()) {
             return Err(
@@ -143,14 +155,22 @@ impl Attachment {
             packet_info: self.packet_info,
             mtu: self.mtu,
             kernel_address: self.kernel_address(),
+            kernel_address_v6: self.kernel_address_v6().filter(|_| kernel_has_ipv6()),
             ..options
         };
         let port = TapPort::open(&options)?;
         let name = port.name().to_string();
         let note = (!port.is_up()).then(|| format!("{name} is down; bring it up: sudo ip link set {name} up"));
         let lease = Lease::for_device(port.medium(), port.mtu());
+        let (alone, small) = (!port.existed(), port.mtu() < IPV6_MTU);
         let device = Box::new(port.with_pool(lease.pool()));
-        Ok(self.attached(device, lease, name, note))
+        let mut attached = self.attached(device, lease, name, note);
+        attached.alone = alone;
+        if small {
+            let v6 = Cidr::new(DEFAULT_ADDRESS_V6.0.into(), DEFAULT_ADDRESS_V6.1);
+            attached.addresses.retain(|a| Some(*a) != v6);
+        }
+        Ok(attached)
     }
 
     fn open_unix(
@@ -171,7 +191,8 @@ impl Attachment {
         let first = self.addresses.iter().map(Cidr::addr).find(IpAddr::is_ipv4);
         let mac = self.mac.or(first.map(mac_of)).unwrap_or_else(|| mac_of_machine(&name));
         let (addresses, gateways) = (self.addresses.clone(), self.gateways.clone());
-        Attached { device, lease, name, mac, addresses, gateways, dhcp: self.dhcp, dns: self.dns.clone(), note }
+        let (dhcp, dns) = (self.dhcp, self.dns.clone());
+        Attached { device, lease, name, mac, addresses, gateways, dhcp, dns, alone: false, note }
     }
 
     /// The kernel's address on a device made here: our gateway if it is in our first network, else that network's first
@@ -191,6 +212,27 @@ impl Attachment {
         let first = first.filter(|&ip| cidr.contains(ip.into())).find(usable);
         Some((gateway.filter(usable).or(first)?, cidr.prefix_len()))
     }
+}
+
+impl Attachment {
+    /// As `kernel_address`, for IPv6.
+    fn kernel_address_v6(&self) -> Option<(Ipv6Addr, u8)> {
+        let cidr = self.addresses.iter().find(|c| c.addr().is_ipv6() && !is_link_local(c.addr()))?;
+        let taken = |ip: Ipv6Addr| self.addresses.iter().any(|c| c.addr() == IpAddr::V6(ip));
+        let gateway = self.gateways.iter().find_map(|&g| match g {
+            IpAddr::V6(g) if cidr.contains(g.into()) => Some(g),
+            _ => None,
+        });
+        let IpAddr::V6(network) = cidr.network().addr() else { return None };
+        // The first of all is that of all routers (RFC 4291 §2.6.1).
+        let first = (1..8).map(|n| Ipv6Addr::from_bits(network.to_bits().wrapping_add(n)));
+        let first = first.filter(|&ip| cidr.contains(ip.into())).find(|&ip| !taken(ip));
+        Some((gateway.filter(|&g| !taken(g)).or(first)?, cidr.prefix_len()))
+    }
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 /// Our MAC address, locally administered, from our IP address: as unique on the link as that is, and the same after a
@@ -244,10 +286,25 @@ mod tests {
     }
 
     #[test]
+    fn the_kernel_gets_an_ipv6_address_beside_ours() {
+        for (ours, gateways, kernel) in [
+            (&["fd07::2/64"][..], &[][..], Some("fd07::1/64")),
+            (&["fd07::1/64"], &[], Some("fd07::2/64")),
+            (&["fd07::2/64"], &["fd07::fe"], Some("fd07::fe/64")),
+            (&["fd07::2/64"], &["fe80::1"], Some("fd07::1/64")),
+            (&["fe80::2/64", "10.7.0.2/24"], &[], None),
+            (&["fd07::2/128"], &[], None),
+        ] {
+            let got = with(ours, gateways).kernel_address_v6().map(|(a, l)| format!("{a}/{l}"));
+            assert_eq!(got.as_deref(), kernel, "{ours:?} {gateways:?}");
+        }
+    }
+
+    #[test]
     fn addresses_that_cannot_be_are_wrong_usage() {
         for (attachment, text) in [
-            (with(&["fd07::2/64"], &[]), "not built yet"),
-            (with(&["10.7.0.2/24"], &["fd07::1"]), "not built yet"),
+            (Attachment { mtu: Some(1_279), ..with(&["fd07::2/64"], &[]) }, "needs an MTU of 1280"),
+            (with(&["ff02::1/64"], &[]), "no address that a host can have"),
             (with(&["10.7.0.0/24"], &[]), "no address that a host can have"),
             (with(&["127.0.0.1/8"], &[]), "no address that a host can have"),
             (Attachment { dhcp: true, ..Attachment::new(Carrier::Tun("rt0".into())) }, "needs Ethernet"),

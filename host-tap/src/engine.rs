@@ -23,7 +23,7 @@ use ringtap::dhcp::v4::{DhcpClient, DhcpEvent, DhcpOptions, Lease as DhcpLease};
 use ringtap::dns::{Addresses, RecordKind, Resolver};
 use ringtap::error::DnsError;
 use ringtap::event::Readiness;
-use ringtap::stack::{Event, IfaceId, Limits, SocketId, Stack, Storage};
+use ringtap::stack::{Event, Identifiers, IfaceId, Limits, SocketId, Stack, Storage};
 use ringtap::time::Instant;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -81,6 +81,22 @@ pub trait App: Send {
     fn done(&self) -> bool {
         false
     }
+}
+
+/// A stack with IPv6 addresses on Ethernet has a link-local one, too (RFC 4291 §2.8).
+fn ensure_link_local(stack: &mut Stack<'static>, iface: IfaceId) -> Result<(), Failure> {
+    let has_v6 = stack.ipv6_addresses(iface).next().is_some();
+    let has_own = stack.ipv6_addresses(iface).any(|(cidr, _)| is_link_local(cidr.addr()));
+    if has_v6 && !has_own && stack.interfaces().any(|i| i.mac.is_some()) {
+        stack
+            .add_link_local(iface, Identifiers::Eui64)
+            .map_err(|e| Failure::new(format!("cannot have a link-local address: {e}")))?;
+    }
+    Ok(())
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 /// Nothing beside the stack.
@@ -227,10 +243,12 @@ impl Engine {
     /// # Errors
     /// When an address or gateway cannot be, or the process has no descriptor left.
     pub fn new(attached: Attached, limits: Limits, signals: Option<Signals>) -> Result<Self, Failure> {
-        let Attached { device, lease, mac, addresses, gateways, dhcp, dns, .. } = attached;
+        let Attached { device, lease, mac, addresses, gateways, dhcp, dns, alone, .. } = attached;
         let large = Lease::new(LARGE_FRAME, LARGE_FRAMES);
         let mut config = Config::new(entropy::secret()?);
         config.large_pool = Some(large.pool());
+        // Between two ends whose addresses are chosen here, none can be somebody else's.
+        config.dad_transmits = u8::from(!alone);
         let mut stack = Stack::new(config, Storage::growing(limits));
         let iface = stack.add_interface(&device, mac).map_err(|e| Failure::new(e.to_string()))?;
         for cidr in addresses {
@@ -238,6 +256,7 @@ impl Engine {
                 .add_address(iface, cidr)
                 .map_err(|e| Failure::usage(format!("cannot have the address {cidr}: {e}")))?;
         }
+        ensure_link_local(&mut stack, iface)?;
         for ip in gateways {
             stack.add_gateway(iface, ip).map_err(|e| Failure::usage(format!("cannot use the gateway {ip}: {e}")))?;
         }

@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use ringtap::dhcp::v4::Lease;
 use ringtap::dns::{Addresses, RecordKind};
 use ringtap::error::DnsError;
-use ringtap::stack::{Limits, Stack};
+use ringtap::stack::{AddressState, Limits, Stack};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
@@ -95,6 +95,20 @@ impl Runtime {
         let result = f(&mut self.net.shared.lock().stack);
         self.net.shared.kick();
         result
+    }
+
+    /// Waits until the stack's IPv6 addresses have been tried (RFC 4862 §5.4), or this time has passed.
+    pub fn wait_for_ipv6(&self, timeout: Duration) {
+        let end = Instant::now() + timeout;
+        while Instant::now() < end && self.with_stack(|stack| Self::has_address_on_trial(stack)) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Whether an IPv6 address of the stack's is on trial.
+    pub fn has_address_on_trial(stack: &Stack<'_>) -> bool {
+        let is_on_trial = |(_, state)| state == AddressState::Tentative;
+        stack.interfaces().any(|i| stack.ipv6_addresses(i.id).any(is_on_trial))
     }
 
     /// What a DHCP server has given, waited for when it has not yet.

@@ -233,10 +233,12 @@ pub fn before_exec(command: &mut Command, before: impl FnMut() -> io::Result<()>
     unsafe { command.pre_exec(before) };
 }
 
-/// A raw ICMPv4 socket; std's `UdpSocket` serves to send to and receive from addresses on it (ports are ignored).
-pub fn raw_icmp_socket() -> io::Result<std::net::UdpSocket> {
+/// A raw ICMPv4 or ICMPv6 socket; std's `UdpSocket` serves to send to and receive from addresses on it (ports are ignored).
+pub fn raw_icmp_socket(v6: bool) -> io::Result<std::net::UdpSocket> {
+    let (family, protocol) =
+        if v6 { (libc::AF_INET6, libc::IPPROTO_ICMPV6) } else { (libc::AF_INET, libc::IPPROTO_ICMP) };
     // SAFETY: no pointers.
-    let fd = check_fd(unsafe { libc::socket(libc::AF_INET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::IPPROTO_ICMP) })?;
+    let fd = check_fd(unsafe { libc::socket(family, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol) })?;
     Ok(fd.into())
 }
 

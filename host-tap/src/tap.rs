@@ -11,7 +11,7 @@ use ringtap::device::{Capabilities, Device, Link, Mac, Medium, RxMeta, TxMeta};
 use ringtap::frame::{Frame, Pool};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
@@ -39,12 +39,22 @@ pub struct TapOptions {
     pub mtu: Option<usize>,
     /// The kernel's address and prefix length, if the device is made here.
     pub kernel_address: Option<(Ipv4Addr, u8)>,
+    /// The kernel's IPv6 address and prefix length, if the device is made here.
+    pub kernel_address_v6: Option<(Ipv6Addr, u8)>,
 }
 
 impl TapOptions {
     /// A tap called `name`, everything else as the kernel has it.
     pub fn tap(name: impl Into<String>) -> Self {
-        Self { name: name.into(), tun: false, packet_info: false, kernel_mac: None, mtu: None, kernel_address: None }
+        Self {
+            name: name.into(),
+            tun: false,
+            packet_info: false,
+            kernel_mac: None,
+            mtu: None,
+            kernel_address: None,
+            kernel_address_v6: None,
+        }
     }
 
     /// A tun called `name`, everything else as the kernel has it.
@@ -172,13 +182,34 @@ fn set_up(control: &Control, name: &str, options: &TapOptions) -> Result<(), Fai
     if let Some(mtu) = options.mtu {
         control.set_mtu(name, mtu).map_err(|e| Failure::io(format_args!("cannot set the MTU of {name}"), &e))?;
     }
+    if options.kernel_address_v6.is_some() {
+        quiet_ipv6(name);
+    }
     control.set_up(name, true).map_err(|e| Failure::io(format_args!("cannot bring {name} up"), &e))?;
     if let Some((addr, len)) = options.kernel_address {
         control
             .set_address(name, addr, len)
             .map_err(|e| Failure::io(format_args!("cannot give the kernel {addr}/{len} on {name}"), &e))?;
     }
+    if let Some((addr, len)) = options.kernel_address_v6 {
+        control
+            .set_address_v6(name, addr, len)
+            .map_err(|e| Failure::io(format_args!("cannot give the kernel {addr}/{len} on {name}"), &e))?;
+    }
     Ok(())
+}
+
+/// Has the kernel use IPv6 on a device that was just made, whatever the machine's default is, without a trial of its
+/// address: nobody but us is at the other end. Where that cannot be set, the address comes a second later.
+fn quiet_ipv6(name: &str) {
+    for (setting, value) in [("disable_ipv6", "0"), ("accept_dad", "0"), ("accept_ra", "0")] {
+        let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/{setting}"), value);
+    }
+}
+
+/// Whether this kernel speaks IPv6 at all.
+pub fn kernel_has_ipv6() -> bool {
+    std::path::Path::new("/proc/sys/net/ipv6").exists()
 }
 
 fn cannot_open(error: &io::Error) -> Failure {

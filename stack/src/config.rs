@@ -24,6 +24,10 @@ pub struct Config<'a> {
     pub reserve_rx: usize,
     /// Whether echo requests to broadcast addresses are answered (RFC 1122 §3.2.2.6 allows either).
     pub echo_broadcast: bool,
+    /// Probes for an IPv6 address before it is ours (RFC 4862 §5.1, DupAddrDetectTransmits). 1; 0 leaves out the trial,
+    /// for links where addresses cannot collide.
+    #[cfg(feature = "ipv6")]
+    pub dad_transmits: u8,
     /// How long a connection stays in TIME-WAIT: 2 MSL. 60 s, half of RFC 9293's 2 x 2 minutes as most hosts have it.
     pub time_wait: Duration,
 }
@@ -38,6 +42,8 @@ impl Config<'_> {
             reply_rate: 100,
             reserve_rx: 4,
             echo_broadcast: false,
+            #[cfg(feature = "ipv6")]
+            dad_transmits: 1,
             time_wait: Duration::from_secs(60),
         }
     }

@@ -1,4 +1,4 @@
-//! ICMPv4: echo, errors in both directions.
+//! ICMP: echo, errors in both directions. ICMPv4 here, ICMPv6 in `icmp/v6.rs`.
 //!
 //! Implements RFC 792 with RFC 1122 §3.2.2 (what is answered and what is not), RFC 1191 (MTU), RFC 6633 (source quench
 //! is ignored). How many errors go out, `ip/limit.rs` decides.
@@ -7,6 +7,8 @@
 pub(crate) mod echo;
 #[cfg(all(test, feature = "alloc"))]
 mod tests;
+#[cfg(feature = "ipv6")]
+pub(crate) mod v6;
 
 #[cfg(feature = "icmp")]
 pub use echo::IcmpHandle;
@@ -95,8 +97,13 @@ impl Quote {
     /// Identifier and sequence number, when the quoted packet is an echo request.
     pub fn echo(&self) -> Option<(u16, u16)> {
         let [first, _, _, _, a, b, c, d] = self.start;
-        (self.protocol == PROTOCOL && first == kind::ECHO_REQUEST)
-            .then_some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
+        let is_request = match self.protocol {
+            PROTOCOL => first == kind::ECHO_REQUEST,
+            #[cfg(feature = "ipv6")]
+            v6::PROTOCOL => first == v6::ECHO_REQUEST,
+            _ => false,
+        };
+        is_request.then_some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
     }
 }
 

@@ -5,7 +5,13 @@ pub(crate) mod fragment;
 #[cfg(feature = "multicast")]
 pub(crate) mod igmp;
 pub(crate) mod limit;
+#[cfg(feature = "ipv6")]
+pub(crate) mod paths;
 #[cfg(feature = "reassembly")]
 pub(crate) mod reassembly;
 pub mod route;
+#[cfg(feature = "ipv6")]
+pub(crate) mod slaac;
 pub(crate) mod v4;
+#[cfg(feature = "ipv6")]
+pub(crate) mod v6;

@@ -4,4 +4,6 @@
 pub(crate) mod acd;
 pub(crate) mod arp;
 pub(crate) mod ethernet;
+#[cfg(feature = "ipv6")]
+pub(crate) mod ndp;
 pub mod neighbor;

@@ -22,6 +22,8 @@ pub(crate) enum Purpose {
     IpId = 4,
     Neighbors = 5,
     Jitter = 6,
+    #[cfg(feature = "ipv6")]
+    InterfaceId = 7,
     SynCookies = 10,
     ReplyLimit = 11,
     ReplyDraws = 12,

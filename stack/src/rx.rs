@@ -4,10 +4,16 @@
 //! return names its [`DropReason`].
 
 mod icmp;
+#[cfg(feature = "ipv6")]
+mod icmpv6;
+#[cfg(feature = "ipv6")]
+mod ndp;
 #[cfg(feature = "tcp")]
 mod tcp;
 #[cfg(feature = "udp")]
 mod udp;
+#[cfg(feature = "ipv6")]
+mod v6;
 
 use crate::device::{RxChecksum, RxMeta};
 use crate::frame::Frame;
@@ -18,6 +24,7 @@ use crate::link::neighbor::Heard;
 use crate::log;
 use crate::stack::{IfaceId, Reply, Stack};
 use crate::stats::DropReason;
+use crate::wire::ip::{self, IpHeader};
 use crate::wire::ipv4::{self, Ipv4Header};
 #[cfg(feature = "tcp")]
 use crate::wire::segment;
@@ -27,6 +34,8 @@ pub(crate) mod protocol {
     pub const ICMP: u8 = 1;
     pub const TCP: u8 = 6;
     pub const UDP: u8 = 17;
+    #[cfg(feature = "ipv6")]
+    pub const ICMPV6: u8 = crate::icmp::v6::PROTOCOL;
 }
 
 /// What the layers below know of a packet.
@@ -49,6 +58,23 @@ impl Arrival {
 }
 
 type Drop = Result<(), DropReason>;
+
+/// What is known of a packet that is whole and for us; `None` when it was only a part of one. Its frame stays where it
+/// is, to be moved once.
+type Whole = Option<(Upper, Arrival)>;
+
+/// What is behind the IP headers of a packet. The rest of what they say is read again where it is wanted: what few
+/// packets need does not burden all.
+#[derive(Clone, Copy, Debug)]
+struct Upper {
+    protocol: u8,
+    /// Where it begins.
+    at: usize,
+    /// See [`IpHeader::named_at`].
+    named_at: u16,
+    /// See [`IpHeader::in_pieces`].
+    in_pieces: bool,
+}
 
 /// Where a frame comes from.
 #[derive(Clone, Copy)]
@@ -97,6 +123,7 @@ impl<'a> Stack<'a> {
     /// what takes another way leaves it by a call.
     fn handle(&mut self, origin: Origin, mut frame: Frame<'a>, mut checksum: RxChecksum) -> Drop {
         let mut link_group = false;
+        let mut named = None;
         if let Origin::Wire(id) = origin {
             let Some(iface) = self.iface(id) else { return Ok(()) };
             if iface.is_ethernet() {
@@ -109,27 +136,47 @@ impl<'a> Stack<'a> {
                 };
                 match ethertype {
                     ethernet::IPV4 => {}
+                    #[cfg(feature = "ipv6")]
+                    ethernet::IPV6 => {}
                     ethernet::ARP => return self.handle_arp(id, &frame),
                     _ => return Err(DropReason::UnknownEtherType),
                 }
+                named = Some(ethertype);
                 link_group = received.to_group;
                 checksum = shifted(checksum, whole - frame.len());
             }
         }
-        match frame.first().map(|b| b >> 4) {
-            Some(4) => self.handle_ipv4(origin, frame, checksum, link_group),
-            Some(_) => Err(DropReason::UnknownEtherType),
-            None => Err(DropReason::FrameTooShort),
-        }
+        let is = |expected| named.is_none_or(|found| found == expected);
+        // Each family's answer is taken apart by itself: what both have in common then needs no memory.
+        let (upper, arrival) = match frame.first().map(|b| b >> 4) {
+            Some(4) if is(ethernet::IPV4) => match self.handle_ipv4(origin, &mut frame, checksum, link_group)? {
+                Some(whole) => whole,
+                None => return Ok(()),
+            },
+            #[cfg(feature = "ipv6")]
+            Some(6) if is(ethernet::IPV6) => match self.handle_ipv6(origin, &mut frame, checksum, link_group)? {
+                Some(whole) => whole,
+                None => return Ok(()),
+            },
+            Some(_) => return Err(DropReason::UnknownEtherType),
+            None => return Err(DropReason::FrameTooShort),
+        };
+        self.deliver(upper, frame, arrival)
     }
 
     #[inline]
-    fn handle_ipv4(&mut self, origin: Origin, mut frame: Frame<'a>, checksum: RxChecksum, link_group: bool) -> Drop {
-        let header = ipv4::parse(&frame)?;
+    fn handle_ipv4(
+        &mut self,
+        origin: Origin,
+        frame: &mut Frame<'a>,
+        checksum: RxChecksum,
+        link_group: bool,
+    ) -> Result<Whole, DropReason> {
+        let header = ipv4::parse(frame)?;
         // Link-layer padding is no part of the packet.
         frame.truncate(header.total_len);
         let (iface, to, flow) = match origin {
-            Origin::Wire(id) => match self.flow(id, &header, &frame, link_group) {
+            Origin::Wire(id) => match self.flow(id, &header, frame, link_group) {
                 // The ends of a connection are addresses that were admitted, and its own is still ours.
                 Some(flow) => (id, Destination::Ours, Some(flow)),
                 None => (id, self.admit(id, &header, link_group)?, None),
@@ -137,15 +184,19 @@ impl<'a> Stack<'a> {
             Origin::Ourselves => (self.iface_of(header.dst.into()).unwrap_or(IfaceId(0)), Destination::Ours, None),
         };
         let arrival = Arrival { iface, link_group, to, checksum, flow };
-        let (header, frame, arrival) = if header.is_fragment() {
+        let (header, arrival) = if header.is_fragment() {
             match self.handle_fragment(header, frame, arrival)? {
-                Some((header, whole)) => (header, whole, Arrival { checksum: RxChecksum::None, ..arrival }),
-                None => return Ok(()),
+                Some((header, whole)) => {
+                    *frame = whole;
+                    (header, Arrival { checksum: RxChecksum::None, ..arrival })
+                }
+                None => return Ok(None),
             }
         } else {
-            (header, frame, arrival)
+            (header, arrival)
         };
-        self.deliver(header, frame, arrival)
+        let upper = Upper { protocol: header.protocol, at: header.header_len, named_at: 9, in_pieces: false };
+        Ok(Some((upper, arrival)))
     }
 
     /// The connection that a packet belongs to, if it is the one that the last segment was for.
@@ -181,16 +232,28 @@ impl<'a> Stack<'a> {
 
     /// Hands a whole packet to the protocol it is for.
     #[inline]
-    fn deliver(&mut self, header: Ipv4Header, frame: Frame<'a>, arrival: Arrival) -> Drop {
-        let raw = self.deliver_raw(&header, &frame, arrival);
+    fn deliver(&mut self, upper: Upper, frame: Frame<'a>, arrival: Arrival) -> Drop {
+        let raw = self.deliver_raw(upper.protocol, &frame, arrival);
+        #[cfg(feature = "tcp")]
+        if upper.protocol == protocol::TCP {
+            return self.handle_tcp(upper.at, &frame, arrival);
+        }
+        self.deliver_other(upper, frame, arrival, raw)
+    }
+
+    /// As [`deliver`](Self::deliver), for all but TCP; `raw`: a raw socket has it.
+    #[inline(never)]
+    fn deliver_other(&mut self, upper: Upper, frame: Frame<'a>, arrival: Arrival, raw: bool) -> Drop {
+        let Upper { protocol, at: header_len, named_at, in_pieces } = upper;
+        let header = IpHeader { protocol, header_len, named_at, in_pieces, ..ip::parse(&frame)? };
         match header.protocol {
-            #[cfg(feature = "tcp")]
-            protocol::TCP => self.handle_tcp(&header, &frame, arrival),
             #[cfg(feature = "udp")]
             protocol::UDP => self.handle_udp(&header, frame, arrival),
-            protocol::ICMP => self.handle_icmp(&header, frame, arrival),
+            protocol::ICMP if header.src.is_ipv4() => self.handle_icmp(frame, arrival),
+            #[cfg(feature = "ipv6")]
+            protocol::ICMPV6 if header.src.is_ipv6() => self.handle_icmpv6(&header, frame, arrival),
             #[cfg(feature = "multicast")]
-            crate::wire::igmp::PROTOCOL => self.handle_igmp(&header, &frame, arrival),
+            crate::wire::igmp::PROTOCOL if header.src.is_ipv4() => self.handle_igmp(&header, &frame, arrival),
             _ if raw => Ok(()),
             _ => {
                 self.protocol_unreachable(&header, &frame, arrival);
@@ -202,9 +265,9 @@ impl<'a> Stack<'a> {
     /// What a router asks, or another host reports, of groups. Both are for this link, and sent to groups.
     #[cfg(feature = "multicast")]
     #[inline(never)]
-    fn handle_igmp(&mut self, header: &Ipv4Header, packet: &[u8], arrival: Arrival) -> Drop {
+    fn handle_igmp(&mut self, header: &IpHeader, packet: &[u8], arrival: Arrival) -> Drop {
         let message = packet.get(header.header_len..).ok_or(DropReason::IgmpMalformed)?;
-        if arrival.to != Destination::Group || header.ttl != 1 {
+        if arrival.to != Destination::Group || header.hop_limit != 1 {
             return Err(DropReason::IgmpMalformed);
         }
         let message = crate::wire::igmp::parse(message)?;
@@ -218,12 +281,12 @@ impl<'a> Stack<'a> {
     fn handle_fragment(
         &mut self,
         header: Ipv4Header,
-        frame: Frame<'a>,
+        frame: &[u8],
         arrival: Arrival,
     ) -> Result<Option<(Ipv4Header, Frame<'a>)>, DropReason> {
         let Some(iface) = self.iface(arrival.iface) else { return Ok(None) };
         let pool = self.config.large_pool.unwrap_or(iface.pool);
-        let whole = self.reassembly.handle(self.now, &header, &frame, pool, &mut self.stats);
+        let whole = self.reassembly.handle(self.now, &header, frame, pool, &mut self.stats);
         self.schedule_reassembly();
         let Some(whole) = whole? else { return Ok(None) };
         let header = ipv4::parse(&whole)?;
@@ -257,7 +320,7 @@ impl<'a> Stack<'a> {
     fn handle_fragment(
         &mut self,
         _: Ipv4Header,
-        _: Frame<'a>,
+        _: &[u8],
         _: Arrival,
     ) -> Result<Option<(Ipv4Header, Frame<'a>)>, DropReason> {
         Err(DropReason::FragmentUnsupported)

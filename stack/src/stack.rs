@@ -17,6 +17,8 @@ mod datagram;
 #[cfg(feature = "icmp")]
 mod echo;
 mod iface;
+#[cfg(feature = "ipv6")]
+mod ipv6;
 #[cfg(feature = "multicast")]
 mod multicast;
 #[cfg(feature = "raw")]
@@ -28,6 +30,8 @@ mod tcp;
 mod udp;
 mod wake;
 
+#[cfg(feature = "ipv6")]
+pub use crate::ip::slaac::{AddressState, Identifiers};
 #[cfg(feature = "acd")]
 pub use acd::{AddressConflict, ProbeState, ProbeTiming};
 pub use admin::{InterfaceCounters, InterfaceView};
@@ -55,6 +59,8 @@ use crate::frame::Frame;
 #[cfg(feature = "icmp")]
 use crate::icmp::echo::EchoLayer;
 use crate::ip::limit::Limiter;
+#[cfg(feature = "ipv6")]
+use crate::ip::paths::Paths;
 #[cfg(feature = "reassembly")]
 use crate::ip::reassembly::Reassembly;
 use crate::ip::route::Routes;
@@ -133,6 +139,14 @@ pub struct Stack<'a> {
     pub(crate) reassembly: Reassembly<'a>,
     #[cfg(feature = "reassembly")]
     pub(crate) reassembly_node: Option<crate::ready::NodeId>,
+    #[cfg(feature = "ipv6")]
+    pub(crate) paths: Paths,
+    /// When IPv6 has something to do by itself.
+    #[cfg(feature = "ipv6")]
+    pub(crate) v6_timer: Option<Instant>,
+    /// Interfaces whose device does not know its groups.
+    #[cfg(feature = "ipv6")]
+    pub(crate) regroup: IfaceSet,
     #[cfg(feature = "acd")]
     pub(crate) acd_node: Option<crate::ready::NodeId>,
     #[cfg(feature = "multicast")]
@@ -175,6 +189,12 @@ impl<'a> Stack<'a> {
             reassembly: Reassembly::new(storage.reassembly, config.reserve_rx),
             #[cfg(feature = "reassembly")]
             reassembly_node: None,
+            #[cfg(feature = "ipv6")]
+            paths: Paths::new(),
+            #[cfg(feature = "ipv6")]
+            v6_timer: None,
+            #[cfg(feature = "ipv6")]
+            regroup: IfaceSet::default(),
             #[cfg(feature = "acd")]
             acd_node: None,
             #[cfg(feature = "multicast")]
@@ -190,6 +210,13 @@ impl<'a> Stack<'a> {
     pub fn poll<D: Device<'a>>(&mut self, now: Instant, iface: IfaceId, device: &mut D, budget: usize) -> Polled {
         let budget = budget.max(1);
         self.begin(now, iface);
+        #[cfg(feature = "ipv6")]
+        if self.regroup.contains(iface)
+            && let Some(groups) = self.changed_groups(iface)
+        {
+            // Without a filter, a device receives all groups.
+            let _ = device.set_multicast_filter(&groups);
+        }
         let before_all = self.passed();
         let (mut received, mut sent, mut more) = (0, 0, false);
         // Whether the device takes nothing more: then replies that find no place are lost rather than receive stop.
@@ -281,10 +308,10 @@ impl<'a> Stack<'a> {
             return Some(self.now);
         }
         let stall = self.ifaces.iter().flatten().filter_map(|i| i.stalled).min();
-        match (self.sched.next_deadline(), stall) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let next = earlier(self.sched.next_deadline(), stall);
+        #[cfg(feature = "ipv6")]
+        let next = earlier(next, self.v6_timer);
+        next
     }
 
     /// The counters.
@@ -332,6 +359,10 @@ impl<'a> Stack<'a> {
 
     /// Handles what is due; true when there is more than one poll may handle.
     fn handle_deadlines(&mut self) -> bool {
+        #[cfg(feature = "ipv6")]
+        if self.is_v6_due() {
+            self.v6_deadline();
+        }
         for _ in 0..DEADLINES_PER_POLL {
             let Some((_, key)) = self.sched.pop_due(self.now) else {
                 return false;
@@ -355,5 +386,13 @@ impl<'a> Stack<'a> {
             }
         }
         true
+    }
+}
+
+/// The earlier of two times, where there are any.
+fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }

@@ -47,6 +47,26 @@ drop_reasons! {
     Ipv4Options = "ipv4-options",
     /// A source route (RFC 7126 §4.3, §4.4).
     Ipv4SourceRoute = "ipv4-source-route",
+    /// An IPv6 header with an impossible version or length.
+    Ipv6Malformed = "ipv6-malformed",
+    /// An IPv6 extension header that cannot be, or more of them or of their options than anybody needs (RFC 8504 §5.3).
+    Ipv6Extension = "ipv6-extension",
+    /// An IPv6 option whose type asks for the packet to be discarded (RFC 8200 §4.2).
+    Ipv6Option = "ipv6-option",
+    /// An IPv6 routing header with segments left (RFC 5095).
+    Ipv6Routing = "ipv6-routing",
+    /// A neighbour discovery message that RFC 4861 has discarded: hop limit, code, addresses, options, fragments.
+    NdpMalformed = "ndp-malformed",
+    /// A neighbour discovery message that is not about us, or about nobody we know.
+    NdpNotForUs = "ndp-not-for-us",
+    /// Somebody else has, or wants, an IPv6 address of ours (RFC 4862 §5.4).
+    DuplicateAddress = "duplicate-address",
+    /// A redirect that is not from the router on the way, or not believed (RFC 4861 §8.1).
+    NdpRedirect = "ndp-redirect",
+    /// A router advertisement on an interface that configures nothing by them.
+    NdpNotConfigured = "ndp-not-configured",
+    /// What a router advertised and found no place in the tables.
+    NdpTableFull = "ndp-table-full",
     /// A source address no host can have (RFC 1122 §3.2.1.3).
     MartianSource = "martian-source",
     /// A destination address that must not appear here, such as loopback on a wire.

@@ -5,6 +5,8 @@
 
 #[cfg(any(feature = "udp", feature = "raw", feature = "icmp"))]
 mod datagram;
+#[cfg(feature = "ipv6")]
+mod ndp;
 mod neighbor;
 #[cfg(feature = "tcp")]
 mod tcp;
@@ -12,6 +14,8 @@ mod tcp;
 use crate::device::{Mac, TxMeta};
 use crate::frame::Frame;
 use crate::ip::fragment;
+#[cfg(feature = "ipv6")]
+use crate::ip::v6;
 use crate::link::arp::{self, ArpPacketRepr};
 use crate::link::ethernet::{self, EthernetHeader};
 use crate::link::neighbor::Demand;
@@ -19,8 +23,13 @@ use crate::link::neighbor::table::Lookup;
 use crate::ready::Key;
 use crate::stack::{Cutting, Iface, IfaceId, Reply, Stack};
 use crate::stats::DropReason;
-use crate::wire::ipv4;
+use crate::wire::ip;
 use core::net::{IpAddr, Ipv4Addr};
+
+/// What leaves whole by an interface, wherever it goes: in IPv6 every path takes 1,280 octets (RFC 8200 §5).
+fn uncut(iface: &Iface<'_>) -> usize {
+    if cfg!(feature = "ipv6") { iface.ip_mtu().min(1280) } else { iface.ip_mtu() }
+}
 
 /// What became of a packet that wants to leave.
 pub(crate) enum Output<'a> {
@@ -49,6 +58,13 @@ pub(crate) struct Hop {
     pub iface: IfaceId,
     /// The neighbour to hand it to.
     pub next: IpAddr,
+}
+
+impl Hop {
+    /// What a source is chosen by on the way to `dst`: see [`Iface::source_for`].
+    pub fn towards(&self, dst: IpAddr) -> IpAddr {
+        if dst.is_ipv6() { dst } else { self.next }
+    }
 }
 
 /// Whether a hop's link-layer address is known.
@@ -149,12 +165,12 @@ impl<'a> Stack<'a> {
         by: Option<IfaceId>,
         demand: Demand,
     ) -> Output<'a> {
-        let Some((_, dst)) = ipv4::addresses(&frame) else { return Output::Done };
-        if self.is_own(dst.into()) {
+        let Some((_, dst)) = ip::addresses(&frame) else { return Output::Done };
+        if self.is_own(dst) {
             self.loop_back(frame);
             return Output::Done;
         }
-        let Some(hop) = self.hop(dst.into(), by) else {
+        let Some(hop) = self.hop(dst, by) else {
             self.stats.drop(DropReason::NoRoute);
             return Output::Done;
         };
@@ -182,21 +198,44 @@ impl<'a> Stack<'a> {
 
     /// Finishes an IP packet for its interface: the link header in front, or cut up when it is too long.
     pub(crate) fn emit(&mut self, id: IfaceId, mut frame: Frame<'a>, mac: Option<Mac>) -> Output<'a> {
-        let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return Output::Done };
-        if frame.len() > iface.ip_mtu() {
-            if iface.cutting.is_some() {
-                return Output::NoFrame(frame);
-            }
-            iface.cutting = Some(Cutting { frame, mac, pieces: 0 });
-            return Output::Done;
+        let Some(iface) = self.iface(id) else { return Output::Done };
+        let (mac_of_ours, most) = (iface.mac, uncut(iface));
+        if frame.len() > most && frame.len() > self.mtu_of(id, &frame) {
+            return self.begin_cutting(id, frame, mac);
         }
         if let Some(dst) = mac
-            && !push_ethernet(&mut frame, dst, iface.mac)
+            && !push_ethernet(&mut frame, dst, mac_of_ours)
         {
             self.stats.drop(DropReason::EgressFull);
             return Output::Done;
         }
         Output::Send(frame)
+    }
+
+    /// The largest piece in which an IP packet may leave by an interface.
+    fn mtu_of(&self, id: IfaceId, packet: &[u8]) -> usize {
+        let Some(iface) = self.iface(id) else { return usize::MAX };
+        match ip::addresses(packet) {
+            #[cfg(feature = "ipv6")]
+            Some((_, IpAddr::V6(dst))) => iface.mtu_towards(dst.into()).min(self.paths.mtu(self.now, dst)),
+            _ => iface.ip_mtu(),
+        }
+    }
+
+    /// A packet that is too long leaves in pieces, once that before it has.
+    #[cold]
+    fn begin_cutting(&mut self, id: IfaceId, frame: Frame<'a>, mac: Option<Mac>) -> Output<'a> {
+        let mtu = self.mtu_of(id, &frame);
+        let ident = match ip::addresses(&frame) {
+            Some((src @ IpAddr::V6(_), dst)) => self.ids.next_v6(src, dst),
+            _ => 0,
+        };
+        let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return Output::Done };
+        if iface.cutting.is_some() {
+            return Output::NoFrame(frame);
+        }
+        iface.cutting = Some(Cutting { frame, mac, pieces: 0, mtu, ident });
+        Output::Done
     }
 
     /// The next piece of the packet being cut up.
@@ -205,7 +244,7 @@ impl<'a> Stack<'a> {
         let headroom = iface.headroom();
         let Some(cutting) = iface.cutting.as_mut() else { return Turn::Done };
         let Some(mut frame) = iface.pool.take(headroom) else { return Turn::Stall };
-        let mtu = iface.caps.ip_mtu.min(frame.tailroom());
+        let mtu = cutting.mtu.min(iface.caps.ip_mtu).min(frame.tailroom());
         let mac = cutting.mac;
         match cut_next(cutting, mtu, &mut frame) {
             Some(true) => {}
@@ -262,6 +301,15 @@ impl<'a> Stack<'a> {
         (!iface.is_nowhere()).then_some(Hop { iface, next })
     }
 
+    /// As [`hop`](Self::hop), for what answers a packet that arrived by an interface: a link-local address means
+    /// something there only.
+    pub(crate) fn hop_back(&self, dst: IpAddr, arrived: IfaceId) -> Option<Hop> {
+        #[cfg(feature = "ipv6")]
+        return self.hop(dst, v6::is_link_local(dst).then_some(arrived));
+        #[cfg(not(feature = "ipv6"))]
+        self.hop(dst, None)
+    }
+
     /// The link-layer address of a hop, or who is being asked for it.
     pub(crate) fn resolve(&mut self, hop: Hop, demand: Demand) -> Resolved {
         let Some(iface) = self.iface(hop.iface) else { return Resolved::Full };
@@ -275,6 +323,12 @@ impl<'a> Stack<'a> {
             if ip.is_multicast() {
                 return Resolved::Ready(Some(group_mac(ip)));
             }
+        }
+        #[cfg(feature = "ipv6")]
+        if let IpAddr::V6(ip) = hop.next
+            && ip.is_multicast()
+        {
+            return Resolved::Ready(Some(v6::group_mac(ip)));
         }
         match self.neighbors.lookup(self.now, hop.iface.0, hop.next, demand, &mut self.stats) {
             Lookup::Known(mac, index) => {
@@ -326,10 +380,31 @@ impl<'a> Stack<'a> {
 
 /// Writes the next piece of a packet to `out`; whether there are more, `None` when it cannot be cut (DF).
 fn cut_next(cutting: &mut Cutting<'_>, mtu: usize, out: &mut Frame<'_>) -> Option<bool> {
+    #[cfg(feature = "ipv6")]
+    if ip::is_v6(&cutting.frame) {
+        return cut_next_v6(cutting, mtu, out);
+    }
     let header_len = usize::from(cutting.frame.first()? & 15) * 4;
     let (header, payload) = cutting.frame.split_at_checked(header_len)?;
     let piece = fragment::cut(header, payload.len(), mtu)?.nth(cutting.pieces)?;
     fragment::write_header(out.append(header_len)?, header, &piece);
+    out.extend(payload.get(piece.start..piece.start + piece.len)?)?;
+    cutting.pieces += 1;
+    Some(piece.more)
+}
+
+/// As [`cut_next`], for IPv6: `None` for a packet with headers that belong into each piece (RFC 8200 §4.5), which only raw
+/// sockets send.
+#[cfg(feature = "ipv6")]
+fn cut_next_v6(cutting: &mut Cutting<'_>, mtu: usize, out: &mut Frame<'_>) -> Option<bool> {
+    use crate::wire::{extension, ipv6};
+    let (fixed, payload) = cutting.frame.split_at_checked(ipv6::HEADER)?;
+    if matches!(fixed.get(ipv6::NEXT_HEADER)?, &(extension::HOP_BY_HOP | extension::ROUTING | extension::FRAGMENT)) {
+        return None;
+    }
+    let piece = fragment::cut_v6(payload.len(), mtu)?.nth(cutting.pieces)?;
+    let headers = out.append(ipv6::HEADER + ipv6::FRAGMENT)?;
+    ipv6::emit_fragment(headers, fixed, piece.offset, piece.more, cutting.ident, piece.len);
     out.extend(payload.get(piece.start..piece.start + piece.len)?)?;
     cutting.pieces += 1;
     Some(piece.more)
@@ -342,9 +417,10 @@ fn arp_frame<'a>(iface: &Iface<'a>, packet: &ArpPacketRepr, dst: Mac) -> Option<
     Some(frame)
 }
 
-/// Puts an Ethernet header in front of an IPv4 packet; false without headroom.
+/// Puts an Ethernet header in front of an IP packet; false without headroom.
 pub(crate) fn push_ethernet(frame: &mut Frame<'_>, dst: Mac, src: Mac) -> bool {
-    ethernet::push(frame, &EthernetHeader { dst, src, ethertype: ethernet::IPV4 }).is_some()
+    let ethertype = if ip::is_v6(frame) { ethernet::IPV6 } else { ethernet::IPV4 };
+    ethernet::push(frame, &EthernetHeader { dst, src, ethertype }).is_some()
 }
 
 fn is_group(dst: IpAddr) -> bool {
@@ -355,7 +431,7 @@ fn is_group(dst: IpAddr) -> bool {
 }
 
 /// The MAC of an IPv4 group: 01:00:5e and the lower 23 bits (RFC 1112 §6.4).
-fn group_mac(ip: Ipv4Addr) -> Mac {
+pub(crate) fn group_mac(ip: Ipv4Addr) -> Mac {
     let [_, b, c, d] = ip.octets();
     Mac([0x01, 0x00, 0x5e, b & 0x7f, c, d])
 }

@@ -5,9 +5,16 @@
 pub(crate) mod arp;
 pub(crate) mod checksum;
 pub(crate) mod ethernet;
+#[cfg(feature = "ipv6")]
+pub(crate) mod extension;
 pub(crate) mod icmp;
 #[cfg(feature = "multicast")]
 pub(crate) mod igmp;
+pub(crate) mod ip;
 pub(crate) mod ipv4;
+#[cfg(feature = "ipv6")]
+pub(crate) mod ipv6;
+#[cfg(feature = "ipv6")]
+pub(crate) mod ndp;
 pub(crate) mod segment;
 pub(crate) mod udp;

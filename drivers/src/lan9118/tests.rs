@@ -358,3 +358,16 @@ fn the_phy_tells_of_the_link() {
     assert_eq!(card.state.borrow().csr[&csr::MAC_CR] & mac_cr::FULL_DUPLEX, 0, "100 Mbit/s, half duplex");
     assert_eq!(nic.counters().link_changes, 1);
 }
+
+#[test]
+fn slots_bound_the_mtu() {
+    let attention = Attention::new();
+    for (slot, mtu) in [(64, None), (96, Some(82)), (600, Some(594)), (1536, Some(1500)), (9216, Some(1500))] {
+        let memory = BoxedPool::new(slot, 2);
+        let card = Card::new(&attention, 3);
+        match Lan9118::new(&card, &attention, memory.pool(), None, WIRING, &mut clock()) {
+            Ok(nic) => assert_eq!(Some(nic.capabilities().ip_mtu), mtu),
+            Err(error) => assert_eq!((error, mtu), (Lan9118Error::Mtu, None)),
+        }
+    }
+}

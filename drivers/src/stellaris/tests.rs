@@ -294,7 +294,7 @@ fn the_phy_tells_of_the_link_and_a_missing_one_is_an_error() {
         let clock: Clock<'_> = &mut || Instant::ZERO;
         Stellaris::new(&card, &attention, memory.pool(), MAC, PhyUse::Internal, 50_000_000, clock)
     };
-    assert_eq!(new().err(), Some(PhyError::NotFound));
+    assert_eq!(new().err(), Some(StellarisError::Phy(PhyError::NotFound)));
     let mut registers = [0; 32];
     (registers[1], registers[2], registers[3], registers[5]) = (0x7800, 0x0161, 0xb410, 1 << 7);
     card.state.borrow_mut().phy = Some(registers);
@@ -304,4 +304,38 @@ fn the_phy_tells_of_the_link_and_a_missing_one_is_an_error() {
     assert_eq!(nic.tend(Instant::from_secs(2)), Link::Up);
     assert_eq!(card.state.borrow().tctl & TCTL_FULL_DUPLEX, 0, "100 Mbit/s, half duplex");
     assert_eq!(nic.counters().link_changes, 1);
+}
+
+#[test]
+fn slots_bound_the_mtu_and_addresses_are_stations() {
+    let attention = Attention::new();
+    for (slot, mtu) in [(64, None), (96, Some(82)), (600, Some(594)), (1536, Some(1500)), (9216, Some(1500))] {
+        let memory = BoxedPool::new(slot, 2);
+        let card = Card::new(&attention, 3);
+        let clock: Clock<'_> = &mut || Instant::ZERO;
+        let made = Stellaris::new(&card, &attention, memory.pool(), MAC, PhyUse::None, 50_000_000, clock);
+        match made {
+            Ok(nic) => assert_eq!(Some(nic.capabilities().ip_mtu), mtu),
+            Err(error) => assert_eq!((error, mtu), (StellarisError::Mtu, None)),
+        }
+    }
+    let memory = BoxedPool::new(1536, 2);
+    for mac in [Mac::default(), Mac::BROADCAST] {
+        let card = Card::new(&attention, 3);
+        let clock: Clock<'_> = &mut || Instant::ZERO;
+        let made = Stellaris::new(&card, &attention, memory.pool(), mac, PhyUse::None, 50_000_000, clock);
+        assert_eq!(made.err(), Some(StellarisError::Address));
+    }
+}
+
+#[test]
+fn packets_that_no_slot_holds_are_counted_and_the_next_one_is_whole() {
+    let memory = BoxedPool::new(96, 2);
+    let attention = Attention::new();
+    let card = Card::new(&attention, 3);
+    let mut nic = driver(&card, memory.pool());
+    card.inject(97 + AROUND, &packet(0, 97));
+    card.inject(96 + AROUND, &packet(1, 96));
+    assert_eq!(&nic.receive().expect("the second").0[..], packet(1, 96));
+    assert_eq!(nic.counters().rx_no_frame, 1);
 }

@@ -24,6 +24,7 @@ fn attached(stream: UnixStream, host: u8) -> Attached {
         dhcp: false,
         dns: Vec::new(),
         gateways: Vec::new(),
+        alone: true,
         note: None,
     }
 }

@@ -4,7 +4,7 @@ use super::{check, check_fd};
 use ringtap::device::Mac;
 use std::io;
 use std::mem;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 /// What a device from /dev/net/tun is asked to be.
@@ -156,6 +156,22 @@ impl Control {
             self.ioctl(op as _, &mut req)?;
         }
         Ok(())
+    }
+
+    /// Gives the kernel an IPv6 address on it.
+    pub fn set_address_v6(&self, name: &str, addr: Ipv6Addr, prefix_len: u8) -> io::Result<()> {
+        // SAFETY: no pointers.
+        let socket = check_fd(unsafe { libc::socket(libc::AF_INET6, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
+        let mut req = request(name)?;
+        self.ioctl(libc::SIOCGIFINDEX as _, &mut req)?;
+        let mut req = libc::in6_ifreq {
+            ifr6_addr: libc::in6_addr { s6_addr: addr.octets() },
+            ifr6_prefixlen: u32::from(prefix_len),
+            // SAFETY: SIOCGIFINDEX has filled in the index.
+            ifr6_ifindex: unsafe { req.ifr_ifru.ifru_ifindex },
+        };
+        // SAFETY: SIOCSIFADDR on an IPv6 socket reads one `in6_ifreq`.
+        check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFADDR as _, &mut req) }).map(drop)
     }
 
     /// Deletes the address that `set_address` gave, and with it the route to its prefix.

@@ -7,6 +7,7 @@ mod bulk;
 mod connections;
 mod datagrams;
 mod dhcp;
+mod ipv6;
 mod multicast;
 mod ping;
 mod tools;

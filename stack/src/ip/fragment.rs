@@ -1,6 +1,6 @@
-//! Fragmentation: an IPv4 packet cut into pieces that fit.
+//! Fragmentation: a packet cut into pieces that fit.
 //!
-//! Implements RFC 791 §3.2. The pieces are counted before the first is made, so that a sender makes all or none.
+//! Implements RFC 791 §3.2 and RFC 8200 §4.5. The pieces are counted before the first is made, so that a sender makes all or none.
 
 use crate::wire::ipv4::{HEADER, set_fragment};
 
@@ -47,6 +47,14 @@ pub(crate) fn cut(header: &[u8], payload_len: usize, mtu: usize) -> Option<Piece
         return None;
     }
     Some(Pieces { next: 0, payload_len, step, base, more })
+}
+
+/// As [`cut`], for an IPv6 packet of which the fixed header is all that belongs into each piece.
+#[cfg(feature = "ipv6")]
+pub(crate) fn cut_v6(payload_len: usize, mtu: usize) -> Option<Pieces> {
+    use crate::wire::ipv6;
+    let step = mtu.checked_sub(ipv6::HEADER + ipv6::FRAGMENT)? / UNIT * UNIT;
+    (step > 0 && payload_len <= 65_535).then_some(Pieces { next: 0, payload_len, step, base: 0, more: false })
 }
 
 impl Iterator for Pieces {

@@ -16,6 +16,11 @@ use crate::ip::v4::Ipv4Header;
 use crate::stats::{DropReason, Stats};
 use crate::time::{Duration, Instant};
 use crate::wire::ipv4::{MAX_HEADER, set_whole};
+#[cfg(feature = "ipv6")]
+use crate::wire::{
+    extension::{Piece, Refusal},
+    ipv6::{self, Ipv6Header},
+};
 use core::net::IpAddr;
 use heapless::Vec;
 use managed::ManagedSlice;
@@ -163,12 +168,43 @@ impl<'a> Reassembly<'a> {
             protocol: header.protocol,
             ident: u32::from(header.ident),
         };
+        self.take(now, id, &fragment, pool, stats)
+    }
+
+    /// As [`handle`](Self::handle), for a piece of an IPv6 packet whose fixed header is `fixed`. Of the headers in front
+    /// of the fragment header, the fixed one only is in what is put together: the others had their effect when they came.
+    #[cfg(feature = "ipv6")]
+    pub fn handle_v6(
+        &mut self,
+        now: Instant,
+        fixed: &Ipv6Header,
+        piece: &Piece,
+        packet: &[u8],
+        pool: Pool<'a>,
+        stats: &mut Stats,
+    ) -> Result<Option<Frame<'a>>, Refusal> {
+        let mut header = [0; ipv6::HEADER];
+        let fragment = check_v6(piece, packet, &mut header)?;
+        // RFC 8200 §4.5: the Next Header of pieces may differ, and is no part of their name.
+        let id = Id { src: IpAddr::V6(fixed.src), dst: IpAddr::V6(fixed.dst), protocol: 0, ident: piece.ident };
+        self.take(now, id, &fragment, pool, stats).map_err(|reason| Refusal { reason, problem: None })
+    }
+
+    /// Takes a fragment that is in order by itself.
+    fn take(
+        &mut self,
+        now: Instant,
+        id: Id,
+        fragment: &Fragment<'_>,
+        pool: Pool<'a>,
+        stats: &mut Stats,
+    ) -> Result<Option<Frame<'a>>, DropReason> {
         let index = match self.slots.iter().position(|s| s.id == Some(id) && s.expires().is_some_and(|at| now < at)) {
             Some(index) => index,
             None => self.start(now, id, pool, stats)?,
         };
         let slot = self.slots.get_mut(index).ok_or(DropReason::FragmentNoRoom)?;
-        slot.add(&fragment)?;
+        slot.add(fragment)?;
         let whole = slot.finish(now)?;
         stats.reassembled = stats.reassembled.wrapping_add(usize::from(whole.is_some()));
         Ok(whole)
@@ -251,6 +287,32 @@ fn check<'b>(header: &Ipv4Header, packet: &'b [u8]) -> Result<Fragment<'b>, Drop
     Ok(Fragment { header: bytes, payload, start: header.frag_offset, end: end as u16, more: header.more_frags })
 }
 
+/// As [`check`], for IPv6; the whole packet's header is written to `header`.
+#[cfg(feature = "ipv6")]
+fn check_v6<'b>(piece: &Piece, packet: &'b [u8], header: &'b mut [u8; ipv6::HEADER]) -> Result<Fragment<'b>, Refusal> {
+    let malformed = DropReason::FragmentMalformed;
+    let silent = Refusal { reason: malformed, problem: None };
+    let (fixed, payload) = packet.first_chunk().zip(packet.get(piece.at + ipv6::FRAGMENT..)).ok_or(silent)?;
+    //= https://www.rfc-editor.org/rfc/rfc8200#section-4.5
+    //# If the length of a fragment, as derived from the fragment packet's
+    //# Payload Length field, is not a multiple of 8 octets and the M flag
+    //# of that fragment packet is 1, then that fragment must be discarded
+    if piece.more && payload.len() % 8 != 0 {
+        return Err(Refusal::erroneous(malformed, ipv6::PAYLOAD_LENGTH));
+    }
+    let end = usize::from(piece.offset) + payload.len();
+    // The Fragment Offset field is the third octet of its header.
+    if end > 65_535 {
+        return Err(Refusal::erroneous(malformed, piece.at + 2));
+    }
+    if payload.is_empty() {
+        return Err(silent);
+    }
+    *header = *fixed;
+    header[ipv6::NEXT_HEADER] = piece.next;
+    Ok(Fragment { header, payload, start: piece.offset, end: end as u16, more: piece.more })
+}
+
 impl<'a> ReassemblySlot<'a> {
     /// Puts a fragment in its place.
     fn add(&mut self, fragment: &Fragment<'_>) -> Result<(), DropReason> {
@@ -319,10 +381,15 @@ impl<'a> ReassemblySlot<'a> {
         self.started = now;
         let total = usize::from(total) + self.header.len();
         let front = frame.push_front(self.header.len()).ok_or(DropReason::FragmentTooLarge)?;
+        front.copy_from_slice(&self.header);
+        #[cfg(feature = "ipv6")]
+        if crate::wire::ip::is_v6(front) {
+            ipv6::set_payload_len(front, total - ipv6::HEADER);
+            return Ok(Some(frame));
+        }
         if total > 65_535 {
             return Err(DropReason::FragmentMalformed);
         }
-        front.copy_from_slice(&self.header);
         set_whole(front, total);
         Ok(Some(frame))
     }

@@ -70,10 +70,10 @@ fn admit_other(dst: Ipv4Addr, addresses: &[Cidr], to_group: bool) -> Result<Dest
 /// after 65,536 datagrams of those that share.
 pub(crate) struct Identifications {
     key: Key,
-    counters: [u16; COUNTERS],
+    counters: [u32; COUNTERS],
 }
 
-/// 32: as many flows as fragment at once on a small host; 64 octets.
+/// 32: as many flows as fragment at once on a small host; 128 octets.
 const COUNTERS: usize = 32;
 
 impl Identifications {
@@ -95,7 +95,20 @@ impl Identifications {
         let prf = self.key.prf(&flow);
         let counter = &mut self.counters[(prf >> 32) as usize % COUNTERS];
         *counter = counter.wrapping_add(1);
-        (prf as u16).wrapping_add(*counter)
+        (prf as u16).wrapping_add(*counter as u16)
+    }
+
+    /// The identification of the next packet from `src` to `dst` that is sent in fragments (RFC 7739 §5.3).
+    pub fn next_v6(&mut self, src: IpAddr, dst: IpAddr) -> u32 {
+        let mut flow = [0; 32];
+        if let (IpAddr::V6(src), IpAddr::V6(dst)) = (src, dst) {
+            flow[..16].copy_from_slice(&src.octets());
+            flow[16..].copy_from_slice(&dst.octets());
+        }
+        let prf = self.key.prf(&flow);
+        let counter = &mut self.counters[(prf >> 32) as usize % COUNTERS];
+        *counter = counter.wrapping_add(1);
+        (prf as u32).wrapping_add(*counter)
     }
 }
 

@@ -93,7 +93,7 @@ pub(crate) fn handle(now: Instant, packet: &[u8], addresses: &[Cidr], mac: Mac, 
 impl Defence {
     //= https://www.rfc-editor.org/rfc/rfc5227#section-2.4
     //# the host MUST NOT send another defensive ARP Announcement.
-    fn claim(&mut self, now: Instant) -> bool {
+    pub fn claim(&mut self, now: Instant) -> bool {
         let due = self.0.is_none_or(|last| now.since(last) >= DEFEND_INTERVAL);
         if due {
             self.0 = Some(now);

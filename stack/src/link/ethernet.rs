@@ -6,7 +6,7 @@ use crate::device::Mac;
 use crate::frame::Frame;
 use crate::stats::DropReason;
 use crate::wire::ethernet::parse;
-pub(crate) use crate::wire::ethernet::{ARP, EthernetHeader, HEADER, IPV4, emit};
+pub(crate) use crate::wire::ethernet::{ARP, EthernetHeader, HEADER, IPV4, IPV6, emit};
 
 /// What a received frame's header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

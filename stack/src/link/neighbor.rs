@@ -118,6 +118,17 @@ pub(crate) enum Action {
     Failed,
 }
 
+/// What a neighbour advertisement says of its target (RFC 4861 §4.4).
+#[cfg(feature = "ipv6")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Advert {
+    pub mac: Option<Mac>,
+    /// It answers a solicitation of ours.
+    pub solicited: bool,
+    /// Its MAC address takes the place of another.
+    pub overrides: bool,
+}
+
 /// What hearing of a neighbour did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
@@ -284,6 +295,38 @@ impl NeighborSlot {
         }
         self.suspect = false;
         resolved
+    }
+
+    /// A neighbour advertisement for it came; whether its MAC address was unknown.
+    //= https://www.rfc-editor.org/rfc/rfc4861#section-7.2.5
+    //# If the Override flag is clear and the supplied link-layer address
+    //# differs from that in the cache, then one of two actions takes
+    //# place:
+    #[cfg(feature = "ipv6")]
+    fn on_advert(&mut self, now: Instant, advert: Advert) -> bool {
+        use NeighborState::{Failed, Incomplete, Reachable, Stale};
+        let Advert { mac, solicited, overrides } = advert;
+        let other = mac.is_some_and(|mac| mac != self.mac);
+        let unknown = matches!(self.state, Some(Incomplete | Failed));
+        match self.state {
+            None => return false,
+            Some(Incomplete | Failed) if mac.is_none() => return false,
+            Some(Reachable) if other && !overrides => {
+                self.state = Some(Stale);
+                return false;
+            }
+            Some(state) if other && !overrides && !matches!(state, Incomplete | Failed) => return false,
+            Some(_) => {}
+        }
+        self.mac = mac.unwrap_or(self.mac);
+        self.suspect = false;
+        if solicited {
+            self.on_reachable(now);
+        } else if other || unknown {
+            self.state = Some(Stale);
+            self.deadline = None;
+        }
+        unknown
     }
 
     /// It is known to receive what we send: it answered, or acknowledged new data.

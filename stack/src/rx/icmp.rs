@@ -16,6 +16,7 @@ use crate::stack::{IfaceId, Reply, Stack};
 use crate::stats::DropReason;
 #[cfg(feature = "tcp")]
 use crate::tcp::info::IcmpError as Reported;
+use crate::wire::ip::{self, IpHeader};
 use crate::wire::ipv4::{self, Ipv4Header};
 use core::net::{IpAddr, SocketAddr};
 
@@ -26,14 +27,15 @@ const MAX_REDIRECTS: usize = 8;
 
 impl<'a> Stack<'a> {
     #[inline(never)]
-    pub(super) fn handle_icmp(&mut self, ip: &Ipv4Header, frame: Frame<'a>, arrival: Arrival) -> Drop {
+    pub(super) fn handle_icmp(&mut self, frame: Frame<'a>, arrival: Arrival) -> Drop {
+        let ip = &ipv4::parse(&frame)?;
         self.stats.icmp_in = self.stats.icmp_in.wrapping_add(1);
         let message = frame.get(ip.header_len..).ok_or(DropReason::IcmpMalformed)?;
         match icmp::receive(message, arrival.to)? {
             Message::EchoRequest => self.answer_echo(ip, frame, arrival),
-            Message::EchoReply { ident, .. } => self.echo_reply(ip, ident, frame, arrival.iface),
+            Message::EchoReply { ident, .. } => self.echo_reply(ip.header_len, ident, frame, arrival.iface),
             Message::Redirect { gateway, quote } => self.redirect(ip.src.into(), gateway.into(), &quote, arrival.iface),
-            Message::Error { error, quote } => self.icmp_error(ip, error, &quote, frame, arrival.iface),
+            Message::Error { error, quote } => self.icmp_error(ip.header_len, error, &quote, frame, arrival.iface),
         }
     }
 
@@ -72,7 +74,7 @@ impl<'a> Stack<'a> {
         let src = match arrival.to {
             Destination::Ours => ip.dst,
             Destination::Broadcast if self.config.echo_broadcast => {
-                match self.iface(arrival.iface).and_then(|i| i.source_for(ip.src.into())) {
+                match self.iface(arrival.iface).and_then(|i| i.source_for(self.now, ip.src.into())) {
                     Some(IpAddr::V4(src)) => src,
                     _ => return Err(DropReason::IcmpEchoGroup),
                 }
@@ -102,8 +104,8 @@ impl<'a> Stack<'a> {
     }
 
     #[cfg(feature = "icmp")]
-    fn echo_reply(&mut self, ip: &Ipv4Header, ident: u16, frame: Frame<'a>, iface: IfaceId) -> Drop {
-        let payload = (ip.header_len + crate::wire::icmp::HEADER) as u16;
+    pub(super) fn echo_reply(&mut self, header_len: usize, ident: u16, frame: Frame<'a>, iface: IfaceId) -> Drop {
+        let payload = (header_len + crate::wire::icmp::HEADER) as u16;
         self.echo_deliver(ident, Queued { frame, payload, iface: iface.0 })
     }
 
@@ -128,14 +130,14 @@ impl<'a> Stack<'a> {
     }
 
     #[cfg(not(feature = "icmp"))]
-    fn echo_reply(&mut self, _: &Ipv4Header, _: u16, _: Frame<'a>, _: IfaceId) -> Drop {
+    pub(super) fn echo_reply(&mut self, _: usize, _: u16, _: Frame<'a>, _: IfaceId) -> Drop {
         Err(DropReason::IcmpNoSocket)
     }
 
     /// An error about a packet: it must have been ours.
-    fn icmp_error(
+    pub(super) fn icmp_error(
         &mut self,
-        ip: &Ipv4Header,
+        header_len: usize,
         error: IcmpError,
         quote: &Quote,
         frame: Frame<'a>,
@@ -150,22 +152,39 @@ impl<'a> Stack<'a> {
             #[cfg(feature = "udp")]
             protocol::UDP => self.udp_error(error, quote, iface),
             #[cfg(feature = "icmp")]
-            protocol::ICMP => {
+            _ if quote.echo().is_some() => {
                 let (ident, _) = quote.echo().ok_or(DropReason::IcmpBadQuote)?;
-                let payload = (ip.header_len + crate::wire::icmp::HEADER) as u16;
-                self.echo_deliver(ident, Queued { frame, payload, iface: iface.0 })
+                let payload = (header_len + crate::wire::icmp::HEADER) as u16;
+                let delivered = self.echo_deliver(ident, Queued { frame, payload, iface: iface.0 });
+                if delivered.is_ok() {
+                    self.learn_path(error, quote);
+                }
+                delivered
             }
             _ => {
-                let _ = (ip, frame, iface);
+                let _ = (header_len, frame, iface);
                 Err(DropReason::IcmpNoSocket)
             }
         }
+    }
+
+    /// Takes the path MTU that an error about a datagram of a socket of ours reports.
+    #[cfg(any(feature = "udp", feature = "icmp"))]
+    fn learn_path(&mut self, error: IcmpError, quote: &Quote) {
+        #[cfg(feature = "ipv6")]
+        if let (IcmpError::TooBig { mtu }, IpAddr::V6(dst)) = (error, quote.dst)
+            && quote.total_len > mtu
+        {
+            self.paths.learn(self.now, dst, mtu);
+        }
+        let _ = (error, quote);
     }
 
     #[cfg(feature = "udp")]
     fn udp_error(&mut self, error: IcmpError, quote: &Quote, iface: IfaceId) -> Drop {
         let remote = SocketAddr::new(quote.dst, quote.dst_port());
         let index = self.udp.find(quote.src, quote.src_port(), remote, iface.0).ok_or(DropReason::IcmpNoSocket)?;
+        self.learn_path(error, quote);
         let socket = self.udp.sockets.at_mut(index).ok_or(DropReason::IcmpNoSocket)?;
         // Only a connected socket knows whom an error is about.
         if socket.remote != Some(remote) {
@@ -201,9 +220,15 @@ impl<'a> Stack<'a> {
                 if !entry.conn.is_in_flight(seq) {
                     return Err(DropReason::IcmpBadSequence);
                 }
-                let current = usize::from(entry.conn.path_mss()) + 40;
-                let Some(mtu) = icmp::path_mtu(current, mtu, quote.total_len) else { return Ok(()) };
-                entry.conn.on_mtu(mtu.saturating_sub(40) as u16)
+                let headers = ip::header_len(quote.dst) + 20;
+                let current = usize::from(entry.conn.path_mss()) + headers;
+                let lower = match quote.dst {
+                    #[cfg(feature = "ipv6")]
+                    IpAddr::V6(_) => icmp::v6::path_mtu(current, mtu),
+                    _ => icmp::path_mtu(current, mtu, quote.total_len),
+                };
+                let Some(mtu) = lower else { return Ok(()) };
+                entry.conn.on_mtu(mtu.saturating_sub(headers) as u16)
             }
             error => entry.conn.on_icmp_error(soft(error), seq),
         };
@@ -214,18 +239,27 @@ impl<'a> Stack<'a> {
 
     /// Tells a sender that nobody is at the port.
     #[cfg(feature = "udp")]
-    pub(super) fn port_unreachable(&mut self, ip: &Ipv4Header, packet: &Frame<'a>, arrival: Arrival) {
-        self.report(Report::PortUnreachable, ip, packet, arrival);
+    pub(super) fn port_unreachable(&mut self, ip: &IpHeader, packet: &Frame<'a>, arrival: Arrival) {
+        #[cfg(feature = "ipv6")]
+        if ip.src.is_ipv6() {
+            return self.report_v6(icmp::v6::Report::PortUnreachable, ip, packet, arrival);
+        }
+        self.report(Report::PortUnreachable, packet, arrival);
     }
 
     /// Tells a sender that nobody here speaks the protocol.
-    pub(super) fn protocol_unreachable(&mut self, ip: &Ipv4Header, packet: &Frame<'a>, arrival: Arrival) {
-        self.report(Report::ProtocolUnreachable, ip, packet, arrival);
+    pub(super) fn protocol_unreachable(&mut self, ip: &IpHeader, packet: &Frame<'a>, arrival: Arrival) {
+        #[cfg(feature = "ipv6")]
+        if ip.src.is_ipv6() {
+            return self.unknown_header(ip, packet, arrival);
+        }
+        self.report(Report::ProtocolUnreachable, packet, arrival);
     }
 
-    fn report(&mut self, what: Report, ip: &Ipv4Header, packet: &[u8], arrival: Arrival) {
+    fn report(&mut self, what: Report, packet: &[u8], arrival: Arrival) {
+        let Ok(ip) = ipv4::parse(packet) else { return };
         let payload = packet.get(ip.header_len..).unwrap_or(&[]);
-        if icmp::may_report(ip, payload, arrival.to, arrival.link_group) {
+        if icmp::may_report(&ip, payload, arrival.to, arrival.link_group) {
             self.send_report(what, ip.src.into(), ip.dst.into(), packet);
         }
     }
@@ -234,10 +268,15 @@ impl<'a> Stack<'a> {
     /// to a group.
     #[cfg(feature = "reassembly")]
     pub(super) fn reassembly_expired(&mut self, quote: &[u8]) {
-        let Some((src, dst)) = ipv4::addresses(quote) else { return };
-        if self.is_own(dst.into()) {
-            self.send_report(Report::ReassemblyTimeout, src.into(), dst.into(), quote);
+        let Some((src, dst)) = ip::addresses(quote) else { return };
+        if !self.is_own(dst) {
+            return;
         }
+        #[cfg(feature = "ipv6")]
+        if src.is_ipv6() {
+            return self.reassembly_expired_v6(src, dst, quote);
+        }
+        self.send_report(Report::ReassemblyTimeout, src, dst, quote);
     }
 
     /// Sends an ICMP error about `packet` to `to`, from `from`, within the rate.
@@ -259,13 +298,13 @@ impl<'a> Stack<'a> {
 
     /// Copies of a packet for raw sockets; true when there was one to have it.
     #[inline]
-    pub(super) fn deliver_raw(&mut self, ip: &Ipv4Header, frame: &Frame<'a>, arrival: Arrival) -> bool {
+    pub(super) fn deliver_raw(&mut self, protocol: u8, frame: &Frame<'a>, arrival: Arrival) -> bool {
         #[cfg(feature = "raw")]
         if self.raw.sockets.len() > 0 {
-            let own = self.deliver_raw_as(u16::from(ip.protocol), frame, arrival.iface);
+            let own = self.deliver_raw_as(u16::from(protocol), frame, arrival.iface);
             return self.deliver_raw_as(crate::sockets::raw::ANY_PROTOCOL, frame, arrival.iface) | own;
         }
-        let _ = (ip, frame, arrival);
+        let _ = (protocol, frame, arrival);
         false
     }
 

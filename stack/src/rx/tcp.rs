@@ -15,30 +15,29 @@ use crate::tcp::isn;
 use crate::tcp::layer::Owner;
 use crate::tcp::listen::{Handshake, ListenVerdict, SynAck};
 use crate::tcp::timewait::TwVerdict;
-use crate::wire::checksum;
-use crate::wire::ipv4::Ipv4Header;
+use crate::wire::ip;
 use crate::wire::segment::{Header, Reply as Reset, Segment};
 
 type Drop = Result<(), DropReason>;
 
 impl<'a> Stack<'a> {
     #[inline]
-    pub(super) fn handle_tcp(&mut self, ip: &Ipv4Header, packet: &[u8], arrival: Arrival) -> Drop {
+    pub(super) fn handle_tcp(&mut self, at: usize, packet: &[u8], arrival: Arrival) -> Drop {
         // RFC 9293 §3.9.2.3 (MUST-57): nothing sent to a group is answered.
         if arrival.to != Destination::Ours {
             return Err(DropReason::TcpBadAddress);
         }
-        let bytes = packet.get(ip.header_len..).ok_or(DropReason::TcpMalformed)?;
+        let bytes = packet.get(at..).ok_or(DropReason::TcpMalformed)?;
         let segment = Segment::parse(bytes)?;
         if !arrival.is_verified() {
-            let pseudo = checksum::pseudo_header(ip.src.into(), ip.dst.into(), protocol::TCP, bytes.len() as u32);
+            let pseudo = ip::pseudo_header(packet, protocol::TCP, bytes.len() as u32);
             if !pseudo.add(segment.sum(bytes)).is_valid() {
                 return Err(DropReason::TcpChecksum);
             }
         }
         let index = match arrival.flow {
             Some(index) => index,
-            None => match self.connection_for(ip, &segment, arrival.iface)? {
+            None => match self.connection_for(packet, &segment, arrival.iface)? {
                 Some(index) => index,
                 None => return Ok(()),
             },
@@ -50,16 +49,13 @@ impl<'a> Stack<'a> {
     #[inline(never)]
     fn connection_for(
         &mut self,
-        ip: &Ipv4Header,
+        packet: &[u8],
         segment: &Segment<'_>,
         iface: IfaceId,
     ) -> Result<Option<u32>, DropReason> {
-        let tuple = &Tuple {
-            local_addr: ip.dst.into(),
-            local_port: segment.dst_port,
-            remote_addr: ip.src.into(),
-            remote_port: segment.src_port,
-        };
+        let (src, dst) = ip::addresses(packet).ok_or(DropReason::TcpMalformed)?;
+        let tuple =
+            &Tuple { local_addr: dst, local_port: segment.dst_port, remote_addr: src, remote_port: segment.src_port };
         let hash = self.tcp.hash(tuple);
         match self.tcp.find(hash, tuple) {
             Some(Target::Conn(index)) => {
@@ -182,7 +178,7 @@ impl<'a> Stack<'a> {
     fn send_cookie(&mut self, listener: u32, arrived: IfaceId, SynAck { tuple, mut header, .. }: SynAck) {
         let Some(entry) = self.tcp.listeners.at(listener) else { return };
         let (ttl, tos) = (entry.options.tcp.ttl, entry.options.tcp.dscp << 2);
-        let iface = self.hop(tuple.remote_addr, None).map_or(arrived, |hop| hop.iface);
+        let iface = self.hop_back(tuple.remote_addr, arrived).map_or(arrived, |hop| hop.iface);
         header.options.mss = Some(self.announced_mss(iface, &tuple, header.options.mss));
         self.stats.tcp_cookies_out = self.stats.tcp_cookies_out.wrapping_add(1);
         self.stats.tcp_segments_out = self.stats.tcp_segments_out.wrapping_add(1);
@@ -231,7 +227,7 @@ impl<'a> Stack<'a> {
     }
 
     fn send_control(&mut self, arrived: IfaceId, tuple: &Tuple, header: &Header, ttl: u8, tos: u8) {
-        let iface = self.hop(tuple.remote_addr, None).map_or(arrived, |hop| hop.iface);
+        let iface = self.hop_back(tuple.remote_addr, arrived).map_or(arrived, |hop| hop.iface);
         match self.control_frame(iface, tuple, header, ttl, tos) {
             Some(frame) => {
                 self.queue_reply(iface, Reply::Ip(frame));

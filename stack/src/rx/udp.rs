@@ -10,7 +10,7 @@ use crate::ip::v4::Destination;
 use crate::sockets::queue::Queued;
 use crate::stack::Stack;
 use crate::stats::DropReason;
-use crate::wire::ipv4::Ipv4Header;
+use crate::wire::ip::IpHeader;
 use crate::wire::udp;
 use core::net::{IpAddr, SocketAddr};
 
@@ -18,30 +18,31 @@ type Drop = Result<(), DropReason>;
 
 impl<'a> Stack<'a> {
     #[inline(never)]
-    pub(super) fn handle_udp(&mut self, ip: &Ipv4Header, frame: Frame<'a>, arrival: Arrival) -> Drop {
+    pub(super) fn handle_udp(&mut self, ip: &IpHeader, frame: Frame<'a>, arrival: Arrival) -> Drop {
         let datagram = frame.get(ip.header_len..).ok_or(DropReason::UdpMalformed)?;
         let header = udp::parse(datagram)?;
-        if !arrival.is_verified() {
-            udp::verify(&header, ip.src.into(), ip.dst.into(), datagram)?;
+        // What no sum was computed for, no device has verified.
+        if !arrival.is_verified() || header.checksum == 0 {
+            udp::verify(&header, ip.src, ip.dst, datagram)?;
         }
-        let from = SocketAddr::new(ip.src.into(), header.src_port);
+        let from = SocketAddr::new(ip.src, header.src_port);
         let payload = (ip.header_len + udp::HEADER) as u16;
         let datagram = Queued { frame, payload, iface: arrival.iface.0 };
         if arrival.to == Destination::Ours {
             return self.udp_unicast(ip, header.dst_port, from, datagram, arrival);
         }
-        self.udp_group(ip.dst.into(), header.dst_port, from, datagram)
+        self.udp_group(ip.dst, header.dst_port, from, datagram)
     }
 
     fn udp_unicast(
         &mut self,
-        ip: &Ipv4Header,
+        ip: &IpHeader,
         port: u16,
         from: SocketAddr,
         datagram: Queued<'a>,
         arrival: Arrival,
     ) -> Drop {
-        match self.udp.find(ip.dst.into(), port, from, datagram.iface) {
+        match self.udp.find(ip.dst, port, from, datagram.iface) {
             Some(index) => self.udp_deliver(index, datagram),
             None => {
                 self.port_unreachable(ip, &datagram.frame, arrival);

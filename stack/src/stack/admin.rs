@@ -8,7 +8,7 @@ use crate::ip::route::Route;
 use crate::link::neighbor::NeighborInfo;
 use crate::log;
 use crate::stats::DropReason;
-use crate::wire::ipv4;
+use crate::wire::ip;
 use core::net::IpAddr;
 
 /// What can be read of an interface.
@@ -67,6 +67,7 @@ impl<'a> Stack<'a> {
             *place = Some(iface);
         }
         self.sched.ensure_interfaces(index + 1);
+        self.groups_changed(IfaceId(index as u8));
         Ok(IfaceId(index as u8))
     }
 
@@ -115,12 +116,24 @@ impl<'a> Stack<'a> {
 
     /// Gives an interface an address; its network becomes reachable by it, and the address is announced.
     ///
+    /// On Ethernet an IPv6 address is on trial first (RFC 4862 §5.4): it is usable a second later, if nobody else has it,
+    /// or at once where [`Config::dad_transmits`](crate::config::Config::dad_transmits) is 0.
+    ///
     /// # Errors
     /// [`AddressError`]; nothing has changed then.
     pub fn add_address(&mut self, id: IfaceId, cidr: Cidr) -> Result<(), AddressError> {
         if self.is_configured(cidr.addr()) {
             return Err(AddressError::Duplicate);
         }
+        #[cfg(feature = "ipv6")]
+        if cidr.addr().is_ipv6() {
+            return self.add_address_v6(id, cidr);
+        }
+        self.assign_address(id, cidr)
+    }
+
+    /// As [`add_address`](Self::add_address), of an address that is nobody else's.
+    pub(crate) fn assign_address(&mut self, id: IfaceId, cidr: Cidr) -> Result<(), AddressError> {
         let iface = self.ifaces.get_mut(id.index()).and_then(Option::as_mut).ok_or(AddressError::NoInterface)?;
         iface.add_address(cidr)?;
         #[cfg(feature = "acd")]
@@ -128,6 +141,7 @@ impl<'a> Stack<'a> {
             self.probed_is_used(id, ip);
         }
         log::debug!("interface {} has a new address", id.index());
+        self.groups_changed(id);
         let route = Route { prefix: cidr.network(), gateway: None, iface: id, metric: 0 };
         match self.routes.add(route) {
             Ok(()) | Err(RouteError::Duplicate) => Ok(()),
@@ -147,23 +161,30 @@ impl<'a> Stack<'a> {
     /// [`AddressError::Invalid`] when the interface does not have it.
     pub fn remove_address(&mut self, id: IfaceId, ip: IpAddr) -> Result<(), AddressError> {
         let iface = self.ifaces.get_mut(id.index()).and_then(Option::as_mut).ok_or(AddressError::NoInterface)?;
+        #[cfg(feature = "ipv6")]
+        if iface.v6.is_tentative(ip) {
+            return self.remove_tentative(id, ip);
+        }
         let place = iface.addresses.iter().position(|a| a.addr() == ip).ok_or(AddressError::Invalid)?;
+        #[cfg(feature = "ipv6")]
+        iface.v6.formed.retain(|f| IpAddr::V6(f.addr) != ip);
         let Some(cidr) = iface.addresses.get(place).copied() else { return Err(AddressError::Invalid) };
         iface.remove_address(place);
         let still = iface.addresses.iter().any(|a| a.network() == cidr.network());
         if !still {
             let _ = self.routes.remove(&Route { prefix: cidr.network(), gateway: None, iface: id, metric: 0 });
         }
+        self.groups_changed(id);
         #[cfg(feature = "tcp")]
         self.address_gone(ip);
         self.drop_from(ip);
         Ok(())
     }
 
-    /// Drops what waits to leave from `ip`, which is not ours any more. What is in sockets' queues is seen to when its
+    /// Drops what waits to leave from `addr`, which is not ours any more. What is in sockets' queues is seen to when its
     /// turn comes.
-    fn drop_from(&mut self, ip: IpAddr) {
-        let is_from = |packet: &[u8]| ipv4::addresses(packet).is_some_and(|(src, _)| IpAddr::V4(src) == ip);
+    fn drop_from(&mut self, addr: IpAddr) {
+        let is_from = |packet: &[u8]| ip::addresses(packet).is_some_and(|(src, _)| src == addr);
         for iface in self.ifaces.iter_mut().flatten() {
             for _ in 0..iface.drop_if(is_from) {
                 self.stats.drop(DropReason::SourceGone);
@@ -279,8 +300,36 @@ impl<'a> Stack<'a> {
             return Some((iface, dst));
         }
         let hop = self.hop(dst, None)?;
-        let source = self.iface(hop.iface)?.source_for(hop.next)?;
+        let source = self.iface(hop.iface)?.source_for(self.now, hop.towards(dst))?;
         Some((hop.iface, source))
+    }
+
+    /// The hop limit (IPv4: TTL) of what we send to `dst` by an interface.
+    pub(crate) fn hop_limit_towards(&self, id: IfaceId, dst: IpAddr) -> u8 {
+        match dst {
+            #[cfg(feature = "ipv6")]
+            IpAddr::V6(_) => self.hop_limit(id),
+            _ => {
+                let _ = id;
+                self.config.ttl
+            }
+        }
+    }
+
+    /// The groups that an interface receives have changed: its device is told in the next poll.
+    pub(crate) fn groups_changed(&mut self, id: IfaceId) {
+        #[cfg(feature = "ipv6")]
+        self.regroup.insert(id.index());
+        #[cfg(not(feature = "ipv6"))]
+        let _ = id;
+    }
+
+    /// As [`groups_changed`](Self::groups_changed), of all interfaces.
+    #[cfg(feature = "udp")]
+    pub(super) fn all_groups_changed(&mut self) {
+        for index in 0..self.ifaces.len() {
+            self.groups_changed(IfaceId(index as u8));
+        }
     }
 
     fn forget_neighbors(&mut self, id: IfaceId) {

@@ -6,10 +6,11 @@ use crate::frame::Frame;
 use crate::ip::v4::{self, Fields};
 use crate::ready::{Key, NodeId};
 use crate::sockets::queue::Queue;
-use crate::wire::ipv4;
+use crate::wire::{ip, ipv4};
 use core::net::{IpAddr, Ipv4Addr};
 
-/// The largest payload behind an IPv4 header and one of eight octets (UDP, ICMP): 65,535 less both.
+/// The largest payload behind an IPv4 header and one of eight octets (UDP, ICMP): 65,535 less both. IPv6 would allow 20
+/// octets more; one limit for both is easier to live with.
 pub const MAX_UDP_PAYLOAD: usize = 65_507;
 
 /// Datagrams queued each way on raw and echo sockets.
@@ -31,13 +32,19 @@ impl<'a> Stack<'a> {
         self.queues.give_back(tx.into_places());
     }
 
-    /// A frame for an IPv4 packet with `len` octets behind the IP header, `headers` of them headers to push: from the
+    /// A frame for a packet to `dst` with `len` octets behind the IP header, and `headers` more to push: from the
     /// interface's pool if it fits, else from the large pool.
-    pub(super) fn datagram_frame(&self, iface: IfaceId, headers: usize, len: usize) -> Result<Frame<'a>, SendError> {
+    pub(super) fn datagram_frame(
+        &self,
+        iface: IfaceId,
+        dst: IpAddr,
+        headers: usize,
+        len: usize,
+    ) -> Result<Frame<'a>, SendError> {
         let state = self.iface(iface).ok_or(SendError::NoRoute)?;
-        let headroom = state.headroom() + ipv4::HEADER + headers;
+        let headroom = state.headroom() + ip::header_len(dst) + headers;
         let fits = |slot: usize| headroom + len <= slot;
-        if ipv4::HEADER + headers + len <= state.ip_mtu() {
+        if ip::header_len(dst) + headers + len <= state.ip_mtu() {
             return state.pool.take_above(self.config.reserve_rx.min(2), headroom).ok_or(SendError::WouldBlock);
         }
         let pool = self.config.large_pool.unwrap_or(state.pool);
@@ -63,7 +70,9 @@ impl<'a> Stack<'a> {
             return Ok((iface, from));
         }
         let way = match by {
-            Some(iface) => self.hop(dst, by).and_then(|hop| Some((iface, self.iface(iface)?.source_for(hop.next)?))),
+            Some(iface) => self
+                .hop(dst, by)
+                .and_then(|hop| Some((iface, self.iface(iface)?.source_for(self.now, hop.towards(dst))?))),
             None => self.source(dst),
         };
         let (iface, source) = way.ok_or(SendError::NoRoute)?;
@@ -72,6 +81,34 @@ impl<'a> Stack<'a> {
             Some(l) if self.may_send(l, dst) => Ok((iface, l)),
             Some(_) => Err(SendError::NotOurAddress),
             None => Ok((iface, source)),
+        }
+    }
+
+    /// Puts an IP header in front of a datagram of `protocol`, with these hop limit and traffic class.
+    pub(crate) fn push_ip(
+        &mut self,
+        frame: &mut Frame<'a>,
+        iface: IfaceId,
+        (src, dst): (IpAddr, IpAddr),
+        protocol: u8,
+        (ttl, tos): (u8, u8),
+    ) -> Result<(), SendError> {
+        match (src, dst) {
+            (IpAddr::V4(src), IpAddr::V4(dst)) => {
+                self.push_ipv4(frame, iface, &Fields { src, dst, protocol, ttl, tos, ident: 0, dont_frag: false })
+            }
+            #[cfg(feature = "ipv6")]
+            (IpAddr::V6(src), IpAddr::V6(dst)) => {
+                use crate::wire::ipv6;
+                let len = frame.len();
+                if len > usize::from(u16::MAX) {
+                    return Err(SendError::TooLong);
+                }
+                let fields = ipv6::Fields { src, dst, next_header: protocol, hop_limit: ttl, traffic_class: tos };
+                ipv6::emit(frame.push_front(ipv6::HEADER).ok_or(SendError::TooLong)?, &fields, len);
+                Ok(())
+            }
+            _ => Err(SendError::InvalidRemote),
         }
     }
 
@@ -112,6 +149,14 @@ impl<'a> Stack<'a> {
                 Err(BindError::Full)
             }
         }
+    }
+}
+
+/// Whether packets can go to `dst`: it is somebody, in a family that is built.
+pub(super) fn is_reachable(dst: IpAddr) -> bool {
+    match dst {
+        IpAddr::V4(ip) => !ip.is_unspecified(),
+        IpAddr::V6(ip) => cfg!(feature = "ipv6") && !ip.is_unspecified() && ip.to_ipv4_mapped().is_none(),
     }
 }
 

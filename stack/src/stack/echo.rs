@@ -1,15 +1,15 @@
 //! ICMP echo sockets for the user: the client side of ping.
 
 use super::Stack;
-use super::datagram::{MAX_UDP_PAYLOAD, copy};
+use super::datagram::{MAX_UDP_PAYLOAD, copy, is_reachable};
 use crate::error::{BindError, RecvError, SendError, Stale};
 use crate::event::{Readiness, Wakers};
 use crate::icmp::echo::{Echo, IcmpHandle};
 use crate::icmp::{IcmpError, Message};
-use crate::ip::v4::{Destination, Fields};
+use crate::ip::v4::Destination;
 use crate::ready::Key;
 use crate::sockets::queue::Queued;
-use crate::wire::{icmp, ipv4};
+use crate::wire::{icmp, ip, ipv4};
 use core::net::IpAddr;
 use core::task::Waker;
 
@@ -101,20 +101,27 @@ impl<'a> Stack<'a> {
         if ttl == Some(0) {
             return Err(SendError::Malformed);
         }
-        if dst.is_unspecified() || !dst.is_ipv4() {
+        if !is_reachable(dst) {
             return Err(SendError::InvalidRemote);
         }
         let (iface, source) = self.datagram_way(dst, None, None)?;
-        let (IpAddr::V4(src), IpAddr::V4(to)) = (source, dst) else { return Err(SendError::InvalidRemote) };
-        let mut frame = self.datagram_frame(iface, 0, icmp::HEADER + payload.len())?;
-        crate::icmp::echo_request(&mut frame, ident, seq, payload).ok_or(SendError::TooLong)?;
-        let ttl = ttl.unwrap_or(self.config.ttl);
-        self.push_ipv4(
-            &mut frame,
-            iface,
-            &Fields { src, dst: to, protocol: icmp::PROTOCOL, ttl, tos: 0, ident: 0, dont_frag: false },
-        )?;
-        let item = Queued { frame, payload: (ipv4::HEADER + icmp::HEADER) as u16, iface: iface.0 };
+        let mut frame = self.datagram_frame(iface, dst, 0, icmp::HEADER + payload.len())?;
+        let written = match (source, dst) {
+            #[cfg(feature = "ipv6")]
+            (IpAddr::V6(src), IpAddr::V6(dst)) => {
+                crate::icmp::v6::echo_request(&mut frame, (src, dst), ident, seq, payload)
+            }
+            _ => crate::icmp::echo_request(&mut frame, ident, seq, payload),
+        };
+        written.ok_or(SendError::TooLong)?;
+        let ttl = ttl.unwrap_or(self.hop_limit_towards(iface, dst));
+        let protocol = match dst {
+            #[cfg(feature = "ipv6")]
+            IpAddr::V6(_) => crate::icmp::v6::PROTOCOL,
+            _ => icmp::PROTOCOL,
+        };
+        self.push_ip(&mut frame, iface, (source, dst), protocol, (ttl, 0))?;
+        let item = Queued { frame, payload: (ip::header_len(dst) + icmp::HEADER) as u16, iface: iface.0 };
         let state = self.echo.sockets.get_mut(socket.0).ok_or(SendError::Stale)?;
         state.tx.push(item).map_err(|_| SendError::WouldBlock)?;
         self.sched.wake(node, iface.index());
@@ -128,7 +135,7 @@ impl<'a> Stack<'a> {
     pub fn icmp_recv(&mut self, socket: IcmpHandle, buf: &mut [u8]) -> Result<Echoed, RecvError> {
         let state = self.echo.sockets.get_mut(socket.0).ok_or(RecvError::Stale)?;
         let item = state.rx.pop().ok_or(RecvError::WouldBlock)?;
-        let echoed = describe(&item.frame).ok_or(RecvError::WouldBlock)?;
+        let echoed = describe(&item.frame, usize::from(item.payload)).ok_or(RecvError::WouldBlock)?;
         if let Echoed::Reply { .. } = echoed {
             copy(buf, item.frame.get(usize::from(item.payload)..).unwrap_or(&[]));
         }
@@ -164,8 +171,21 @@ impl<'a> Stack<'a> {
     }
 }
 
-/// What an echo socket's queue holds: a whole packet that was checked when it came.
-fn describe(packet: &[u8]) -> Option<Echoed> {
+/// What an echo socket's queue holds: a whole packet that was checked when it came, with its data at `payload`.
+fn describe(packet: &[u8], payload: usize) -> Option<Echoed> {
+    #[cfg(feature = "ipv6")]
+    if ip::is_v6(packet) {
+        use crate::icmp::v6::{Message, receive};
+        let ip = ip::parse(packet).ok()?;
+        let (from, ttl) = (ip.src, ip.hop_limit);
+        let message = packet.get(payload.checked_sub(icmp::HEADER)?..)?;
+        return match receive(message, &ip, Destination::Ours).ok()? {
+            Message::EchoReply { seq, data, .. } => Some(Echoed::Reply { from, seq, len: data.len(), ttl }),
+            Message::Error { error, quote } => Some(Echoed::Error { from, seq: quote.echo()?.1, error }),
+            Message::EchoRequest | Message::Discovery => None,
+        };
+    }
+    let _ = payload;
     let ip = ipv4::parse(packet).ok()?;
     let from = IpAddr::V4(ip.src);
     match crate::icmp::receive(packet.get(ip.header_len..)?, Destination::Ours).ok()? {

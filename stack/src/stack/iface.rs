@@ -5,6 +5,8 @@ use crate::error::AddressError;
 use crate::frame::{Frame, Pool};
 use crate::ip::addr::{self, Cidr};
 pub use crate::ip::route::IfaceId;
+#[cfg(feature = "ipv6")]
+use crate::ip::{slaac, v6};
 use crate::link::arp::Defence;
 use crate::link::ethernet;
 use crate::time::Instant;
@@ -12,7 +14,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use heapless::{Deque, Vec};
 
 /// Addresses per interface.
-pub const MAX_ADDRESSES: usize = 6;
+pub const MAX_ADDRESSES: usize = if cfg!(feature = "ipv6") { 8 } else { 6 };
 
 /// Replies that may wait for their turn on one interface; more are dropped and counted.
 pub(crate) const MAX_REPLIES: usize = 16;
@@ -47,6 +49,14 @@ impl IfaceSet {
     pub(crate) fn insert(&mut self, index: usize) {
         self.0 |= 1 << (index & 31);
     }
+
+    /// Takes `id` out; whether it was there.
+    #[cfg(feature = "ipv6")]
+    pub(crate) fn take(&mut self, id: IfaceId) -> bool {
+        let was = self.contains(id);
+        self.0 &= !(1 << (id.0 & 31));
+        was
+    }
 }
 
 /// A packet that waits to leave.
@@ -68,6 +78,10 @@ pub(crate) struct Cutting<'a> {
     pub mac: Option<Mac>,
     /// Pieces that have left.
     pub pieces: usize,
+    /// The largest piece.
+    pub mtu: usize,
+    /// The identification of the pieces (IPv6).
+    pub ident: u32,
 }
 
 pub(crate) struct Iface<'a> {
@@ -97,6 +111,8 @@ pub(crate) struct Iface<'a> {
     pub conflict: Option<crate::link::acd::AddressConflict>,
     /// Addresses whose announcement is owed, by place (bit set).
     pub announce: u8,
+    #[cfg(feature = "ipv6")]
+    pub v6: slaac::Host,
 }
 
 impl<'a> Iface<'a> {
@@ -120,6 +136,8 @@ impl<'a> Iface<'a> {
             #[cfg(feature = "acd")]
             conflict: None,
             announce: 0,
+            #[cfg(feature = "ipv6")]
+            v6: slaac::Host::new(),
         }
     }
 
@@ -137,6 +155,16 @@ impl<'a> Iface<'a> {
         self.caps.ip_mtu.min(self.pool.slot_size().saturating_sub(self.headroom())).min(usize::from(u16::MAX))
     }
 
+    /// As [`ip_mtu`](Self::ip_mtu), for packets to `dst`: of IPv6, a router may have advertised less.
+    #[inline]
+    pub fn mtu_towards(&self, dst: IpAddr) -> usize {
+        match dst {
+            #[cfg(feature = "ipv6")]
+            IpAddr::V6(_) => self.ip_mtu().min(self.v6.mtu.map_or(usize::MAX, usize::from)),
+            _ => self.ip_mtu(),
+        }
+    }
+
     pub fn has_address(&self, ip: IpAddr) -> bool {
         self.addresses.iter().any(|a| a.addr() == ip)
     }
@@ -151,9 +179,21 @@ impl<'a> Iface<'a> {
         matches!(ip, IpAddr::V4(v4) if self.is_broadcast(v4))
     }
 
-    /// The address for packets to `next_hop` (RFC 1122 §3.3.4.3).
-    pub fn source_for(&self, next_hop: IpAddr) -> Option<IpAddr> {
-        addr::source_towards(next_hop, &self.addresses)
+    /// The address for packets to `towards`: the next hop in IPv4 (RFC 1122 §3.3.4.3), the destination in IPv6
+    /// (RFC 6724).
+    pub fn source_for(&self, now: Instant, towards: IpAddr) -> Option<IpAddr> {
+        #[cfg(feature = "ipv6")]
+        if let IpAddr::V6(dst) = towards {
+            let candidates = self.addresses.iter().filter_map(|cidr| match cidr.addr() {
+                IpAddr::V6(addr) => {
+                    Some(v6::Candidate { addr, deprecated: self.v6.is_deprecated(now, IpAddr::V6(addr)) })
+                }
+                IpAddr::V4(_) => None,
+            });
+            return v6::source(dst, candidates).map(IpAddr::V6);
+        }
+        let _ = now;
+        addr::source_towards(towards, &self.addresses)
     }
 
     pub fn add_address(&mut self, cidr: Cidr) -> Result<(), AddressError> {

@@ -36,6 +36,7 @@ impl<'a> Stack<'a> {
         if self.igmp_node.is_none() || !iface.igmp.join(now, group) {
             return Err(GroupError::Full);
         }
+        self.groups_changed(id);
         self.schedule_igmp();
         Ok(())
     }
@@ -50,6 +51,7 @@ impl<'a> Stack<'a> {
         if group != ALL_HOSTS && !iface.igmp.leave(now, group) {
             return Err(GroupError::NotJoined);
         }
+        self.groups_changed(id);
         self.schedule_igmp();
         Ok(())
     }
@@ -111,7 +113,7 @@ impl<'a> Stack<'a> {
         let Some(iface) = self.iface(id) else { return false };
         let Some(mut frame) = iface.pool.take(iface.headroom() + ipv4::ALERT_HEADER) else { return false };
         // RFC 9776 §4.2.13: without an address, from the unspecified one.
-        let src = match iface.source_for(IpAddr::V4(due.to)) {
+        let src = match iface.source_for(self.now, IpAddr::V4(due.to)) {
             Some(IpAddr::V4(src)) => src,
             _ => Ipv4Addr::UNSPECIFIED,
         };

@@ -1,4 +1,4 @@
-//! Raw IPv4 sockets for the user.
+//! Raw IP sockets for the user.
 
 use super::Stack;
 use super::datagram::copy;
@@ -7,7 +7,7 @@ use crate::event::{Readiness, Wakers};
 use crate::ready::Key;
 use crate::sockets::queue::{Queue, Queued};
 use crate::sockets::raw::{ANY_PROTOCOL, Raw, RawHandle};
-use crate::wire::ipv4;
+use crate::wire::ip;
 use core::task::Waker;
 
 impl<'a> Stack<'a> {
@@ -38,10 +38,10 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// Sends `packet`, a whole IPv4 packet, its bytes untouched, by the route to its destination.
+    /// Sends `packet`, a whole IPv4 or IPv6 packet, its bytes untouched, by the route to its destination.
     ///
     /// # Errors
-    /// [`SendError`]; `Malformed` when its header is none (the header checksum must be right, too), or its time to live
+    /// [`SendError`]; `Malformed` when its header is none (in IPv4 the header checksum must be right, too), or its hop limit
     /// is 0.
     pub fn raw_send(&mut self, socket: RawHandle, packet: &[u8]) -> Result<(), SendError> {
         let state = self.raw.sockets.get(socket.0).ok_or(SendError::Stale)?;
@@ -49,14 +49,15 @@ impl<'a> Stack<'a> {
         if state.tx.is_full() {
             return Err(SendError::WouldBlock);
         }
-        let header = ipv4::parse(packet).map_err(|_| SendError::Malformed)?;
-        if header.total_len != packet.len() || header.ttl == 0 {
+        let header = ip::parse(packet).map_err(|_| SendError::Malformed)?;
+        if header.total_len != packet.len() || header.hop_limit == 0 {
             return Err(SendError::Malformed);
         }
-        let (iface, _) = self.source(header.dst.into()).ok_or(SendError::NoRoute)?;
-        let mut frame = self.datagram_frame(iface, 0, packet.len() - ipv4::HEADER.min(packet.len()))?;
+        let (iface, _) = self.source(header.dst).ok_or(SendError::NoRoute)?;
+        let mut frame =
+            self.datagram_frame(iface, header.dst, 0, packet.len() - ip::header_len(header.dst).min(packet.len()))?;
         // The headroom reserved for an IP header is the packet's own here.
-        frame.reset(frame.headroom() - ipv4::HEADER);
+        frame.reset(frame.headroom() - ip::header_len(header.dst));
         frame.extend(packet).ok_or(SendError::TooLong)?;
         let item = Queued { frame, payload: 0, iface: iface.0 };
         let state = self.raw.sockets.get_mut(socket.0).ok_or(SendError::Stale)?;

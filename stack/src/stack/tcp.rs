@@ -3,7 +3,7 @@
 //! Implements the calls of RFC 9293 §3.9.1 in the manner of sockets: none blocks; each says `WouldBlock` when it is not
 //! its time yet, and an event or waker tells when it is.
 
-use super::{Iface, IfaceId, Stack};
+use super::{IfaceId, Stack};
 use crate::error::{AcceptError, BindError, ConnectError, Full, Stale, TcpError};
 use crate::event::{Readiness, Wakers};
 use crate::ip::addr;
@@ -197,7 +197,7 @@ impl<'a> Stack<'a> {
     /// headers.
     pub(crate) fn mss(&self, id: IfaceId, remote: IpAddr) -> u16 {
         let headers = if remote.is_ipv4() { 40 } else { 60 };
-        let mtu = self.iface(id).map_or(0, Iface::ip_mtu);
+        let mtu = self.iface(id).map_or(0, |iface| iface.mtu_towards(remote));
         mtu.saturating_sub(headers) as u16
     }
 

@@ -1,17 +1,16 @@
 //! UDP for the user: bind, connect, send, receive.
 
-use super::datagram::{MAX_UDP_PAYLOAD, is_group};
+use super::datagram::{MAX_UDP_PAYLOAD, is_group, is_reachable};
 use super::{IfaceId, Stack};
 use crate::error::{BindError, RecvError, SendError, Stale};
 use crate::event::{Readiness, Wakers};
 use crate::frame::Frame;
 use crate::ip::addr;
-use crate::ip::v4::Fields;
 use crate::ready::Key;
 use crate::sockets::ports;
 use crate::sockets::queue::Queued;
 use crate::sockets::udp::{Received, Udp, UdpHandle, UdpOptions};
-use crate::wire::{ipv4, udp};
+use crate::wire::{ip, udp};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::task::Waker;
 
@@ -53,6 +52,9 @@ impl<'a> Stack<'a> {
         match self.udp.sockets.insert(socket) {
             Ok(handle) => {
                 self.sched.set_key(node, Key::Udp(handle.index));
+                if addr.is_some_and(|a| a.is_multicast()) {
+                    self.all_groups_changed();
+                }
                 if self.udp.bindings.insert(port, handle.index).is_err() {
                     self.udp_remove(handle.index);
                     return Err(BindError::Full);
@@ -75,6 +77,9 @@ impl<'a> Stack<'a> {
     fn udp_remove(&mut self, index: u32) {
         let Some(socket) = self.udp.sockets.remove_at(index) else { return };
         self.udp.bindings.remove(socket.port, index);
+        if socket.local.is_some_and(|a| a.is_multicast()) {
+            self.all_groups_changed();
+        }
         self.sched.free(socket.node);
         self.give_queues(socket.rx, socket.tx);
     }
@@ -192,7 +197,7 @@ impl<'a> UdpSocket<'_, 'a> {
             return Err(SendError::WouldBlock);
         }
         let dst = to.ip();
-        if to.port() == 0 || dst.is_unspecified() || !dst.is_ipv4() {
+        if to.port() == 0 || !is_reachable(dst) {
             return Err(SendError::InvalidRemote);
         }
         let broadcast = dst == IpAddr::V4(Ipv4Addr::BROADCAST) || stack.is_any_broadcast(dst);
@@ -201,7 +206,7 @@ impl<'a> UdpSocket<'_, 'a> {
         }
         let local = local.filter(|l| !is_group(*l) && !stack.is_any_broadcast(*l)).or(from);
         let (iface, source) = stack.datagram_way(dst, options.iface.or(by), local)?;
-        let mut frame = stack.datagram_frame(iface, udp::HEADER, len)?;
+        let mut frame = stack.datagram_frame(iface, dst, udp::HEADER, len)?;
         frame.append(len).ok_or(SendError::TooLong)?;
         Ok(Reserved { frame, iface, source, to })
     }
@@ -217,24 +222,22 @@ impl<'a> UdpSocket<'_, 'a> {
         if socket.tx.is_full() {
             return Err(SendError::WouldBlock);
         }
-        let (IpAddr::V4(src), IpAddr::V4(dst)) = (source, to.ip()) else { return Err(SendError::InvalidRemote) };
+        let dst = to.ip();
+        let usual = stack.hop_limit_towards(iface, dst);
+        let socket = stack.udp.sockets.at_mut(self.index).ok_or(SendError::Stale)?;
         let len = frame.len() + udp::HEADER;
         let header = frame.push_front(udp::HEADER).ok_or(SendError::TooLong)?;
         udp::emit(header, socket.port, to.port(), len);
-        udp::fill_checksum(&mut frame, source, to.ip());
+        udp::fill_checksum(&mut frame, source, dst);
         let ttl = match socket.options.ttl {
             Some(ttl) => ttl,
             None if dst.is_multicast() => 1,
-            None => stack.config.ttl,
+            None => usual,
         };
         let tos = socket.options.dscp << 2;
         let node = socket.node;
-        stack.push_ipv4(
-            &mut frame,
-            iface,
-            &Fields { src, dst, protocol: udp::PROTOCOL, ttl, tos, ident: 0, dont_frag: false },
-        )?;
-        let payload = (ipv4::HEADER + udp::HEADER) as u16;
+        stack.push_ip(&mut frame, iface, (source, dst), udp::PROTOCOL, (ttl, tos))?;
+        let payload = (ip::header_len(dst) + udp::HEADER) as u16;
         let socket = stack.udp.sockets.at_mut(self.index).ok_or(SendError::Stale)?;
         socket.tx.push(Queued { frame, payload, iface: iface.0 }).map_err(|_| SendError::WouldBlock)?;
         stack.sched.wake(node, iface.index());
@@ -340,23 +343,23 @@ impl<'a> UdpSocket<'_, 'a> {
 impl<'a> Stack<'a> {
     /// The addresses of a received datagram, from its headers.
     pub(super) fn describe(&self, queued: &Queued<'a>) -> Option<Received> {
-        let ip = ipv4::parse(&queued.frame).ok()?;
-        let header = udp::parse(queued.frame.get(ip.header_len..)?).ok()?;
+        let ip = ip::parse(&queued.frame).ok()?;
+        let header = udp::parse(queued.frame.get(usize::from(queued.payload).checked_sub(udp::HEADER)?..)?).ok()?;
         let iface = IfaceId(queued.iface);
-        let to = IpAddr::V4(ip.dst);
+        let to = ip.dst;
         let local = match self.is_own(to) {
             true => to,
             // Nothing, where there is no address yet.
-            false => self.iface(iface)?.source_for(ip.src.into()).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            false => self.iface(iface)?.source_for(self.now, ip.src).unwrap_or(ip::unspecified(ip.src)),
         };
         Some(Received {
             len: 0,
             full_len: header.len - udp::HEADER,
-            from: SocketAddr::new(ip.src.into(), header.src_port),
+            from: SocketAddr::new(ip.src, header.src_port),
             to: SocketAddr::new(to, header.dst_port),
             local,
             iface,
-            ttl: ip.ttl,
+            ttl: ip.hop_limit,
             tos: ip.tos,
         })
     }

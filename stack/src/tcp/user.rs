@@ -164,6 +164,19 @@ impl Conn<'_> {
             && own.local_addr == local.0
     }
 
+    /// Whether it goes over IPv6.
+    #[cfg(feature = "ipv6")]
+    #[inline]
+    pub fn is_v6(&self) -> bool {
+        self.tuple.remote_addr.is_ipv6()
+    }
+
+    /// Octets of the IP header in front of its segments.
+    #[inline]
+    pub fn ip_header_len(&self) -> usize {
+        crate::wire::ip::header_len(self.tuple.remote_addr)
+    }
+
     /// Both ends.
     pub fn tuple(&self) -> Tuple {
         self.tuple

@@ -7,7 +7,7 @@ use crate::ready::NodeId;
 use crate::sockets::queue::Queue;
 use crate::stack::{IfaceId, Stack};
 use crate::stats::DropReason;
-use crate::wire::ipv4;
+use crate::wire::ip;
 
 /// What a queue's turn did besides.
 struct Taken<'a> {
@@ -72,7 +72,7 @@ impl<'a> Stack<'a> {
 
     /// Whether a packet's source is still ours, or it has none yet.
     fn has_source(&self, packet: &[u8]) -> bool {
-        ipv4::addresses(packet).is_some_and(|(src, _)| src.is_unspecified() || self.is_own(src.into()))
+        ip::addresses(packet).is_some_and(|(src, _)| src.is_unspecified() || self.is_own(src))
     }
 
     fn after_turn(&mut self, id: IfaceId, node: NodeId, taken: Taken<'a>) -> Turn<'a> {

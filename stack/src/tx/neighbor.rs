@@ -31,9 +31,13 @@ impl<'a> Stack<'a> {
     }
 
     fn send_request(&mut self, id: IfaceId, target: IpAddr, unicast: Option<Mac>) -> Option<bool> {
+        #[cfg(feature = "ipv6")]
+        if let IpAddr::V6(target) = target {
+            return self.send_solicit(id, target, unicast);
+        }
         let iface = self.iface(id)?;
         let IpAddr::V4(ip) = target else { return None };
-        let Some(IpAddr::V4(source)) = iface.source_for(target) else { return None };
+        let Some(IpAddr::V4(source)) = iface.source_for(self.now, target) else { return None };
         let packet = arp::request(iface.mac, source, ip);
         Some(self.send_arp(id, &packet, unicast.unwrap_or(Mac::BROADCAST)))
     }

@@ -19,6 +19,7 @@ use crate::tcp::layer::Neighbor;
 use crate::tcp::output::{Plan, Why};
 use crate::time::{Duration, Instant};
 use crate::wire::checksum::{self, Sum};
+use crate::wire::ip;
 use crate::wire::ipv4;
 use crate::wire::segment::{self, Header};
 use core::net::IpAddr;
@@ -160,7 +161,7 @@ impl<'a> Stack<'a> {
         if self.is_own(remote) {
             return Ok((Way::Own, None));
         }
-        let hop = self.hop(remote, None).ok_or(NoWay::NoRoute)?;
+        let hop = self.hop_back(remote, id).ok_or(NoWay::NoRoute)?;
         if hop.iface != id {
             return Err(NoWay::Elsewhere(hop.iface));
         }
@@ -267,7 +268,12 @@ impl<'a> Stack<'a> {
         tos: u8,
     ) -> Option<Frame<'a>> {
         let iface = self.iface(id)?;
-        let mut frame = iface.pool.take(iface.headroom() + ipv4::HEADER + header.len())?;
+        let mut frame = iface.pool.take(iface.headroom() + ip::header_len(tuple.remote_addr) + header.len())?;
+        #[cfg(feature = "ipv6")]
+        if tuple.remote_addr.is_ipv6() {
+            push_headers_v6(&mut frame, *tuple, header.clone(), (ttl, tos), Sum::default())?;
+            return Some(frame);
+        }
         push_headers(&mut frame, None, tuple, header, (ttl, tos), Sum::default())?;
         Some(frame)
     }
@@ -293,12 +299,21 @@ fn build_segment<'a>(
     link: Option<(Mac, Mac)>,
 ) -> Option<Frame<'a>> {
     let header = conn.header(plan, now);
-    let mut frame = iface.pool.take(iface.headroom() + ipv4::HEADER + header.len())?;
+    let mut frame = iface.pool.take(iface.headroom() + conn.ip_header_len() + header.len())?;
     // A segment without text may stand behind a FIN, where the send buffer has nothing.
     let sum = match plan.len {
         0 => Sum::default(),
         len => conn.copy_text(plan, frame.append(len as usize)?),
     };
+    #[cfg(feature = "ipv6")]
+    if conn.is_v6() {
+        // By value: what is given away by reference has to be in memory, for IPv4, too.
+        push_headers_v6(&mut frame, conn.tuple(), header.clone(), (conn.ttl(), conn.tos()), sum)?;
+        if let Some((dst, src)) = link {
+            push_ethernet(&mut frame, dst, src);
+        }
+        return Some(frame);
+    }
     push_headers(&mut frame, link, &conn.tuple(), &header, (conn.ttl(), conn.tos()), sum)?;
     Some(frame)
 }
@@ -315,7 +330,9 @@ fn push_headers(
     marks: (u8, u8),
     text: Sum,
 ) -> Option<()> {
-    let (IpAddr::V4(src), IpAddr::V4(dst)) = (tuple.local_addr, tuple.remote_addr) else { return None };
+    let (IpAddr::V4(src), IpAddr::V4(dst)) = (tuple.local_addr, tuple.remote_addr) else {
+        return None;
+    };
     let len = header.len();
     let payload_len = frame.len() + len;
     let link_len = if link.is_some() { ethernet::HEADER } else { 0 };
@@ -331,5 +348,30 @@ fn push_headers(
     if let Some((dst, src)) = link {
         ethernet::emit(front, &EthernetHeader { dst, src, ethertype: ethernet::IPV4 });
     }
+    Some(())
+}
+
+/// As [`push_headers`], for IPv6, without a link header.
+#[cfg(feature = "ipv6")]
+#[cold]
+#[inline(never)]
+#[allow(clippy::needless_pass_by_value)] // See where it is called.
+fn push_headers_v6(
+    frame: &mut Frame<'_>,
+    tuple: Tuple,
+    header: Header,
+    (hop_limit, traffic_class): (u8, u8),
+    text: Sum,
+) -> Option<()> {
+    use crate::wire::ipv6::{self, Fields};
+    let (IpAddr::V6(src), IpAddr::V6(dst)) = (tuple.local_addr, tuple.remote_addr) else { return None };
+    let tcp = frame.push_front(header.len())?;
+    header.emit(tcp);
+    let header_sum = segment::header_sum(tcp);
+    let len = frame.len();
+    let pseudo = checksum::pseudo_header(tuple.local_addr, tuple.remote_addr, protocol::TCP, len as u32);
+    segment::set_checksum(frame, pseudo.add(header_sum).add(text).finish());
+    let fields = Fields { src, dst, next_header: protocol::TCP, hop_limit, traffic_class };
+    ipv6::emit(frame.push_front(ipv6::HEADER)?, &fields, len);
     Some(())
 }

@@ -13,6 +13,8 @@ pub(crate) const HEADER: usize = 14;
 pub(crate) const IPV4: u16 = 0x0800;
 /// The EtherType of ARP.
 pub(crate) const ARP: u16 = 0x0806;
+/// The EtherType of IPv6.
+pub(crate) const IPV6: u16 = 0x86dd;
 
 /// An Ethernet header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,6 +17,7 @@ pub mod nic;
 pub mod packet;
 pub mod rng;
 pub mod sim;
+pub mod six;
 
 pub use app::{App, Bulk, Pattern};
 pub use bench::Bench;

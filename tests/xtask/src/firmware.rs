@@ -2,6 +2,7 @@
 
 mod boards;
 mod check;
+mod image;
 mod qemu;
 mod traffic;
 
@@ -9,6 +10,7 @@ use crate::cargo::{cargo_in, root, workspace};
 use crate::report::{Outcome, Report, capture};
 use crate::tools::is_root;
 use boards::{BOARDS, Board};
+use image::Image;
 use qemu::{Machine, Network};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -47,6 +49,15 @@ pub fn main(args: &[&str]) -> Result<bool, String> {
             }
             Ok(true)
         }
+        ["image", board, name] => {
+            let board = boards::named(board)?;
+            println!("{}", test_image(board, name)?);
+            let elf = build(board, name, &[])?;
+            for file in [elf.clone(), elf.with_extension("hex"), elf.with_extension("bin")] {
+                println!("{}", file.display());
+            }
+            Ok(true)
+        }
         ["run", board, name] => {
             let board = boards::named(board)?;
             let elf = build(board, name, &[])?;
@@ -65,7 +76,7 @@ pub fn main(args: &[&str]) -> Result<bool, String> {
         }
         ["test", names @ ..] => {
             let chosen = names.iter().map(|name| boards::named(name)).collect::<Result<Vec<_>, _>>()?;
-            let all = || BOARDS.iter().filter(|b| b.qemu.is_some()).collect();
+            let all = || BOARDS.iter().collect();
             let mut report = Report::new();
             steps(&mut report, if names.is_empty() { all() } else { chosen });
             Ok(report.finish())
@@ -76,8 +87,7 @@ pub fn main(args: &[&str]) -> Result<bool, String> {
 
 /// The section of `cargo xtask test`.
 pub fn section(report: &mut Report, full: bool) {
-    let all = BOARDS.iter().filter(|b| b.qemu.is_some());
-    let chosen = all.filter(|b| full || b.qemu.as_ref().is_some_and(|q| q.sampled)).collect();
+    let chosen = BOARDS.iter().filter(|b| full || b.is_sampled()).collect();
     steps(report, chosen);
 }
 
@@ -94,12 +104,24 @@ fn steps(report: &mut Report, boards: Vec<&'static Board>) {
         for program in programs {
             let name = format!("{program} on {}", board.name);
             match program.as_str() {
+                program if board.qemu.is_none() => report.step(&name, || test_image(board, program)),
                 program if OFFLINE.contains(&program) => report.step(&name, || test_offline(board, program)),
                 program if check::PROGRAMS.contains(&program) => report.step(&name, || test(board, program)),
                 _ => report.step(&name, || Err("nothing checks this program".into())),
             }
         }
     }
+}
+
+/// A program for a board that is flashed: the processor must find its way into the image.
+fn test_image(board: &Board, program: &str) -> Outcome {
+    let map = board.map.as_ref().ok_or("neither emulated nor flashed")?;
+    let elf = build(board, program, &[])?;
+    let octets = std::fs::read(&elf).map_err(|e| format!("{}: {e}", elf.display()))?;
+    let image = Image::of(&octets)?;
+    let text = image.check(map)?;
+    image.write(&elf)?;
+    Ok(text)
 }
 
 /// A program without network must end by itself, and say that it passed.

@@ -19,6 +19,7 @@ usage: cargo xtask test [--full] [--only WORD]… [--list]
        cargo xtask firmware list
        cargo xtask firmware build BOARD [PROGRAM]…
        cargo xtask firmware run BOARD PROGRAM
+       cargo xtask firmware image BOARD PROGRAM
            in QEMU, on a tap (as root) or on UNIX sockets; so does `cargo run --release --bin PROGRAM` in a board's folder
        cargo xtask firmware test [BOARD]…
        cargo xtask bench [memory|idle|tap [ROUNDS]]

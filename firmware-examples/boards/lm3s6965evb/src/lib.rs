@@ -27,7 +27,7 @@ const MAC: Mac = Mac([0x02, b'r', 0x65, 0, 0, 1]);
 // interrupt handler, which are made for each other, have them.
 static REGISTERS: Mmio = unsafe { Mmio::new(0x4004_8000) };
 static ATTENTION: Attention = Attention::new();
-static FRAMES: PoolMemory<1536, 8> = PoolMemory::new();
+static FRAMES: PoolMemory<1536, 6> = PoolMemory::new();
 
 /// Makes `$main`, which takes the [`Board`] and never returns, what the processor begins with.
 #[macro_export]

@@ -79,7 +79,7 @@ pub struct DeviceArgs {
     /// UNIX datagram sockets instead of a tap.
     #[arg(long, value_name = "LOCAL,REMOTE", conflicts_with = "dev")]
     unix_dgram: Option<String>,
-    /// An address of the stack (default: 10.7.0.2/24).
+    /// An address of the stack (default: 10.7.0.2/24 and fd07::2/64).
     #[arg(long, value_name = "CIDR")]
     addr: Vec<Cidr>,
     /// A default gateway.
@@ -255,6 +255,30 @@ pub struct PingArgs {
     /// Hop limit.
     #[arg(short = 't', long)]
     pub ttl: Option<u8>,
+    #[command(flatten)]
+    pub family: Family,
+}
+
+/// Which addresses of a name are wanted.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Family {
+    /// IPv4 addresses only.
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    ipv4: bool,
+    /// IPv6 addresses only.
+    #[arg(short = '6', long)]
+    ipv6: bool,
+}
+
+impl Family {
+    /// `Some(true)`: IPv6; `None`: either.
+    pub const fn wanted(self) -> Option<bool> {
+        match (self.ipv4, self.ipv6) {
+            (true, _) => Some(false),
+            (_, true) => Some(true),
+            _ => None,
+        }
+    }
 }
 
 /// `traceroute`.

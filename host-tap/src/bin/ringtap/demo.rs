@@ -1,7 +1,7 @@
 //! `ringtap demo`: the stack and this machine's kernel talk to each other in a private namespace.
 //!
 //! ```text
-//!   kernel 10.7.0.1 ── tap ── 10.7.0.2 the stack (its services, and blocking sockets)
+//!   kernel 10.7.0.1, fd07::1 ── tap ── 10.7.0.2, fd07::2 the stack (its services, and blocking sockets)
 //! ```
 //! The kernel's end is driven by ordinary `std::net` sockets of this process.
 
@@ -45,7 +45,11 @@ pub fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
     watch();
     let start = Instant::now();
     let attached = Attachment { pcap: args.pcap.clone(), ..Attachment::new(Carrier::Tap(DEVICE.into())) }.open()?;
-    println!("the kernel is {}, the stack {}, between them the tap {DEVICE}", checks::KERNEL, checks::STACK);
+    let (v4, v6) = (checks::V4, checks::V6);
+    println!(
+        "the kernel is {} and {}, the stack {} and {}, between them the tap {DEVICE}",
+        v4.kernel, v6.kernel, v4.stack, v6.stack
+    );
     let runtime = start_stack(attached)?;
     let rows = run_checks(&runtime);
     let frames = runtime.with_stack(|stack| (stack.stats().rx_frames, stack.stats().tx_frames));
@@ -78,7 +82,7 @@ fn run_checks(runtime: &Runtime) -> Vec<Row> {
     for check in checks {
         bar.set_message(check.what);
         let end = bar.position() + check.weight;
-        let outcome = match (check.run)(runtime, &bar) {
+        let outcome = match (check.run)(runtime, check.ends, &bar) {
             Ok(Some(text)) => Outcome::Ok(text),
             Ok(None) => Outcome::NotBuilt,
             Err(e) => Outcome::Failed(e.to_string()),

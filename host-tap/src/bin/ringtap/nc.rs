@@ -5,7 +5,7 @@ use crate::resolve::reach;
 use ringtap_host::failure::Failure;
 use ringtap_host::runtime::{Runtime, TcpStream, UdpSocket};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,7 +57,8 @@ fn copy_out(mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<
 }
 
 fn datagrams(runtime: &Runtime, to: SocketAddr) -> io::Result<()> {
-    let socket = UdpSocket::bind(runtime, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))?;
+    let any = if to.is_ipv6() { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
+    let socket = UdpSocket::bind(runtime, SocketAddr::new(any, 0))?;
     socket.connect(to)?;
     let ended = Arc::new(AtomicBool::new(false));
     let (sending, at_end) = (socket.try_clone()?, Arc::clone(&ended));

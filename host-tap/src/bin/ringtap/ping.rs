@@ -1,7 +1,7 @@
 //! `ringtap ping`: echo requests from the stack, in its event loop.
 
 use crate::cli::{LEASE_WAIT, PingArgs};
-use crate::resolve::{asks_itself, cannot_resolve, resolve};
+use crate::resolve::{TRIAL, asks_itself, cannot_resolve, resolve_as};
 use ringtap::dhcp::v4::Lease;
 use ringtap::dns::{QueryId, RecordKind, Resolver};
 use ringtap::error::SendError;
@@ -12,6 +12,7 @@ use ringtap::time::{Duration, Instant};
 use ringtap_host::engine::{App, Engine};
 use ringtap_host::epoll::Signals;
 use ringtap_host::failure::Failure;
+use ringtap_host::runtime::Runtime;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
@@ -41,15 +42,23 @@ struct Ping {
     /// Until when a lease is waited for, while there is none.
     lease_by: Option<Instant>,
     failure: Option<Failure>,
+    /// Until when the trial of our own IPv6 addresses is waited for.
+    trial_by: Instant,
     host: String,
     /// The resolver, and its query, until the target is known.
     resolver: Option<Box<(Resolver, Option<QueryId>)>>,
 }
 
+/// How often the trial of our own IPv6 addresses is looked after.
+const TRIAL_STEP: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// Pings until all is sent and answered, or a signal comes.
 pub fn run(args: PingArgs) -> Result<ExitCode, Failure> {
     let by_stack = asks_itself(&args.device, &args.host);
-    let target = if by_stack { Ipv4Addr::UNSPECIFIED.into() } else { resolve(&args.host, 0)?.ip() };
+    let target = match by_stack {
+        true => Ipv4Addr::UNSPECIFIED.into(),
+        false => resolve_as(&args.host, 0, args.family.wanted())?.ip(),
+    };
     if !(args.interval.is_finite() && (0.001..=3_600.0).contains(&args.interval)) {
         return Err(Failure::usage("the interval must lie between 0.001 and 3600 seconds"));
     }
@@ -82,6 +91,7 @@ pub fn run(args: PingArgs) -> Result<ExitCode, Failure> {
         done: false,
         lease_by: dhcp.then(|| Instant::ZERO + LEASE_WAIT.into()),
         failure: None,
+        trial_by: Instant::ZERO + TRIAL.into(),
         host: args.host,
         resolver,
     };
@@ -127,6 +137,10 @@ impl App for Ping {
                 self.failure = Some(Failure::new("no DHCP server has answered").remedy("give an address with --addr"));
                 self.done = true;
             }
+            return false;
+        }
+        if self.target.is_ipv6() && now < self.trial_by && Runtime::has_address_on_trial(stack) {
+            self.next = now + TRIAL_STEP.into();
             return false;
         }
         if self.resolver.is_some() && !self.resolve(stack, now) {

@@ -7,8 +7,16 @@ use ringtap_host::failure::Failure;
 use ringtap_host::runtime::Runtime;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
+/// How long the trial of the stack's own IPv6 addresses may take.
+pub const TRIAL: std::time::Duration = std::time::Duration::from_secs(3);
+
 /// The address of `host`, which is a name or an address.
 pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
+    resolve_as(host, port, None)
+}
+
+/// As [`resolve`], an IPv6 address (`Some(true)`), an IPv4 one (`Some(false)`), or either, IPv4 first.
+pub fn resolve_as(host: &str, port: u16, v6: Option<bool>) -> Result<SocketAddr, Failure> {
     let literal = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
     let found: Vec<SocketAddr> = match literal.parse::<IpAddr>() {
         Ok(ip) => vec![SocketAddr::new(ip, port)],
@@ -17,10 +25,10 @@ pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
             .map_err(|_| Failure::new(format!("cannot resolve {host}")).remedy("give its address"))?
             .collect(),
     };
-    match found.iter().find(|a| a.is_ipv4()).or(found.first()) {
-        Some(addr) if addr.is_ipv4() => Ok(*addr),
-        Some(addr) => Err(Failure::not_built_yet(&format!("IPv6 ({})", addr.ip()))),
-        None => Err(Failure::new(format!("{host} has no address"))),
+    let wanted = |a: &&SocketAddr| v6.is_none_or(|v6| a.is_ipv6() == v6);
+    match found.iter().find(|a| a.is_ipv4() && wanted(a)).or(found.iter().find(wanted)) {
+        Some(addr) => Ok(*addr),
+        None => Err(Failure::new(format!("{host} has no such address"))),
     }
 }
 
@@ -30,7 +38,11 @@ pub fn reach(device: DeviceArgs, host: &str, port: u16) -> Result<(Runtime, Sock
     let by_stack = asks_itself(&device, host);
     if !by_stack {
         let to = resolve(host, port)?;
-        return Ok((device.start()?, to));
+        let runtime = device.start()?;
+        if to.is_ipv6() {
+            runtime.wait_for_ipv6(TRIAL);
+        }
+        return Ok((runtime, to));
     }
     let runtime = device.start()?;
     let found = runtime.resolve(host, RecordKind::A).map_err(|e| cannot_resolve(host, e))?;
@@ -112,9 +124,11 @@ mod tests {
     }
 
     #[test]
-    fn addresses_resolve_to_themselves_and_ipv6_is_not_built_yet() {
+    fn addresses_resolve_to_themselves() {
         assert_eq!(resolve("10.7.0.1", 5).map(|a| a.to_string()), Ok("10.7.0.1:5".into()));
-        assert!(resolve("[fd07::1]", 5).is_err_and(|f| f.to_string().ends_with("not built yet")));
+        assert_eq!(resolve("[fd07::1]", 5).map(|a| a.to_string()), Ok("[fd07::1]:5".into()));
+        assert_eq!(resolve_as("fd07::1", 5, Some(true)).map(|a| a.is_ipv6()), Ok(true));
+        assert!(resolve_as("fd07::1", 5, Some(false)).is_err_and(|f| f.code() == 1));
         assert!(resolve("no such host.invalid", 5).is_err_and(|f| f.code() == 1));
     }
 }

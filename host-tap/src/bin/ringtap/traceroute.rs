@@ -2,7 +2,7 @@
 
 use crate::cli::TracerouteArgs;
 use crate::ping::reason;
-use crate::resolve::resolve;
+use crate::resolve::{TRIAL, resolve};
 use ringtap::icmp::IcmpError;
 use ringtap_host::failure::Failure;
 use ringtap_host::runtime::{Answer, Pinger};
@@ -35,6 +35,9 @@ pub fn run(args: TracerouteArgs) -> Result<ExitCode, Failure> {
     }
     let wait = Duration::from_secs_f64(args.wait);
     let runtime = args.device.start()?;
+    if target.is_ipv6() {
+        runtime.wait_for_ipv6(TRIAL);
+    }
     let mut pinger = Pinger::new(&runtime).map_err(|e| Failure::io("cannot open an echo socket", &e))?;
     println!("traceroute to {target}, {} hops at most, {} octets of payload", args.max_hops, PAYLOAD.len());
     for hops in 1..=args.max_hops {

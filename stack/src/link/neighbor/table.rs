@@ -176,6 +176,18 @@ impl<'a> Neighbors<'a> {
         }
     }
 
+    /// A neighbour advertisement for `addr` came. Changes an entry, makes none.
+    #[cfg(feature = "ipv6")]
+    pub fn on_advert(&mut self, now: Instant, iface: u8, addr: IpAddr, advert: super::Advert) -> Heard {
+        let Some(index) = self.find(iface, addr) else {
+            return Heard::Unknown;
+        };
+        match self.update(index, |slot| slot.on_advert(now, advert)) {
+            Some(true) => Heard::Resolved(index),
+            _ => Heard::Noted,
+        }
+    }
+
     /// A neighbour asked for us (RFC 826): as [`on_heard`](Self::on_heard), but makes an entry where there is room among
     /// those that are known and no socket uses.
     pub fn learn(&mut self, now: Instant, iface: u8, addr: IpAddr, mac: Mac, stats: &mut Stats) -> Heard {

@@ -1,11 +1,22 @@
 //! The boards of firmware-examples/: what they are built for, and how QEMU shows them.
 
+use super::image::Map;
+
 /// A board: its folder in firmware-examples/boards/ has this name.
 pub struct Board {
     pub name: &'static str,
     pub triple: &'static str,
     /// How it is emulated; `None` for a board that QEMU does not know.
     pub qemu: Option<Qemu>,
+    /// Where a program lies on a board that is flashed.
+    pub map: Option<Map>,
+}
+
+impl Board {
+    /// Whether `cargo xtask test` takes it without `--full`: of those that are flashed, one.
+    pub fn is_sampled(&self) -> bool {
+        self.qemu.as_ref().map_or(self.name == "nucleo-f767zi", |q| q.sampled)
+    }
 }
 
 /// A machine of QEMU's.
@@ -32,6 +43,10 @@ pub const BOARDS: &[Board] = &[
     board("mps2-an385", M3, arm(&["-M", "mps2-an385"]).tells_link()),
     board("mps2-an386", M4, arm(&["-M", "mps2-an386"]).tells_link()),
     board("mps2-an500", M7, arm(&["-M", "mps2-an500"]).tells_link()),
+    hardware("nucleo-f429zi", (0x0800_0000, 2 << 20), (0x2000_0000, 192 << 10)),
+    hardware("nucleo-f767zi", (0x0800_0000, 2 << 20), (0x2000_0000, 128 << 10)),
+    hardware("nucleo-h743zi2", (0x0800_0000, 2 << 20), (0x2400_0000, 512 << 10)),
+    hardware("same70-xplained", (0x0040_0000, 2 << 20), (0x2040_0000, 384 << 10)),
     board("virt-arm", A9, virt("qemu-system-arm", VIRT_ARM)),
     board("virt-riscv32", RV32, virt("qemu-system-riscv32", VIRT_RISCV32)),
     board("xilinx-zynq-a9", A9, arm(&["-M", "xilinx-zynq-a9", "-m", "64"])),
@@ -58,12 +73,18 @@ const VIRT_RISCV32: &[&str] = &["-M", "virt", "-m", "64", "-bios", "none"];
 const ON_BOARD: &[&str] = &["-net", "nic,netdev=n0"];
 
 const fn board(name: &'static str, triple: &'static str, qemu: Qemu) -> Board {
-    Board { name, triple, qemu: Some(qemu) }
+    Board { name, triple, qemu: Some(qemu), map: None }
 }
 
 /// A machine of qemu-system-arm whose network card is part of it.
 const fn arm(machine: &'static [&'static str]) -> Qemu {
     Qemu { nic: ON_BOARD, ..virt("qemu-system-arm", machine) }
+}
+
+/// A board with a Cortex-M4F or M7 that QEMU does not know; where its flash and RAM begin, and how long they are.
+const fn hardware(name: &'static str, flash: (u32, u32), ram: (u32, u32)) -> Board {
+    let map = Map { flash: flash.0..flash.0 + flash.1, ram: ram.0..ram.0 + ram.1 };
+    Board { name, triple: M7, qemu: None, map: Some(map) }
 }
 
 /// A virtual machine, whose network card is virtio's.
@@ -100,11 +121,13 @@ mod tests {
     #[test]
     fn every_board_has_a_folder_with_its_target_and_every_folder_is_a_board() {
         let dir = root().join("firmware-examples/boards");
-        for Board { name, triple, qemu } in BOARDS {
+        for Board { name, triple, qemu, map } in BOARDS {
             let config = dir.join(name).join(".cargo/config.toml");
             let text = std::fs::read_to_string(&config).unwrap_or_else(|e| panic!("{}: {e}", config.display()));
             assert!(text.contains(&format!("target = \"{triple}\"")), "{name}");
             assert!(qemu.is_none() || text.contains(&format!("\"../../run-in-qemu\", \"{name}\"")), "{name}");
+            assert!(qemu.is_some() != map.is_some(), "{name}: emulated, or flashed");
+            assert!(map.is_none() || dir.join(name).join("README.md").is_file(), "{name}: how is it flashed?");
         }
         let folders = std::fs::read_dir(dir).expect("the folder of the boards").flatten();
         for folder in folders.filter(|f| f.path().is_dir()) {

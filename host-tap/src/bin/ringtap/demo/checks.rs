@@ -4,14 +4,37 @@ use indicatif::ProgressBar;
 use ringtap_host::runtime::{Pinger, Runtime, TcpListener, TcpStream, UdpSocket};
 use ringtap_host::sys;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// The kernel's address.
-pub const KERNEL: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 1);
-/// The stack's address.
-pub const STACK: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 2);
+/// The addresses of both ends in one family.
+#[derive(Clone, Copy)]
+pub struct Ends {
+    /// The kernel's address.
+    pub kernel: IpAddr,
+    /// The stack's address.
+    pub stack: IpAddr,
+}
+
+/// Over IPv4.
+pub const V4: Ends =
+    Ends { kernel: IpAddr::V4(Ipv4Addr::new(10, 7, 0, 1)), stack: IpAddr::V4(Ipv4Addr::new(10, 7, 0, 2)) };
+/// Over IPv6.
+pub const V6: Ends = Ends {
+    kernel: IpAddr::V6(Ipv6Addr::new(0xfd07, 0, 0, 0, 0, 0, 0, 1)),
+    stack: IpAddr::V6(Ipv6Addr::new(0xfd07, 0, 0, 0, 0, 0, 0, 2)),
+};
+
+impl Ends {
+    fn kernel(self, port: u16) -> SocketAddr {
+        (self.kernel, port).into()
+    }
+
+    fn stack(self, port: u16) -> SocketAddr {
+        (self.stack, port).into()
+    }
+}
 
 /// How long anything may take that should be done at once.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,8 +45,8 @@ const BULK: u64 = 64 << 20;
 /// Octets of a TCP echo.
 const ECHOED: usize = 1 << 20;
 
-/// Payloads: none, small, all that fits one packet, and more than that.
-const SIZES: [usize; 5] = [0, 56, 1_471, 1_472, 8_000];
+/// Payloads: none, small, all that fits one packet of IPv6 or IPv4, and more than that.
+const SIZES: [usize; 6] = [0, 56, 1_452, 1_453, 1_472, 8_000];
 
 /// `Ok(None)`: not built yet.
 type Checked = io::Result<Option<String>>;
@@ -34,16 +57,19 @@ pub struct Check {
     pub peer: &'static str,
     /// Its share of the progress bar; bulk moves it on by itself, a step per MiB.
     pub weight: u64,
-    pub run: fn(&Runtime, &ProgressBar) -> Checked,
+    pub run: Run,
+    pub ends: Ends,
 }
 
-const fn check(
-    what: &'static str,
-    peer: &'static str,
-    weight: u64,
-    run: fn(&Runtime, &ProgressBar) -> Checked,
-) -> Check {
-    Check { what, peer, weight, run }
+type Run = fn(&Runtime, Ends, &ProgressBar) -> Checked;
+
+const fn check(what: &'static str, peer: &'static str, weight: u64, run: Run) -> Check {
+    Check { what, peer, weight, run, ends: V4 }
+}
+
+/// The same over IPv6.
+const fn check6(what: &'static str, peer: &'static str, weight: u64, run: Run) -> Check {
+    Check { ends: V6, ..check(what, peer, weight, run) }
 }
 
 const TO_KERNEL: &str = "stack -> kernel";
@@ -62,8 +88,18 @@ pub const ALL: &[Check] = &[
     check("TCP bulk, 64 MiB", TO_KERNEL, BULK >> 20, bulk_kernel),
     check("TCP bulk, 64 MiB", TO_STACK, BULK >> 20, bulk_stack),
     check("HTTP, status page and 8 MiB", TO_STACK, 4, http_stack),
-    check("the same over IPv6", "both ways", 1, |_, _| Ok(None)),
-    check("multicast", "both ways", 1, |_, _| Ok(None)),
+    check6("IPv6: ping, 0 to 8000 octets", TO_KERNEL, 2, ping_kernel),
+    check6("IPv6: ping, 0 to 8000 octets", TO_STACK, 2, ping_stack),
+    check6("IPv6: UDP echo, 0 to 8000 octets", TO_KERNEL, 2, udp_kernel),
+    check6("IPv6: UDP echo, 0 to 8000 octets", TO_STACK, 2, udp_stack),
+    check6("IPv6: TCP echo, 1 MiB", TO_KERNEL, 2, tcp_kernel),
+    check6("IPv6: TCP echo, 1 MiB", TO_STACK, 2, tcp_stack),
+    check6("IPv6: TCP to a closed port", TO_KERNEL, 1, closed_kernel),
+    check6("IPv6: TCP to a closed port", TO_STACK, 1, closed_stack),
+    check6("IPv6: TCP bulk, 64 MiB", TO_KERNEL, BULK >> 20, bulk_kernel),
+    check6("IPv6: TCP bulk, 64 MiB", TO_STACK, BULK >> 20, bulk_stack),
+    check6("IPv6: HTTP, status page and 8 MiB", TO_STACK, 4, http_stack),
+    check("multicast", "both ways", 1, |_, _, _| Ok(None)),
 ];
 
 fn wrong(what: impl Into<String>) -> io::Error {
@@ -83,14 +119,6 @@ fn payload(len: usize) -> Vec<u8> {
     data
 }
 
-fn kernel(port: u16) -> SocketAddr {
-    (KERNEL, port).into()
-}
-
-fn stack(port: u16) -> SocketAddr {
-    (STACK, port).into()
-}
-
 /// The mean of round trips in words.
 fn mean(times: &[Duration]) -> Checked {
     let total: Duration = times.iter().sum();
@@ -98,11 +126,11 @@ fn mean(times: &[Duration]) -> Checked {
     Ok(Some(format!("{} of {}, mean {mean:.0} us", times.len(), times.len())))
 }
 
-fn ping_kernel(runtime: &Runtime, _: &ProgressBar) -> Checked {
+fn ping_kernel(runtime: &Runtime, ends: Ends, _: &ProgressBar) -> Checked {
     let mut pinger = Pinger::new(runtime)?;
     let mut times = Vec::new();
     for size in SIZES {
-        times.push(pinger.ping(IpAddr::V4(KERNEL), &payload(size), TIMEOUT)?);
+        times.push(pinger.ping(ends.kernel, &payload(size), TIMEOUT)?);
     }
     mean(&times)
 }
@@ -117,26 +145,29 @@ fn checksum(data: &[u8]) -> u16 {
     !(sum as u16)
 }
 
-fn ping_stack(_: &Runtime, _: &ProgressBar) -> Checked {
-    let socket = sys::raw_icmp_socket()?;
+fn ping_stack(_: &Runtime, ends: Ends, _: &ProgressBar) -> Checked {
+    let v6 = ends.stack.is_ipv6();
+    let socket = sys::raw_icmp_socket(v6)?;
+    let (asked, answered, header) = if v6 { (128, 129, 0) } else { (8, 0, 20) };
     socket.set_read_timeout(Some(TIMEOUT))?;
     let mut times = Vec::new();
     for (seq, size) in (1u16..).zip(SIZES) {
-        // Type 8, code 0, checksum, identifier, sequence number.
-        let mut request = vec![8, 0, 0, 0, 0x72, 0x74];
+        // Type, code 0, checksum, identifier, sequence number.
+        let mut request = vec![asked, 0, 0, 0, 0x72, 0x74];
         request.extend(seq.to_be_bytes());
         request.extend(payload(size));
         let sum = checksum(&request).to_be_bytes();
         request[2..4].copy_from_slice(&sum);
         let start = Instant::now();
-        socket.send_to(&request, stack(0))?;
+        socket.send_to(&request, ends.stack(0))?;
         let mut buf = vec![0; 16 << 10];
         loop {
             let (n, from) = socket.recv_from(&mut buf)?;
-            // A raw socket gives the IP header, too, of 20 octets; and packets to other sockets, and of our own sending.
-            let message = buf.get(20..n).unwrap_or_default();
-            if from.ip() == IpAddr::V4(STACK) && message.first() == Some(&0) && message.get(4..8) == request.get(4..8) {
-                if checksum(message) != 0 || message.get(8..) != request.get(8..) {
+            // A raw IPv4 socket gives the IP header, too, of 20 octets; and packets to other sockets, and of our own sending.
+            // Of IPv6 the kernel has verified the checksum.
+            let message = buf.get(header..n).unwrap_or_default();
+            if from.ip() == ends.stack && message.first() == Some(&answered) && message.get(4..8) == request.get(4..8) {
+                if !v6 && checksum(message) != 0 || message.get(8..) != request.get(8..) {
                     return Err(wrong("the reply is damaged"));
                 }
                 break;
@@ -150,8 +181,8 @@ fn ping_stack(_: &Runtime, _: &ProgressBar) -> Checked {
     mean(&times)
 }
 
-fn udp_kernel(runtime: &Runtime, _: &ProgressBar) -> Checked {
-    let server = std::net::UdpSocket::bind(kernel(0))?;
+fn udp_kernel(runtime: &Runtime, ends: Ends, _: &ProgressBar) -> Checked {
+    let server = std::net::UdpSocket::bind(ends.kernel(0))?;
     server.set_read_timeout(Some(TIMEOUT))?;
     let to = server.local_addr()?;
     let echo = std::thread::spawn(move || {
@@ -161,7 +192,7 @@ fn udp_kernel(runtime: &Runtime, _: &ProgressBar) -> Checked {
             let _ = server.send_to(&buf[..n], from);
         }
     });
-    let client = UdpSocket::bind(runtime, stack(0))?;
+    let client = UdpSocket::bind(runtime, ends.stack(0))?;
     client.set_read_timeout(Some(TIMEOUT))?;
     let times = udp_times(
         |data, buf| {
@@ -174,15 +205,15 @@ fn udp_kernel(runtime: &Runtime, _: &ProgressBar) -> Checked {
     mean(&times?)
 }
 
-fn udp_stack(_: &Runtime, _: &ProgressBar) -> Checked {
-    let client = std::net::UdpSocket::bind(kernel(0))?;
+fn udp_stack(_: &Runtime, ends: Ends, _: &ProgressBar) -> Checked {
+    let client = std::net::UdpSocket::bind(ends.kernel(0))?;
     client.set_read_timeout(Some(TIMEOUT))?;
     let times = udp_times(
         |data, buf| {
-            client.send_to(data, stack(7))?;
+            client.send_to(data, ends.stack(7))?;
             client.recv_from(buf)
         },
-        stack(7),
+        ends.stack(7),
     );
     mean(&times?)
 }
@@ -205,8 +236,8 @@ fn udp_times(
     Ok(times)
 }
 
-fn tcp_kernel(runtime: &Runtime, _: &ProgressBar) -> Checked {
-    let listener = std::net::TcpListener::bind(kernel(0))?;
+fn tcp_kernel(runtime: &Runtime, ends: Ends, _: &ProgressBar) -> Checked {
+    let listener = std::net::TcpListener::bind(ends.kernel(0))?;
     let to = listener.local_addr()?;
     let server = std::thread::spawn(move || -> io::Result<()> {
         let (mut stream, _) = listener.accept()?;
@@ -227,8 +258,8 @@ fn tcp_kernel(runtime: &Runtime, _: &ProgressBar) -> Checked {
     result
 }
 
-fn tcp_stack(_: &Runtime, _: &ProgressBar) -> Checked {
-    let stream = std::net::TcpStream::connect_timeout(&stack(7), TIMEOUT)?;
+fn tcp_stack(_: &Runtime, ends: Ends, _: &ProgressBar) -> Checked {
+    let stream = std::net::TcpStream::connect_timeout(&ends.stack(7), TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     tcp_echo(&stream, &stream, |w| w.shutdown(Shutdown::Write))
 }
@@ -265,12 +296,12 @@ fn rate(octets: u64, start: Instant) -> Checked {
 /// A port at which nobody listens.
 const CLOSED: u16 = 4;
 
-fn closed_kernel(runtime: &Runtime, _: &ProgressBar) -> Checked {
-    refused(TcpStream::connect_timeout(runtime, kernel(CLOSED), TIMEOUT).err())
+fn closed_kernel(runtime: &Runtime, ends: Ends, _: &ProgressBar) -> Checked {
+    refused(TcpStream::connect_timeout(runtime, ends.kernel(CLOSED), TIMEOUT).err())
 }
 
-fn closed_stack(_: &Runtime, _: &ProgressBar) -> Checked {
-    refused(std::net::TcpStream::connect_timeout(&stack(CLOSED), TIMEOUT).err())
+fn closed_stack(_: &Runtime, ends: Ends, _: &ProgressBar) -> Checked {
+    refused(std::net::TcpStream::connect_timeout(&ends.stack(CLOSED), TIMEOUT).err())
 }
 
 fn refused(error: Option<io::Error>) -> Checked {
@@ -287,8 +318,8 @@ fn plain(socket: impl AsFd) {
     let _ = sys::set_tcp_congestion(socket.as_fd(), "reno");
 }
 
-fn bulk_kernel(runtime: &Runtime, bar: &ProgressBar) -> Checked {
-    let listener = std::net::TcpListener::bind(kernel(0))?;
+fn bulk_kernel(runtime: &Runtime, ends: Ends, bar: &ProgressBar) -> Checked {
+    let listener = std::net::TcpListener::bind(ends.kernel(0))?;
     let to = listener.local_addr()?;
     std::thread::scope(|scope| {
         let reader = scope.spawn(move || {
@@ -306,8 +337,8 @@ fn bulk_kernel(runtime: &Runtime, bar: &ProgressBar) -> Checked {
     })
 }
 
-fn bulk_stack(runtime: &Runtime, bar: &ProgressBar) -> Checked {
-    let listener = TcpListener::bind(runtime, stack(0))?;
+fn bulk_stack(runtime: &Runtime, ends: Ends, bar: &ProgressBar) -> Checked {
+    let listener = TcpListener::bind(runtime, ends.stack(0))?;
     let to = listener.local_addr()?;
     std::thread::scope(|scope| {
         let reader = scope.spawn(move || {
@@ -362,15 +393,15 @@ fn read_bulk(mut from: impl Read, bar: &ProgressBar) -> io::Result<()> {
     }
 }
 
-fn http_stack(_: &Runtime, _: &ProgressBar) -> Checked {
-    let page = http("/")?;
+fn http_stack(_: &Runtime, ends: Ends, _: &ProgressBar) -> Checked {
+    let page = http(ends, "/")?;
     if !page.starts_with(b"<!doctype html>") {
         return Err(wrong("that is no status page"));
     }
     let mut expected = vec![0; 8 << 20];
     pattern(0, &mut expected);
     let start = Instant::now();
-    let body = http("/bytes/8388608")?;
+    let body = http(ends, "/bytes/8388608")?;
     let rate = rate(8 << 20, start);
     if body != expected {
         return Err(wrong("the body is damaged"));
@@ -379,11 +410,11 @@ fn http_stack(_: &Runtime, _: &ProgressBar) -> Checked {
 }
 
 /// The body of an answer, without any checks but that it is a good one.
-fn http(target: &str) -> io::Result<Vec<u8>> {
-    let mut stream = std::net::TcpStream::connect_timeout(&stack(80), TIMEOUT)?;
+fn http(ends: Ends, target: &str) -> io::Result<Vec<u8>> {
+    let mut stream = std::net::TcpStream::connect_timeout(&ends.stack(80), TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     // In one piece: `write!` on a socket sends a segment per part, and Nagle holds all but the first back.
-    stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: {STACK}\r\n\r\n").as_bytes())?;
+    stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: {}\r\n\r\n", ends.stack(80)).as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     if !answer.starts_with(b"HTTP/1.1 200 ") {

@@ -1,0 +1,155 @@
+//! The board nucleo-h743zi2: an STM32H743ZI (Cortex-M7), with a LAN8742A on RMII. Interrupt-driven; not tried on hardware (see README.md).
+#![no_std]
+
+pub use cortex_m_rt as rt;
+pub use firmware;
+
+use cortex_m::peripheral::NVIC;
+use firmware::systick;
+use ringtap::device::Mac;
+use ringtap::frame::PoolMemory;
+use ringtap::time::Instant;
+use ringtap_drivers::coherency::Coherent;
+use ringtap_drivers::dwmac4::descriptor::{RxDesc, TxDesc};
+use ringtap_drivers::dwmac4::{Dwmac4, Dwmac4Nic, Features};
+use ringtap_drivers::engine::{Engine as _, Setup};
+use ringtap_drivers::interrupt::Attention;
+use ringtap_drivers::phy::Speed;
+use ringtap_drivers::regs::{Mmio, Registers as _};
+use static_cell::ConstStaticCell;
+
+/// The core's clock, and the bus clock HCLK: the internal oscillator, as after a reset. The MAC wants 25 MHz at least.
+const CORE_HZ: u32 = 64_000_000;
+
+/// Locally administered.
+const MAC: Mac = Mac([0x02, b'r', 0x87, 0, 0, 1]);
+
+/// The MAC's interrupt.
+const ETHERNET: Interrupt = Interrupt(61);
+
+/// The LAN8742A's address.
+const PHY: u8 = 0;
+
+// Register blocks (RM0433, memory map).
+const RCC: usize = 0x5802_4400;
+const SYSCFG: usize = 0x5800_0400;
+const GPIO: usize = 0x5802_0000;
+const MAC_BASE: usize = 0x4002_8000;
+
+/// The pins of RMII on a NUCLEO-144, alternate function 11: port (A is 0) and pin. REF_CLK, MDIO, CRS_DV, TXD1 (by a jumper),
+/// MDC, RXD0, RXD1, TX_EN, TXD0 (UM1974, UM2407: "Ethernet").
+const PINS: [(usize, u16); 9] = [(0, 1), (0, 2), (0, 7), (1, 13), (2, 1), (2, 4), (2, 5), (6, 11), (6, 13)];
+
+const RX: usize = 8;
+const TX: usize = 8;
+
+static ATTENTION: Attention = Attention::new();
+static FRAMES: PoolMemory<1536, 24> = PoolMemory::new();
+static RX_RING: ConstStaticCell<[RxDesc; RX]> = ConstStaticCell::new([const { RxDesc::new() }; RX]);
+static TX_RING: ConstStaticCell<[TxDesc; TX]> = ConstStaticCell::new([const { TxDesc::new() }; TX]);
+
+/// Makes `$main`, which takes the [`Board`] and never returns, what the processor begins with.
+#[macro_export]
+macro_rules! entry {
+    ($main:path) => {
+        #[$crate::rt::entry]
+        fn start() -> ! {
+            $main(<$crate::Board as $crate::firmware::Board>::start())
+        }
+    };
+}
+
+/// An interrupt's number.
+#[derive(Clone, Copy)]
+struct Interrupt(u16);
+
+// SAFETY: a number below 240, and always the same.
+unsafe impl cortex_m::interrupt::InterruptNumber for Interrupt {
+    fn number(self) -> u16 {
+        self.0
+    }
+}
+
+/// The board, started.
+pub struct Board(());
+
+impl firmware::Board for Board {
+    const NAME: &'static str = "nucleo-h743zi2";
+
+    type Device = Dwmac4Nic<'static, 'static, Mmio, Coherent, RX, TX>;
+
+    fn start() -> Self {
+        let core = cortex_m::Peripherals::take().expect("called once");
+        systick::start(core.SYST, CORE_HZ);
+        Self(())
+    }
+
+    fn device(&mut self) -> Result<Self::Device, &'static str> {
+        connect();
+        let (setup, pool) = (Setup::new(MAC), FRAMES.pool());
+        // SAFETY: rings and pool are static, in memory that the DMA reaches; the data cache is off, as after a reset.
+        let nic = unsafe { Dwmac4Nic::new(engine(), RX_RING.take(), TX_RING.take(), Coherent, pool, setup) };
+        let mut nic = nic.map_err(|error| error.text())?;
+        nic.start_phy(Some(PHY), Speed::Hundred, &mut systick::now).map_err(|error| error.text())?;
+        nic.set_attention(&ATTENTION);
+        // SAFETY: the handler and all that it uses are in place.
+        unsafe { NVIC::unmask(ETHERNET) };
+        Ok(nic)
+    }
+
+    fn now(&self) -> Instant {
+        systick::now()
+    }
+
+    fn idle(&mut self, next: Option<Instant>) {
+        systick::idle(next, || ATTENTION.is_raised());
+    }
+}
+
+/// All interrupts that have no handler of their own.
+#[rt::exception]
+unsafe fn DefaultHandler(number: i16) {
+    if number == ETHERNET.0 as i16 {
+        engine().interrupts(false);
+        ATTENTION.raise();
+    } else {
+        panic!("an interrupt that nobody has asked for");
+    }
+}
+
+/// A handle to the MAC: the driver's, and another in the interrupt handler, which only masks.
+fn engine() -> Dwmac4<Mmio> {
+    // SAFETY: the registers lie there; the driver and the handler are made for each other.
+    let registers = unsafe { Mmio::new(MAC_BASE) };
+    Dwmac4::new(registers, Features { checksum: true, timestamps: None })
+}
+
+/// Ties the MAC to its PHY: pins, RMII, and then its clocks, for it takes the interface at that moment.
+fn connect() {
+    // SAFETY: as above.
+    let (rcc, syscfg) = unsafe { (Mmio::new(RCC), Mmio::new(SYSCFG)) };
+    // AHB4ENR: GPIO ports A, B, C, G. APB4ENR: SYSCFG.
+    rcc.modify(0xe0, |old| old | 0b100_0111);
+    rcc.modify(0xf4, |old| old | 1 << 1);
+    // A clock is there two cycles after it was switched on; the read waits for that.
+    let _ = rcc.read(0xf4);
+    for (port, pin) in PINS {
+        set_pin(port, pin);
+    }
+    // SYSCFG_PMCR: RMII. AHB1ENR: ETH1MACEN, ETH1TXEN, ETH1RXEN.
+    syscfg.modify(0x04, |old| old & !(7 << 21) | 4 << 21);
+    rcc.modify(0xd8, |old| old | 7 << 15);
+    let _ = rcc.read(0xd8);
+}
+
+/// Gives a pin to the MAC: alternate function 11, at the highest speed.
+fn set_pin(port: usize, pin: u16) {
+    // SAFETY: the GPIO ports lie there, 0x400 apart, and nobody else sets these pins.
+    let gpio = unsafe { Mmio::new(GPIO + 0x400 * port) };
+    let two_bits = 3 << (2 * pin);
+    // AFRL or AFRH, OSPEEDR, and MODER last.
+    let (function, shift) = (0x20 + 4 * (pin / 8), 4 * (pin % 8));
+    gpio.modify(function, |old| old & !(15 << shift) | 11 << shift);
+    gpio.modify(0x08, |old| old | two_bits);
+    gpio.modify(0x00, |old| old & !two_bits | 2 << (2 * pin));
+}

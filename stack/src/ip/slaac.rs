@@ -1,0 +1,450 @@
+//! What an interface's IPv6 is made of by itself: addresses on trial, addresses and routes with a lifetime.
+//!
+//! Implements RFC 4862 §5.4 (duplicate address detection) and §5.5.3 (addresses from prefixes, the two-hour rule),
+//! RFC 4861 §6.3.4 and RFC 4191 §3 (routes), RFC 7559 (solicitations that go on), RFC 8106 §5.3.1 (DNS). All tables are
+//! small and of fixed size: what a router advertises beyond them is passed over, and what was there first stays.
+//!
+//! ```text
+//!   added, or formed from a prefix ─▶ tentative ── probed, 1 s of silence ──▶ assigned ── lifetime ──▶ deprecated, gone
+//!                                          └─ somebody has it ─▶ duplicate: never used, shown
+//! ```
+
+use crate::device::Mac;
+use crate::ip::addr::Cidr;
+use crate::ip::route::Route;
+use crate::ip::v6;
+use crate::rng::{Rng, Secret};
+use crate::time::{Duration, Instant};
+use crate::wire::ndp::Prefix;
+use core::net::{IpAddr, Ipv6Addr};
+use heapless::{String, Vec};
+
+/// Addresses on trial at once, per interface.
+const TENTATIVE: usize = 4;
+/// Addresses formed from prefixes, per interface.
+const FORMED: usize = 3;
+/// Routes learned, per interface: default routers, prefixes on the link, route information, redirects.
+const LEARNED: usize = 8;
+/// Default routers among them.
+const ROUTERS: usize = 3;
+/// Host routes by redirects among them.
+const REDIRECTS: usize = 2;
+/// DNS servers, per interface: RFC 8106 §5.3.1 has three suffice.
+const SERVERS: usize = 3;
+/// Search domains, per interface, and octets of one.
+const DOMAINS: usize = 2;
+const DOMAIN: usize = 64;
+
+/// RetransTimer (RFC 4861 §10): between probes, and from the last one to the verdict.
+const RETRANS: Duration = Duration::from_secs(1);
+/// MAX_RTR_SOLICITATION_DELAY (RFC 4861 §10).
+const MAX_DELAY: Duration = Duration::from_secs(1);
+/// RTR_SOLICITATION_INTERVAL (RFC 4861 §10), IRT of RFC 7559 §2.
+const SOLICIT_FIRST: Duration = Duration::from_secs(4);
+/// MRT of RFC 7559 §2.
+const SOLICIT_MOST: Duration = Duration::from_secs(3_600);
+/// RFC 4862 §5.5.3 (e).
+const TWO_HOURS: u32 = 7_200;
+/// How long a redirect counts: RFC 4861 leaves it open; ten minutes, as path MTUs have it.
+const REDIRECT_TIME: u32 = 600;
+/// IDGEN_RETRIES (RFC 7217 §7).
+const RETRIES: u8 = 3;
+/// When a message that found no frame is tried again.
+const NO_FRAME_RETRY: Duration = Duration::from_millis(10);
+/// A lifetime without end.
+const INFINITE: u32 = u32::MAX;
+
+/// How far an address of an interface can be used (RFC 4862 §2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum AddressState {
+    /// On trial: it may be somebody else's. No packet is sent from it or taken for it.
+    Tentative,
+    /// Somebody else has it: never used.
+    Duplicate,
+    /// In use.
+    Preferred,
+    /// In use by what uses it already; not chosen while there is another.
+    Deprecated,
+}
+
+/// How interface identifiers are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Identifiers {
+    /// From the secret, the prefix and the MAC address (RFC 7217, as RFC 8064 recommends): stable while the secret is,
+    /// and different in each network.
+    #[default]
+    Opaque,
+    /// From the MAC address (modified EUI-64): the same everywhere and at every start.
+    Eui64,
+}
+
+/// Until when an address lives; `None`: without end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lifetimes {
+    pub preferred: Option<Instant>,
+    pub valid: Option<Instant>,
+}
+
+/// An address on trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tentative {
+    pub cidr: Cidr,
+    /// Probes still to be sent.
+    left: u8,
+    /// When the next is due, or the verdict.
+    at: Instant,
+    /// Of an address formed from a prefix.
+    pub formed: Option<Lifetimes>,
+    pub duplicate: bool,
+    /// Duplicates found before it.
+    counter: u8,
+}
+
+/// An assigned address that was formed from a prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Formed {
+    pub addr: Ipv6Addr,
+    pub lifetimes: Lifetimes,
+}
+
+/// A route with a lifetime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Learned {
+    route: Route,
+    until: Option<Instant>,
+    redirect: bool,
+}
+
+/// What is to be done for an interface now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Ask whether somebody has it.
+    Probe(Ipv6Addr),
+    /// Nobody answered: it is ours.
+    Assign(Tentative),
+    /// Ask for routers.
+    Solicit,
+    /// Its lifetime is over.
+    AddressGone(Ipv6Addr),
+    /// Its lifetime is over.
+    RouteGone(Route),
+}
+
+/// What is to be done about a route that was advertised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    None,
+    /// Add it to the route table; [`Host::not_added`] if that cannot be.
+    Add,
+    /// Take it out, as it was.
+    Remove(Route),
+    /// Take out the first, add the second.
+    Replace(Route),
+    /// There is no place for it.
+    Full,
+}
+
+/// An interface's own IPv6.
+pub(crate) struct Host {
+    pub tentative: Vec<Tentative, TENTATIVE>,
+    pub formed: Vec<Formed, FORMED>,
+    learned: Vec<Learned, LEARNED>,
+    servers: Vec<(Ipv6Addr, Option<Instant>), SERVERS>,
+    domains: Vec<(String<DOMAIN>, Option<Instant>), DOMAINS>,
+    /// Hop limit that a router advertised.
+    pub hop_limit: Option<u8>,
+    /// MTU that a router advertised.
+    pub mtu: Option<u16>,
+    /// Whether router advertisements and redirects are followed.
+    pub follows_routers: bool,
+    /// The next router solicitation, and how long after it the one after that.
+    solicit: Option<(Instant, Duration)>,
+    pub identifiers: Identifiers,
+}
+
+impl Host {
+    pub const fn new() -> Self {
+        Self {
+            tentative: Vec::new(),
+            formed: Vec::new(),
+            learned: Vec::new(),
+            servers: Vec::new(),
+            domains: Vec::new(),
+            hop_limit: None,
+            mtu: None,
+            follows_routers: false,
+            solicit: None,
+            identifiers: Identifiers::Opaque,
+        }
+    }
+
+    /// Begins the trial of an address with `probes` probes; false without a place for it.
+    pub fn try_address(&mut self, now: Instant, cidr: Cidr, probes: u8) -> bool {
+        let tentative = Tentative { cidr, left: probes, at: now, formed: None, duplicate: false, counter: 0 };
+        self.tentative.push(tentative).is_ok()
+    }
+
+    /// Forgets an address on trial.
+    pub fn forget(&mut self, addr: IpAddr) -> Option<Tentative> {
+        let at = self.tentative.iter().position(|t| t.cidr.addr() == addr)?;
+        Some(self.tentative.remove(at))
+    }
+
+    /// Whether `addr` is on trial, or was and is somebody else's.
+    pub fn is_tentative(&self, addr: IpAddr) -> bool {
+        self.tentative.iter().any(|t| t.cidr.addr() == addr)
+    }
+
+    pub fn is_deprecated(&self, now: Instant, addr: IpAddr) -> bool {
+        let formed = self.formed.iter().find(|f| IpAddr::V6(f.addr) == addr);
+        formed.is_some_and(|f| f.lifetimes.preferred.is_some_and(|at| now >= at))
+    }
+
+    /// What is due at `now`, one thing a call: call again until `None`.
+    pub fn step(&mut self, now: Instant) -> Option<Step> {
+        if let Some(at) = self.tentative.iter().position(|t| !t.duplicate && now >= t.at) {
+            let tentative = self.tentative.get_mut(at)?;
+            let IpAddr::V6(addr) = tentative.cidr.addr() else { return None };
+            if tentative.left == 0 {
+                return Some(Step::Assign(self.tentative.remove(at)));
+            }
+            tentative.left -= 1;
+            tentative.at = now + RETRANS;
+            return Some(Step::Probe(addr));
+        }
+        if let Some((at, interval)) = self.solicit
+            && now >= at
+        {
+            let next = interval + interval;
+            self.solicit = Some((now + interval, if next > SOLICIT_MOST { SOLICIT_MOST } else { next }));
+            return Some(Step::Solicit);
+        }
+        let over = |until: Option<Instant>| until.is_some_and(|until| now >= until);
+        if let Some(at) = self.formed.iter().position(|f| over(f.lifetimes.valid)) {
+            return Some(Step::AddressGone(self.formed.remove(at).addr));
+        }
+        let at = self.learned.iter().position(|l| over(l.until))?;
+        Some(Step::RouteGone(self.learned.remove(at).route))
+    }
+
+    /// The probe for `addr` found no frame: it is sent soon.
+    pub fn not_probed(&mut self, now: Instant, addr: Ipv6Addr) {
+        if let Some(t) = self.tentative.iter_mut().find(|t| t.cidr.addr() == IpAddr::V6(addr)) {
+            t.left += 1;
+            t.at = now + NO_FRAME_RETRY;
+        }
+    }
+
+    /// The solicitation found no frame: it is sent soon.
+    pub fn not_solicited(&mut self, now: Instant) {
+        self.solicit = Some((now + NO_FRAME_RETRY, SOLICIT_FIRST));
+    }
+
+    /// When [`step`](Self::step) is to be called.
+    pub fn deadline(&self) -> Option<Instant> {
+        let trials = self.tentative.iter().filter(|t| !t.duplicate).map(|t| t.at);
+        let lives = self.formed.iter().filter_map(|f| f.lifetimes.valid);
+        let routes = self.learned.iter().filter_map(|l| l.until);
+        trials.chain(lives).chain(routes).chain(self.solicit.map(|s| s.0)).min()
+    }
+
+    /// Somebody else has `addr`, which is on trial; another is tried in place of one that was formed from a prefix.
+    pub fn on_duplicate(&mut self, now: Instant, addr: Ipv6Addr, mac: Mac, secret: &Secret) {
+        let identifiers = self.identifiers;
+        let Some(t) = self.tentative.iter_mut().find(|t| t.cidr.addr() == IpAddr::V6(addr)) else { return };
+        t.duplicate = true;
+        if t.formed.is_some() && identifiers == Identifiers::Opaque && t.counter < RETRIES {
+            t.counter += 1;
+            t.cidr = Cidr::host(v6::with_identifier(addr, v6::opaque(secret, addr, mac, t.counter)).into());
+            (t.left, t.at, t.duplicate) = (1, now, false);
+        }
+    }
+
+    /// Routers are to be followed, and asked for from a second on.
+    pub fn follow_routers(&mut self, now: Instant, rng: &mut Rng) {
+        self.follows_routers = true;
+        // The link-local address should be there by then, for routers to answer to.
+        self.solicit = Some((now + RETRANS + delay(rng), SOLICIT_FIRST));
+    }
+
+    /// A router answered: it need not be asked any more.
+    pub fn on_answered(&mut self) {
+        self.solicit = None;
+    }
+
+    /// A prefix that addresses are to be formed from (RFC 4862 §5.5.3); false when there is no place for another.
+    pub fn on_prefix(&mut self, now: Instant, p: &Prefix, mac: Mac, secret: &Secret, rng: &mut Rng) -> bool {
+        if p.preferred > p.valid || p.len != 64 || p.prefix.is_unicast_link_local() || p.prefix.is_multicast() {
+            return true;
+        }
+        let same = |addr: Ipv6Addr| addr.to_bits() >> 64 == p.prefix.to_bits() >> 64;
+        if let Some(formed) = self.formed.iter_mut().find(|f| same(f.addr)) {
+            renew(&mut formed.lifetimes, now, p);
+            return true;
+        }
+        let trial = |t: &&mut Tentative| matches!(t.cidr.addr(), IpAddr::V6(a) if same(a));
+        if let Some(lifetimes) = self.tentative.iter_mut().find(trial).map(|t| &mut t.formed) {
+            lifetimes.iter_mut().for_each(|l| renew(l, now, p));
+            return true;
+        }
+        if p.valid == 0 {
+            return true;
+        }
+        let identifier = match self.identifiers {
+            Identifiers::Opaque => v6::opaque(secret, p.prefix, mac, 0),
+            Identifiers::Eui64 => v6::eui64(mac),
+        };
+        let lifetimes = Lifetimes { preferred: until(now, p.preferred), valid: until(now, p.valid) };
+        // Not a /64: that the address lies in a prefix does not say that the others in it are on the link (RFC 5942 §4).
+        let cidr = Cidr::host(v6::with_identifier(p.prefix, identifier).into());
+        let trials = self.tentative.iter().filter(|t| t.formed.is_some()).count();
+        let tentative =
+            Tentative { cidr, left: 1, at: now + delay(rng), formed: Some(lifetimes), duplicate: false, counter: 0 };
+        self.formed.len() + trials < FORMED && self.tentative.push(tentative).is_ok()
+    }
+
+    /// A route was advertised for `lifetime` seconds (0: no more).
+    pub fn on_route(&mut self, now: Instant, route: Route, lifetime: u32, redirect: bool) -> Change {
+        let same = |l: &Learned| (l.route.prefix, l.route.gateway) == (route.prefix, route.gateway);
+        let until = until(now, lifetime);
+        if let Some(at) = self.learned.iter().position(same) {
+            let Some(learned) = self.learned.get_mut(at) else { return Change::None };
+            if lifetime == 0 {
+                return Change::Remove(self.learned.remove(at).route);
+            }
+            learned.until = until;
+            let old = core::mem::replace(&mut learned.route, route);
+            return if old == route { Change::None } else { Change::Replace(old) };
+        }
+        let is_default = |r: &Route| r.prefix.prefix_len() == 0;
+        let count = |which: &dyn Fn(&Learned) -> bool| self.learned.iter().filter(|l| which(l)).count();
+        let full = if redirect {
+            count(&|l| l.redirect) >= REDIRECTS
+        } else if is_default(&route) {
+            count(&|l| is_default(&l.route)) >= ROUTERS
+        } else {
+            count(&|l| !l.redirect && !is_default(&l.route)) >= LEARNED - ROUTERS - REDIRECTS
+        };
+        match lifetime {
+            0 => Change::None,
+            _ if full || self.learned.push(Learned { route, until, redirect }).is_err() => Change::Full,
+            _ => Change::Add,
+        }
+    }
+
+    /// A redirect's route; as [`on_route`](Self::on_route).
+    pub fn on_redirect(&mut self, now: Instant, route: Route) -> Change {
+        self.on_route(now, route, REDIRECT_TIME, true)
+    }
+
+    /// A route that was to be added is not in the route table.
+    pub fn not_added(&mut self, route: &Route) {
+        self.learned.retain(|l| l.route != *route);
+    }
+
+    /// Routes by `gateway`, which is no router any more: one a call, until `None`.
+    pub fn take_route_by(&mut self, gateway: IpAddr) -> Option<Route> {
+        let at = self.learned.iter().position(|l| l.route.gateway == Some(gateway))?;
+        Some(self.learned.remove(at).route)
+    }
+
+    /// Whether `gateway` was advertised as a router.
+    pub fn is_router(&self, gateway: IpAddr) -> bool {
+        self.learned.iter().any(|l| l.route.gateway == Some(gateway))
+    }
+
+    /// DNS servers (RFC 8106 §5.1); false when there is no place for one.
+    pub fn on_servers(&mut self, now: Instant, servers: &[[u8; 16]], lifetime: u32) -> bool {
+        self.servers.retain(|s| s.1.is_none_or(|at| now < at));
+        let mut fits = true;
+        for addr in servers.iter().map(|s| Ipv6Addr::from(*s)) {
+            let known = self.servers.iter().position(|s| s.0 == addr);
+            match (known, lifetime) {
+                (Some(at), 0) => _ = self.servers.remove(at),
+                (Some(at), _) => _ = self.servers.get_mut(at).map(|s| s.1 = until(now, lifetime)),
+                (None, 0) => {}
+                (None, _) => fits &= self.servers.push((addr, until(now, lifetime))).is_ok(),
+            }
+        }
+        fits
+    }
+
+    /// Search domains (RFC 8106 §5.2), in the encoding of RFC 1035 §3.1; false when there is no place for one.
+    pub fn on_search(&mut self, now: Instant, mut names: &[u8], lifetime: u32) -> bool {
+        self.domains.retain(|d| d.1.is_none_or(|at| now < at));
+        // Zeros pad the option: an empty name ends the list.
+        while let Some((name, rest)) = domain(names).filter(|(name, _)| !name.is_empty()) {
+            names = rest;
+            let known = self.domains.iter().position(|d| d.0 == name);
+            match (known, lifetime) {
+                (Some(at), 0) => _ = self.domains.remove(at),
+                (Some(at), _) => _ = self.domains.get_mut(at).map(|d| d.1 = until(now, lifetime)),
+                (None, 0) => {}
+                (None, _) if self.domains.push((name, until(now, lifetime))).is_err() => return false,
+                (None, _) => {}
+            }
+        }
+        true
+    }
+
+    pub fn servers(&self, now: Instant) -> impl Iterator<Item = Ipv6Addr> {
+        self.servers.iter().filter(move |s| s.1.is_none_or(|at| now < at)).map(|s| s.0)
+    }
+
+    pub fn domains(&self, now: Instant) -> impl Iterator<Item = &str> {
+        self.domains.iter().filter(move |d| d.1.is_none_or(|at| now < at)).map(|d| d.0.as_str())
+    }
+}
+
+/// A random part of the longest delay.
+fn delay(rng: &mut Rng) -> Duration {
+    Duration::from_micros(u64::from(rng.below(MAX_DELAY.as_micros() as u32)))
+}
+
+/// The end of `lifetime` seconds from `now`.
+fn until(now: Instant, lifetime: u32) -> Option<Instant> {
+    (lifetime != INFINITE).then(|| now + Duration::from_secs(u64::from(lifetime)))
+}
+
+/// Takes a prefix's lifetimes for an address formed from it.
+//= https://www.rfc-editor.org/rfc/rfc4862#section-5.5.3
+//# If the received Valid Lifetime is greater than 2 hours or
+//# greater than RemainingLifetime, set the valid lifetime of the
+//# corresponding address to the advertised Valid Lifetime.
+fn renew(lifetimes: &mut Lifetimes, now: Instant, p: &Prefix) {
+    lifetimes.preferred = until(now, p.preferred);
+    let two_hours = now + Duration::from_secs(u64::from(TWO_HOURS));
+    let longer = until(now, p.valid).is_none_or(|new| lifetimes.valid.is_some_and(|old| new > old));
+    if p.valid > TWO_HOURS || longer {
+        lifetimes.valid = until(now, p.valid);
+    } else if lifetimes.valid.is_none_or(|old| old > two_hours) {
+        lifetimes.valid = Some(two_hours);
+    }
+}
+
+/// The first name of `names` with dots, and what follows it; `None` for one that is cut off, compressed or too long.
+fn domain(names: &[u8]) -> Option<(String<DOMAIN>, &[u8])> {
+    let (mut out, mut rest) = (String::new(), names);
+    loop {
+        let (&len, behind) = rest.split_first()?;
+        if len == 0 {
+            return Some((out, behind));
+        }
+        let (label, behind) = behind.split_at_checked(usize::from(len))?;
+        if len > 63 || !label.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b)) {
+            return None;
+        }
+        if !out.is_empty() {
+            out.push('.').ok()?;
+        }
+        out.push_str(core::str::from_utf8(label).ok()?).ok()?;
+        rest = behind;
+    }
+}
+
+#[cfg(test)]
+mod tests;

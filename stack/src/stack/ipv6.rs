@@ -1,0 +1,167 @@
+//! IPv6 for the user: addresses that come by themselves, and what can be read of them.
+
+use super::{AddressState, Identifiers, IfaceId, Stack};
+use crate::device::Mac;
+use crate::error::{AddressError, RouteError};
+use crate::ip::addr::Cidr;
+use crate::ip::route::Route;
+use crate::ip::v6;
+use core::net::{IpAddr, Ipv6Addr};
+use heapless::Vec;
+
+/// fe80::.
+const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
+
+/// Groups of one interface that its device is told of; with more it is told of none, and receives all.
+const MAX_GROUPS: usize = 24;
+
+impl Stack<'_> {
+    /// Gives an interface a link-local address, which neighbour discovery and router advertisements go by.
+    ///
+    /// # Errors
+    /// As [`add_address`](Self::add_address); [`AddressError::Invalid`] where the medium has no addresses to make it from.
+    pub fn add_link_local(&mut self, id: IfaceId, identifiers: Identifiers) -> Result<(), AddressError> {
+        let secret = self.config.secret;
+        let iface = self.ifaces.get_mut(id.index()).and_then(Option::as_mut).ok_or(AddressError::NoInterface)?;
+        if !iface.is_ethernet() {
+            return Err(AddressError::Invalid);
+        }
+        iface.v6.identifiers = identifiers;
+        let identifier = match identifiers {
+            Identifiers::Opaque => v6::opaque(&secret, LINK_LOCAL, iface.mac, 0),
+            Identifiers::Eui64 => v6::eui64(iface.mac),
+        };
+        let addr = v6::with_identifier(LINK_LOCAL, identifier);
+        self.add_address(id, Cidr::new(addr.into(), 64).ok_or(AddressError::Invalid)?)
+    }
+
+    /// Has an interface configure itself: a link-local address, then addresses, routes, DNS servers and limits from router
+    /// advertisements (RFC 4862, RFC 4861 §6.3, RFC 4191, RFC 8106), and redirects followed. Without this call all these
+    /// are left alone.
+    ///
+    /// # Errors
+    /// As [`add_link_local`](Self::add_link_local).
+    pub fn autoconfigure(&mut self, id: IfaceId, identifiers: Identifiers) -> Result<(), AddressError> {
+        let has_one = self.iface(id).is_some_and(|i| {
+            let tentative = i.v6.tentative.iter().map(|t| t.cidr.addr());
+            i.addresses.iter().map(Cidr::addr).chain(tentative).any(v6::is_link_local)
+        });
+        if !has_one {
+            self.add_link_local(id, identifiers)?;
+        }
+        let (now, rng) = (self.now, &mut self.rng);
+        let iface = self.ifaces.get_mut(id.index()).and_then(Option::as_mut).ok_or(AddressError::NoInterface)?;
+        if !iface.is_ethernet() {
+            return Err(AddressError::Invalid);
+        }
+        iface.v6.identifiers = identifiers;
+        iface.v6.follow_routers(now, rng);
+        self.schedule_v6();
+        Ok(())
+    }
+
+    /// An interface's IPv6 addresses and how far each can be used.
+    pub fn ipv6_addresses(&self, id: IfaceId) -> impl Iterator<Item = (Cidr, AddressState)> + '_ {
+        self.iface(id).into_iter().flat_map(|iface| {
+            let assigned = iface.addresses.iter().filter(|c| c.addr().is_ipv6()).map(|&cidr| {
+                let deprecated = iface.v6.is_deprecated(self.now, cidr.addr());
+                (cidr, if deprecated { AddressState::Deprecated } else { AddressState::Preferred })
+            });
+            let tentative = iface
+                .v6
+                .tentative
+                .iter()
+                .map(|t| (t.cidr, if t.duplicate { AddressState::Duplicate } else { AddressState::Tentative }));
+            assigned.chain(tentative)
+        })
+    }
+
+    /// DNS servers that routers advertise (RFC 8106 §5.1), of all interfaces.
+    pub fn advertised_dns_servers(&self) -> impl Iterator<Item = Ipv6Addr> + '_ {
+        self.ifaces.iter().flatten().flat_map(|iface| iface.v6.servers(self.now))
+    }
+
+    /// Search domains that routers advertise (RFC 8106 §5.2), of all interfaces.
+    pub fn advertised_dns_domains(&self) -> impl Iterator<Item = &str> + '_ {
+        self.ifaces.iter().flatten().flat_map(|iface| iface.v6.domains(self.now))
+    }
+
+    pub(super) fn add_address_v6(&mut self, id: IfaceId, cidr: Cidr) -> Result<(), AddressError> {
+        let (now, probes) = (self.now, self.config.dad_transmits);
+        if self.ifaces.iter().flatten().any(|i| i.v6.is_tentative(cidr.addr())) {
+            return Err(AddressError::Duplicate);
+        }
+        let iface = self.ifaces.get_mut(id.index()).and_then(Option::as_mut).ok_or(AddressError::NoInterface)?;
+        if !iface.is_ethernet() || probes == 0 {
+            return self.assign_address(id, cidr);
+        }
+        if !cidr.is_host_address() {
+            return Err(AddressError::Invalid);
+        }
+        let full = iface.addresses.len() + iface.v6.tentative.len() >= iface.addresses.capacity();
+        if full || !iface.v6.try_address(now, cidr, probes) {
+            return Err(AddressError::Full);
+        }
+        // The way to its network is there at once, and serves other addresses until this one can be used.
+        let route = Route { prefix: cidr.network(), gateway: None, iface: id, metric: 0 };
+        if matches!(self.routes.add(route), Err(e) if e != RouteError::Duplicate) {
+            let _ = self.remove_tentative(id, cidr.addr());
+            return Err(AddressError::Full);
+        }
+        self.groups_changed(id);
+        self.schedule_v6();
+        Ok(())
+    }
+
+    pub(super) fn remove_tentative(&mut self, id: IfaceId, ip: IpAddr) -> Result<(), AddressError> {
+        let iface = self.ifaces.get_mut(id.index()).and_then(Option::as_mut).ok_or(AddressError::NoInterface)?;
+        let cidr = iface.v6.forget(ip).ok_or(AddressError::Invalid)?.cidr;
+        let tentative = iface.v6.tentative.iter().map(|t| t.cidr);
+        if !iface.addresses.iter().copied().chain(tentative).any(|a| a.network() == cidr.network()) {
+            let _ = self.routes.remove(&Route { prefix: cidr.network(), gateway: None, iface: id, metric: 0 });
+        }
+        self.groups_changed(id);
+        self.schedule_v6();
+        Ok(())
+    }
+
+    /// The hop limit of what we send by an interface: a router's, or the stack's.
+    pub(crate) fn hop_limit(&self, id: IfaceId) -> u8 {
+        self.iface(id).and_then(|i| i.v6.hop_limit).unwrap_or(self.config.ttl)
+    }
+
+    /// The groups that an interface's device is to receive, when they have changed since it was told: all nodes, those of
+    /// its addresses, and those that sockets are bound to.
+    pub(super) fn changed_groups(&mut self, id: IfaceId) -> Option<Vec<Mac, MAX_GROUPS>> {
+        if !self.regroup.take(id) {
+            return None;
+        }
+        let iface = self.iface(id)?;
+        let mut groups = Vec::new();
+        let mut add = |mac: Mac| groups.contains(&mac) || groups.push(mac).is_ok();
+        let tentative = iface.v6.tentative.iter().map(|t| t.cidr.addr());
+        let own = iface.addresses.iter().map(Cidr::addr).chain(tentative).filter_map(|addr| match addr {
+            IpAddr::V6(addr) => Some(v6::group_mac(v6::solicited_node(addr))),
+            IpAddr::V4(_) => None,
+        });
+        let mut fits = add(v6::group_mac(v6::ALL_NODES));
+        own.for_each(|mac| fits &= add(mac));
+        #[cfg(feature = "multicast")]
+        core::iter::once(crate::ip::igmp::ALL_HOSTS)
+            .chain(iface.igmp.groups())
+            .for_each(|ip| fits &= add(crate::tx::group_mac(ip)));
+        #[cfg(feature = "udp")]
+        {
+            let mut next = self.udp.sockets.next_index(0);
+            while let Some(index) = next {
+                next = self.udp.sockets.next_index(index + 1);
+                match self.udp.sockets.at(index).and_then(|s| s.local) {
+                    Some(IpAddr::V4(ip)) if ip.is_multicast() => fits &= add(crate::tx::group_mac(ip)),
+                    Some(IpAddr::V6(ip)) if ip.is_multicast() => fits &= add(v6::group_mac(ip)),
+                    _ => {}
+                }
+            }
+        }
+        fits.then_some(groups)
+    }
+}

@@ -1,0 +1,132 @@
+//! Neighbour discovery goes out: solicitations, advertisements, trials of addresses, questions for routers.
+//!
+//! Implements RFC 4861 §7.2.2 and §6.3.7, RFC 4862 §5.4.2.
+
+use crate::device::Mac;
+use crate::frame::Frame;
+use crate::icmp::v6::{PROTOCOL, fill_checksum};
+use crate::ip::slaac::{Formed, Step, Tentative};
+use crate::ip::v6;
+use crate::link::ethernet::{self, EthernetHeader};
+use crate::link::ndp::{self, HOP_LIMIT, MAX_SENT, Sent};
+use crate::log;
+use crate::stack::{Iface, IfaceId, Reply, Stack};
+use crate::stats::DropReason;
+use crate::time::Instant;
+use crate::wire::ipv6::{self, Fields};
+use core::net::{IpAddr, Ipv6Addr};
+
+impl<'a> Stack<'a> {
+    /// Asks who has `target`: the group of those who may, or the neighbour itself. `None` where it cannot be asked.
+    pub(super) fn send_solicit(&mut self, id: IfaceId, target: Ipv6Addr, unicast: Option<Mac>) -> Option<bool> {
+        let iface = self.iface(id)?;
+        let Some(IpAddr::V6(source)) = iface.source_for(self.now, target.into()) else { return None };
+        let sent = Sent::Solicit { target, source: Some(iface.mac) };
+        let group = v6::solicited_node(target);
+        let (dst, to) = match unicast {
+            Some(mac) => (target, mac),
+            None => (group, v6::group_mac(group)),
+        };
+        Some(self.send_ndp(id, source, dst, Some(to), &sent))
+    }
+
+    /// Queues a message from `src` to `dst`, whose link-layer address is `to`, or to be found; false, and counted, without
+    /// a frame or room.
+    pub(crate) fn send_ndp(&mut self, id: IfaceId, src: Ipv6Addr, dst: Ipv6Addr, to: Option<Mac>, sent: &Sent) -> bool {
+        let Some(iface) = self.iface(id) else { return false };
+        let Some(frame) = ndp_frame(iface, src, dst, to, sent) else {
+            self.stats.drop(DropReason::EgressFull);
+            return false;
+        };
+        self.queue_reply(id, if to.is_some() { Reply::Link(frame) } else { Reply::Parked(frame) })
+    }
+
+    /// What IPv6 has to do by itself at this time.
+    pub(crate) fn v6_deadline(&mut self) {
+        for index in 0..self.ifaces.len() {
+            let id = IfaceId(index as u8);
+            while let Some(Some(iface)) = self.ifaces.get_mut(index)
+                && let Some(step) = iface.v6.step(self.now)
+            {
+                self.v6_step(id, step);
+            }
+        }
+        self.schedule_v6();
+    }
+
+    fn v6_step(&mut self, id: IfaceId, step: Step) {
+        let now = self.now;
+        match step {
+            Step::Probe(addr) => {
+                let group = v6::solicited_node(addr);
+                let sent = Sent::Solicit { target: addr, source: None };
+                let to = Some(v6::group_mac(group));
+                if !self.send_ndp(id, Ipv6Addr::UNSPECIFIED, group, to, &sent)
+                    && let Some(Some(iface)) = self.ifaces.get_mut(id.index())
+                {
+                    iface.v6.not_probed(now, addr);
+                }
+            }
+            Step::Assign(tentative) => self.assign(id, tentative),
+            Step::Solicit => {
+                if self.solicit_routers(id) == Some(false)
+                    && let Some(Some(iface)) = self.ifaces.get_mut(id.index())
+                {
+                    iface.v6.not_solicited(now);
+                }
+            }
+            Step::AddressGone(addr) => _ = self.remove_address(id, addr.into()),
+            Step::RouteGone(route) => _ = self.routes.remove(&route),
+        }
+    }
+
+    /// RFC 4861 §6.3.7.
+    fn solicit_routers(&mut self, id: IfaceId) -> Option<bool> {
+        let iface = self.iface(id)?;
+        let (src, source) = match iface.source_for(self.now, v6::ALL_ROUTERS.into()) {
+            Some(IpAddr::V6(src)) => (src, Some(iface.mac)),
+            _ => (Ipv6Addr::UNSPECIFIED, None),
+        };
+        let to = Some(v6::group_mac(v6::ALL_ROUTERS));
+        Some(self.send_ndp(id, src, v6::ALL_ROUTERS, to, &Sent::Routers { source }))
+    }
+
+    /// An address is ours now.
+    fn assign(&mut self, id: IfaceId, tentative: Tentative) {
+        let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return };
+        let IpAddr::V6(addr) = tentative.cidr.addr() else { return };
+        if iface.add_address(tentative.cidr).is_err() {
+            return self.stats.drop(DropReason::NdpTableFull);
+        }
+        if let Some(lifetimes) = tentative.formed {
+            // There is room: those on trial were counted with those in use.
+            let _ = iface.v6.formed.push(Formed { addr, lifetimes });
+        }
+        log::debug!("interface {} has an IPv6 address", id.index());
+    }
+
+    /// Notes when IPv6 has something to do by itself.
+    pub(crate) fn schedule_v6(&mut self) {
+        self.v6_timer = self.ifaces.iter().flatten().filter_map(|i| i.v6.deadline()).min();
+    }
+
+    /// Whether IPv6 has something to do at this time.
+    #[inline]
+    pub(crate) fn is_v6_due(&self) -> bool {
+        self.v6_timer.is_some_and(|at: Instant| self.now >= at)
+    }
+}
+
+/// A message as a frame, with its link header where `to` is known.
+fn ndp_frame<'a>(iface: &Iface<'a>, src: Ipv6Addr, dst: Ipv6Addr, to: Option<Mac>, sent: &Sent) -> Option<Frame<'a>> {
+    let mut frame = iface.pool.take(iface.headroom() + ipv6::HEADER)?;
+    let len = ndp::emit(frame.append(MAX_SENT)?, sent)?;
+    frame.truncate(len);
+    fill_checksum(&mut frame, src, dst);
+    let fields = Fields { src, dst, next_header: PROTOCOL, hop_limit: HOP_LIMIT, traffic_class: 0 };
+    ipv6::emit(frame.push_front(ipv6::HEADER)?, &fields, len);
+    if let Some(dst) = to {
+        ethernet::push(&mut frame, &EthernetHeader { dst, src: iface.mac, ethertype: ethernet::IPV6 })?;
+    }
+    Some(frame)
+}
