@@ -273,7 +273,10 @@ fn ctl_asks_a_running_serve() {
     for what in ["stats", "sockets", "routes", "neighbours", "interfaces"] {
         assert!(serde_json::from_str::<serde_json::Value>(&ctl(&[what, "--json"])).is_ok());
     }
-    assert_eq!(error(&["ctl", control, "join", "239.1.2.3"]).1, Some(2));
+    assert_eq!(error(&["ctl", control, "join", "ff02::77"]).1, Some(2));
+    ctl(&["join", "239.1.2.3"]);
+    ctl(&["leave", "239.1.2.3"]);
+    assert!(error(&["ctl", control, "leave", "239.1.2.3"]).0.contains("was not joined"));
     let (text, code) = error(&["ctl", control, "connect", "192.0.2.1", "80"]);
     assert!(text.contains("no route") && code == Some(1), "{text}");
     let (text, _) = error(&["serve", "--dev", "rt9", "--control", control]);
@@ -406,7 +409,8 @@ fn wrong_usage_and_failures_are_one_line_with_the_right_exit_code() {
         (&["serve", "--dev", "rt1", "--mtu", "20"], "MTU", 2),
         (&["serve", "--dev", "rt1", "--addr", "10.0.0.0/8"], "host can have", 2),
         (&["serve", "--dev", "rt1", "--addr", "fd07::2/64"], "not built yet", 2),
-        (&["serve", "--dev", "rt1", "--join", "239.0.0.1"], "not built yet", 2),
+        (&["serve", "--dev", "rt1", "--join", "ff02::77"], "not built yet", 2),
+        (&["serve", "--dev", "rt1", "--join", "10.0.0.1"], "not a multicast group", 2),
         (&["serve", "--dev", "rt1", "--mac", "ff:ff:ff:ff:ff:ff"], "group address", 2),
         (&["ping", "--dev", "rt1", "fd07::1"], "not built yet", 2),
         (&["get", "--dev", "rt1", "https://10.7.0.1/"], "not built yet", 2),

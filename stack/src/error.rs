@@ -49,6 +49,18 @@ errors! {
         NoInterface = "no such interface",
     }
 
+    /// Why a group cannot be joined or left.
+    pub enum GroupError {
+        /// Not a multicast address.
+        NotAGroup = "not a multicast group",
+        /// The interface is in as many groups as it can be.
+        Full = "no room for another group",
+        /// The interface is not in this group.
+        NotJoined = "the group was not joined",
+        /// No such interface.
+        NoInterface = "no such interface",
+    }
+
     /// Why a route cannot be added.
     pub enum RouteError {
         /// The gateway is of another family than the prefix, or no unicast address.

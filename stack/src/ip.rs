@@ -2,6 +2,8 @@
 
 pub mod addr;
 pub(crate) mod fragment;
+#[cfg(feature = "multicast")]
+pub(crate) mod igmp;
 pub(crate) mod limit;
 #[cfg(feature = "ipv6")]
 pub(crate) mod paths;

@@ -35,6 +35,8 @@ pub(crate) enum Key {
     Reassembly,
     #[cfg(feature = "acd")]
     Acd,
+    #[cfg(feature = "multicast")]
+    Igmp,
 }
 
 /// Where a node is linked.

@@ -252,12 +252,27 @@ impl<'a> Stack<'a> {
             protocol::ICMP if header.src.is_ipv4() => self.handle_icmp(frame, arrival),
             #[cfg(feature = "ipv6")]
             protocol::ICMPV6 if header.src.is_ipv6() => self.handle_icmpv6(&header, frame, arrival),
+            #[cfg(feature = "multicast")]
+            crate::wire::igmp::PROTOCOL if header.src.is_ipv4() => self.handle_igmp(&header, &frame, arrival),
             _ if raw => Ok(()),
             _ => {
                 self.protocol_unreachable(&header, &frame, arrival);
                 Err(DropReason::UnknownProtocol)
             }
         }
+    }
+
+    /// What a router asks, or another host reports, of groups. Both are for this link, and sent to groups.
+    #[cfg(feature = "multicast")]
+    #[inline(never)]
+    fn handle_igmp(&mut self, header: &IpHeader, packet: &[u8], arrival: Arrival) -> Drop {
+        let message = packet.get(header.header_len..).ok_or(DropReason::IgmpMalformed)?;
+        if arrival.to != Destination::Group || header.hop_limit != 1 {
+            return Err(DropReason::IgmpMalformed);
+        }
+        let message = crate::wire::igmp::parse(message)?;
+        self.on_igmp(arrival.iface, message);
+        Ok(())
     }
 
     /// The datagram that this fragment completes, if it does.

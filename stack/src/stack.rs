@@ -19,6 +19,8 @@ mod echo;
 mod iface;
 #[cfg(feature = "ipv6")]
 mod ipv6;
+#[cfg(feature = "multicast")]
+mod multicast;
 #[cfg(feature = "raw")]
 mod raw;
 mod storage;
@@ -38,6 +40,8 @@ pub use datagram::MAX_UDP_PAYLOAD;
 #[cfg(feature = "icmp")]
 pub use echo::Echoed;
 pub use iface::{IfaceId, IfaceSet, MAX_ADDRESSES};
+#[cfg(feature = "multicast")]
+pub use multicast::MAX_GROUPS;
 #[cfg(feature = "alloc")]
 pub use storage::Limits;
 pub use storage::{StaticStorage, Storage};
@@ -145,6 +149,8 @@ pub struct Stack<'a> {
     pub(crate) regroup: IfaceSet,
     #[cfg(feature = "acd")]
     pub(crate) acd_node: Option<crate::ready::NodeId>,
+    #[cfg(feature = "multicast")]
+    pub(crate) igmp_node: Option<crate::ready::NodeId>,
     /// Packets to ourselves.
     pub(crate) looped: Deque<Frame<'a>, LOOPED>,
 }
@@ -191,6 +197,8 @@ impl<'a> Stack<'a> {
             regroup: IfaceSet::default(),
             #[cfg(feature = "acd")]
             acd_node: None,
+            #[cfg(feature = "multicast")]
+            igmp_node: None,
             looped: Deque::new(),
             config: Config { ttl: config.ttl.max(1), ..config },
         }
@@ -369,6 +377,8 @@ impl<'a> Stack<'a> {
                 Key::Neighbor(index) => self.neighbor_deadline(index),
                 #[cfg(feature = "reassembly")]
                 Key::Reassembly => self.reassembly_deadline(),
+                #[cfg(feature = "multicast")]
+                Key::Igmp => self.igmp_deadline(),
                 #[cfg(feature = "acd")]
                 Key::Acd => self.acd_deadline(),
                 // Datagram sockets have no timers.

@@ -111,6 +111,8 @@ drop_reasons! {
     IcmpBadRedirect = "icmp-bad-redirect",
     /// A source quench (RFC 6633).
     IcmpSourceQuench = "icmp-source-quench",
+    /// An IGMP message that is truncated, damaged or about no group.
+    IgmpMalformed = "igmp-malformed",
     /// A truncated UDP header or a lying length.
     UdpMalformed = "udp-malformed",
     /// A wrong UDP checksum.

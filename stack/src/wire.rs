@@ -8,6 +8,8 @@ pub(crate) mod ethernet;
 #[cfg(feature = "ipv6")]
 pub(crate) mod extension;
 pub(crate) mod icmp;
+#[cfg(feature = "multicast")]
+pub(crate) mod igmp;
 pub(crate) mod ip;
 pub(crate) mod ipv4;
 #[cfg(feature = "ipv6")]

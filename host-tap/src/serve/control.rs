@@ -232,9 +232,21 @@ fn answer(
         "interfaces" => Ok(tables::interfaces(stack, names)),
         "route" => tables::change_route(stack, names, question).map(|()| Value::Null),
         "neighbours" => Ok(neighbours(stack)),
-        "join" | "leave" => Err("multicast: not built yet".into()),
+        "join" | "leave" => change_group(stack, question).map(|()| Value::Null),
         other => Err(format!("cannot {other:?}")),
     }
+}
+
+/// Joins or leaves a group on the first interface, which is the device's.
+fn change_group(stack: &mut Stack<'static>, question: &Value) -> Result<(), String> {
+    let text = question["group"].as_str().unwrap_or_default();
+    let group = text.parse().map_err(|_| format!("{text} is no IPv4 address"))?;
+    let iface = stack.interfaces().next().ok_or("there is no interface")?.id;
+    let done = match question["do"].as_str() {
+        Some("join") => stack.join_group(iface, group),
+        _ => stack.leave_group(iface, group),
+    };
+    done.map_err(|e| format!("{group}: {e}"))
 }
 
 fn target(question: &Value) -> Option<SocketAddr> {

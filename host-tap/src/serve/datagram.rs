@@ -4,6 +4,7 @@ use super::{Service, text};
 use ringtap::error::{RecvError, SendError};
 use ringtap::sockets::{Received, UdpHandle};
 use ringtap::stack::{Stack, UdpSocket};
+use std::net::IpAddr;
 
 /// Ports of services that answer whatever comes: an answer to one of them could go to and fro for ever.
 const ANSWERING: [u16; 5] = [7, 13, 17, 19, 37];
@@ -30,6 +31,7 @@ impl Socket {
 
     /// Answers what has come, until the socket lets it no further.
     pub fn turn(&mut self, stack: &mut Stack<'static>, handle: UdpHandle, scratch: &mut [u8]) {
+        let groups: Vec<_> = stack.interfaces().flat_map(|i| stack.groups(i.id)).map(IpAddr::V4).collect();
         let Ok(mut socket) = stack.udp(handle) else { return };
         if let Some((answer, to)) = self.pending.take() {
             self.send(&mut socket, &answer, to);
@@ -41,8 +43,9 @@ impl Socket {
                 Err(RecvError::WouldBlock | RecvError::Stale) => return,
                 Err(_) => continue,
             };
-            // What was sent to everybody is not answered: it could draw an answer from each of us.
-            if ANSWERING.contains(&received.from.port()) || received.to.ip() != received.local {
+            // What was sent to everybody is not answered, but for groups that we are in: it could draw an answer from each of us.
+            let to = received.to.ip();
+            if ANSWERING.contains(&received.from.port()) || to != received.local && !groups.contains(&to) {
                 continue;
             }
             match self.service {

@@ -8,6 +8,7 @@ mod connections;
 mod datagrams;
 mod dhcp;
 mod ipv6;
+mod multicast;
 mod ping;
 mod tools;
 mod traceroute;

@@ -100,6 +100,9 @@ pub(crate) struct Iface<'a> {
     pub stalled: Option<Instant>,
     /// When our address was last defended (RFC 5227 §2.4).
     pub defence: Defence,
+    /// The groups that it is in.
+    #[cfg(feature = "multicast")]
+    pub igmp: crate::ip::igmp::Igmp,
     /// Addresses that are probed for, or about to be announced again (RFC 5227 §2.1, §2.3).
     #[cfg(feature = "acd")]
     pub probes: Vec<crate::link::acd::Probe, 2>,
@@ -126,6 +129,8 @@ impl<'a> Iface<'a> {
             cutting: None,
             stalled: None,
             defence: Defence::default(),
+            #[cfg(feature = "multicast")]
+            igmp: crate::ip::igmp::Igmp::new(),
             #[cfg(feature = "acd")]
             probes: Vec::new(),
             #[cfg(feature = "acd")]

@@ -153,6 +153,10 @@ impl Stack<'_> {
         });
         let mut fits = add(v6::group_mac(v6::ALL_NODES));
         own.for_each(|mac| fits &= add(mac));
+        #[cfg(feature = "multicast")]
+        core::iter::once(crate::ip::igmp::ALL_HOSTS)
+            .chain(iface.igmp.groups())
+            .for_each(|ip| fits &= add(crate::tx::group_mac(ip)));
         #[cfg(feature = "udp")]
         {
             let mut next = self.udp.sockets.next_index(0);

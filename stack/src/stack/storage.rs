@@ -98,8 +98,8 @@ impl Storage<'_> {
     /// Tables that grow as they are used, up to `limits`.
     pub fn growing(limits: Limits) -> Self {
         let l = limits;
-        // TIME-WAIT, reassembly and address conflict detection have one node each.
-        let nodes = l.tcp + l.listeners + l.udp + l.raw + l.echo + l.neighbors + 3;
+        // TIME-WAIT, reassembly and address conflict detection and IGMP have one node each.
+        let nodes = l.tcp + l.listeners + l.udp + l.raw + l.echo + l.neighbors + 4;
         Self {
             ifaces: owned(),
             routes: owned(),

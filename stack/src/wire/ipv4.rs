@@ -175,6 +175,24 @@ pub(crate) fn emit(buf: &mut [u8], fields: &Fields, payload_len: usize) {
     set_checksum(bytes);
 }
 
+/// Octets of a header with the Router Alert option.
+#[cfg(feature = "multicast")]
+pub(crate) const ALERT_HEADER: usize = HEADER + 4;
+
+/// As [`emit`], with the option that lets routers look at the packet (RFC 2113 §2.1), in [`ALERT_HEADER`] octets.
+#[cfg(feature = "multicast")]
+pub(crate) fn emit_with_router_alert(buf: &mut [u8], fields: &Fields, payload_len: usize) {
+    let Some(bytes) = buf.first_chunk_mut::<ALERT_HEADER>() else {
+        debug_assert!(false, "room for a header with an option");
+        return;
+    };
+    // The option counts as payload, until the length of the header says otherwise.
+    emit(bytes, fields, payload_len + 4);
+    bytes[0] = 0x46;
+    bytes[HEADER..].copy_from_slice(&[148, 4, 0, 0]);
+    set_checksum(bytes);
+}
+
 /// Turns the header in `buf` into that of a fragment of `payload_len` octets, which starts at `offset` (a multiple of
 /// eight), and computes its checksum anew.
 pub(crate) fn set_fragment(buf: &mut [u8], offset: u16, more: bool, payload_len: usize) {

@@ -9,13 +9,16 @@ use ringtap_host::failure::Failure;
 use ringtap_host::serve::control::{Controlled, counters};
 use ringtap_host::serve::{Service, Services, limits};
 use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
 
 /// Runs until SIGINT or SIGTERM.
 pub fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
-    if let Some(group) = args.join.first() {
-        return Err(Failure::not_built_yet(&format!("multicast (--join {group})")));
-    }
+    let groups = args.join.iter().map(|&group| match group {
+        IpAddr::V4(group) => Ok(group),
+        IpAddr::V6(group) => Err(Failure::not_built_yet(&format!("MLD (--join {group})"))),
+    });
+    let groups = groups.collect::<Result<Vec<Ipv4Addr>, Failure>>()?;
     // Before anything else, so that a signal during the start ends it in order, too.
     let signals = Signals::new().map_err(|e| Failure::io("cannot wait for signals", &e))?;
     let attached = args.device.attachment()?.open()?;
@@ -26,6 +29,10 @@ pub fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let (name, mac, dhcp) = (attached.name.clone(), attached.mac, attached.dhcp);
     let mut engine = Engine::new(attached, limits(), Some(signals))?;
     let services = Services::start(&mut engine.shared().lock().stack)?;
+    for group in groups {
+        let joined = engine.shared().lock().stack.join_group(engine.iface(), group);
+        joined.map_err(|e| Failure::usage(format!("cannot join {group}: {e}")))?;
+    }
     let mut app = Controlled::new(services);
     app.name_interface(&name);
     if let Some(path) = &args.control {
