@@ -67,16 +67,16 @@ fn panel(out: &mut String, top: f64, end: f64, unit: &str, lines: &[Line], sampl
     let most = round_up(values.fold(1e-9, f64::max));
     let bottom = top + PANEL;
     // Writing to a String does not fail.
-    let _ = write!(
+    let _ = writeln!(
         out,
-        "<rect x=\"{LEFT}\" y=\"{top}\" width=\"{WIDTH}\" height=\"{PANEL}\" fill=\"none\" stroke=\"#999\"/>\n"
+        "<rect x=\"{LEFT}\" y=\"{top}\" width=\"{WIDTH}\" height=\"{PANEL}\" fill=\"none\" stroke=\"#999\"/>"
     );
     for step in 0..=4 {
         let (part, y) = (f64::from(step) / 4.0, bottom - PANEL * f64::from(step) / 4.0);
-        let _ = write!(
+        let _ = writeln!(
             out,
             "<path d=\"M{LEFT} {y}h{WIDTH}\" stroke=\"#eee\"/>\n\
-             <text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\n",
+             <text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>",
             LEFT - 6.0,
             y + 4.0,
             short(most * part)
@@ -84,15 +84,15 @@ fn panel(out: &mut String, top: f64, end: f64, unit: &str, lines: &[Line], sampl
     }
     for step in 0..=10 {
         let part = f64::from(step) / 10.0;
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{} s</text>\n",
+            "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{} s</text>",
             LEFT + WIDTH * part,
             bottom + 18.0,
             short(end * part)
         );
     }
-    let _ = write!(out, "<text x=\"8\" y=\"{}\">{unit}</text>\n", top + 14.0);
+    let _ = writeln!(out, "<text x=\"8\" y=\"{}\">{unit}</text>", top + 14.0);
     for (n, line) in lines.iter().enumerate() {
         let mut path = String::new();
         for (i, sample) in samples.iter().enumerate() {
@@ -101,10 +101,10 @@ fn panel(out: &mut String, top: f64, end: f64, unit: &str, lines: &[Line], sampl
             let _ = write!(path, "{}{x:.1} {y:.1}", if i == 0 { "M" } else { "L" });
         }
         let Line { name, color, .. } = line;
-        let _ = write!(
+        let _ = writeln!(
             out,
             "<path d=\"{path}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"1.5\"/>\n\
-             <text x=\"{}\" y=\"{}\" fill=\"{color}\">{name}</text>\n",
+             <text x=\"{}\" y=\"{}\" fill=\"{color}\">{name}</text>",
             LEFT + 12.0 + 190.0 * n as f64,
             top + 18.0
         );
