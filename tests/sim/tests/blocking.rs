@@ -56,7 +56,7 @@ impl World {
             self.peer.nic.rx.extend(self.to_peer.pop_front().map(|f| f.1));
         }
         if !self.peer.nic.rx.is_empty() || self.peer.next.is_some_and(|at| at <= self.now) {
-            self.peer.run(self.now);
+            self.peer.run(self.now).expect("the peer does not spin");
         }
         for frame in self.peer.nic.tx.drain(..) {
             if !self.cut {
