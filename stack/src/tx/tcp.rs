@@ -12,7 +12,7 @@ use crate::ready::NodeId;
 use crate::rx::protocol;
 use crate::sockets::demux::Tuple;
 use crate::stack::{Iface, IfaceId, Stack};
-use crate::stats::DropReason;
+use crate::stats::{DropReason, Stats};
 use crate::tcp::conn::{Conn, Fate, News};
 use crate::tcp::isn;
 use crate::tcp::layer::Neighbor;
@@ -84,8 +84,9 @@ impl<'a> Stack<'a> {
             return Turn::Stall;
         };
         self.stats.tcp_segments_out = self.stats.tcp_segments_out.wrapping_add(1);
-        self.stats.tcp_retransmits += usize::from(plan.why.is_retransmission());
-        self.stats.tcp_challenge_acks += usize::from(plan.why.is_challenge());
+        if !matches!(plan.why, Why::Text | Why::Ack) {
+            count_rare(&mut self.stats, plan.why);
+        }
         let News { events, fate } = entry.conn.commit(now, &plan);
         // An acknowledgment comes last: had there been anything else, it would have carried it.
         if plan.why != Why::Ack && entry.conn.may_owe(now) {
@@ -288,6 +289,13 @@ impl<'a> Stack<'a> {
     }
 }
 
+/// Counts a segment that is sent for another reason than nearly all are.
+#[cold]
+fn count_rare(stats: &mut Stats, why: Why) {
+    stats.tcp_retransmits = stats.tcp_retransmits.wrapping_add(usize::from(why.is_retransmission()));
+    stats.tcp_challenge_acks = stats.tcp_challenge_acks.wrapping_add(usize::from(why.is_challenge()));
+}
+
 /// The planned segment as a packet, with a link header when `link` has its addresses (destination, source). `None`
 /// without a free frame.
 #[inline]
@@ -340,7 +348,7 @@ fn push_headers(
         frame.push_front(link_len + ipv4::HEADER + len)?.split_at_mut_checked(link_len + ipv4::HEADER)?;
     let (front, ip) = front.split_at_mut_checked(link_len)?;
     header.emit(tcp);
-    let pseudo = checksum::pseudo_header(tuple.local_addr, tuple.remote_addr, protocol::TCP, payload_len as u32);
+    let pseudo = checksum::pseudo_header(src.into(), dst.into(), protocol::TCP, payload_len as u32);
     segment::set_checksum(tcp, pseudo.add(segment::header_sum(tcp)).add(text).finish());
     // RFC 9293 §3.7.2 wants path MTU discovery, hence DF; RFC 6864 §4.1 then leaves the identification free: 0.
     let (ttl, tos) = marks;

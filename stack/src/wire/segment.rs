@@ -391,7 +391,7 @@ impl Header {
     }
 
     /// Writes the header into `buf`, which has [`len`](Self::len) octets, with a checksum field of zero.
-    #[inline]
+    #[inline(always)]
     pub fn emit(&self, buf: &mut [u8]) {
         let Self { src_port, dst_port, seq, ack, flags, window, urgent, ref options } = *self;
         let len = buf.len();
