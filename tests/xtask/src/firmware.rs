@@ -3,6 +3,7 @@
 mod boards;
 mod check;
 mod image;
+mod library;
 mod qemu;
 mod traffic;
 
@@ -74,6 +75,10 @@ pub fn main(args: &[&str]) -> Result<bool, String> {
             println!("{}", check::inside(boards::named(board)?, program, Path::new(elf))?);
             Ok(true)
         }
+        ["library"] => {
+            println!("{}", library::test()?);
+            Ok(true)
+        }
         ["test", names @ ..] => {
             let chosen = names.iter().map(|name| boards::named(name)).collect::<Result<Vec<_>, _>>()?;
             let all = || BOARDS.iter().collect();
@@ -89,6 +94,7 @@ pub fn main(args: &[&str]) -> Result<bool, String> {
 pub fn section(report: &mut Report, full: bool) {
     let chosen = BOARDS.iter().filter(|b| full || b.is_sampled()).collect();
     steps(report, chosen);
+    report.step("a stranger's program, from the packages alone", library::test);
 }
 
 fn steps(report: &mut Report, boards: Vec<&'static Board>) {

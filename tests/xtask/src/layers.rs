@@ -28,8 +28,11 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// The start-up of boards without a run-time crate.
 const MACHINE: &str = "firmware-examples/support/src/machine";
 
+/// A program whose board is in the same file, as a stranger's would be.
+const LIBRARY: &str = "firmware-examples/library/";
+
 /// Where `unsafe` is at home; everywhere else it is an error.
-const UNSAFE: &[&str] = &["stack/src/frame.rs", "drivers/", "host-tap/", "firmware-examples/boards/", MACHINE];
+const UNSAFE: &[&str] = &["stack/src/frame.rs", "drivers/", "host-tap/", "firmware-examples/boards/", MACHINE, LIBRARY];
 
 /// The section.
 pub fn section(report: &mut Report) {

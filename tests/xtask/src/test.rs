@@ -108,7 +108,9 @@ fn format(run: &Run, report: &mut Report) {
     for package in &run.workspace.packages {
         report.command(package, &mut cargo(["fmt", "--check", "-p", package]));
     }
-    report.command("firmware-examples", &mut cargo_in(&firmware::dir(), ["fmt", "--check"]));
+    for dir in ["firmware-examples", "firmware-examples/library"] {
+        report.command(dir, &mut cargo_in(&root().join(dir), ["fmt", "--check"]));
+    }
 }
 
 /// Lints each package by itself: building the whole workspace at once would unify features.
