@@ -32,7 +32,15 @@ const MACHINE: &str = "firmware-examples/support/src/machine";
 const LIBRARY: &str = "firmware-examples/library/";
 
 /// Where `unsafe` is at home; everywhere else it is an error.
-const UNSAFE: &[&str] = &["stack/src/frame.rs", "drivers/", "host-tap/", "firmware-examples/boards/", MACHINE, LIBRARY];
+const UNSAFE: &[&str] = &[
+    "stack/src/frame.rs",
+    "drivers/",
+    "host-tap/",
+    "firmware-examples/boards/",
+    "firmware-examples/footprint/",
+    MACHINE,
+    LIBRARY,
+];
 
 /// The section.
 pub fn section(report: &mut Report) {

@@ -133,6 +133,8 @@ fn clippy(run: &Run, report: &mut Report) {
         let args = ["clippy", "--release", "--lib", "--bins", "--", "-D", "warnings"];
         report.command(&format!("firmware of {board}"), &mut cargo_in(&folder, args));
     }
+    let args = ["clippy", "--release", "--bins", "--", "-D", "warnings"];
+    report.command("footprint", &mut cargo_in(&firmware::dir().join("footprint"), args));
 }
 
 fn docs(run: &Run, report: &mut Report) {
