@@ -6,7 +6,8 @@
 use crate::time::Instant;
 use managed::ManagedSlice;
 
-const NONE: u32 = u32::MAX;
+/// What [`DeadlineSlot::place`] is without an entry.
+const NONE: u32 = 0;
 
 /// One place of the heap's storage, and the state of one node.
 #[derive(Clone, Copy, Debug)]
@@ -14,14 +15,15 @@ pub(crate) struct DeadlineSlot {
     /// Heap order: the node at this place, and the instant it is sorted by (at or before its deadline).
     heap_node: u32,
     heap_at: Instant,
-    /// Node state: where its entry is, and when it is due.
+    /// Node state: where its entry is, plus one, and when it is due.
     place: u32,
     due: Instant,
 }
 
 impl DeadlineSlot {
+    /// All zeros: a `static` heap lies in `.bss`.
     pub const fn new() -> Self {
-        Self { heap_node: NONE, heap_at: Instant::ZERO, place: NONE, due: Instant::ZERO }
+        Self { heap_node: 0, heap_at: Instant::ZERO, place: NONE, due: Instant::ZERO }
     }
 }
 
@@ -51,25 +53,25 @@ impl<'a> Deadlines<'a> {
     pub fn set(&mut self, node: u32, due: Instant) {
         let Some(slot) = self.slots.get_mut(node as usize) else { return };
         slot.due = due;
-        let place = slot.place as usize;
-        if slot.place == NONE {
+        let place = slot.place;
+        if place == NONE {
             let place = self.len;
             self.len += 1;
             self.put(place, node, due);
             self.sift_up(place);
-        } else if due < self.at(place) {
-            self.put(place, node, due);
-            self.sift_up(place);
+        } else if due < self.at(place as usize - 1) {
+            self.put(place as usize - 1, node, due);
+            self.sift_up(place as usize - 1);
         }
     }
 
     /// Takes a node's deadline away.
     pub fn cancel(&mut self, node: u32) {
         let Some(slot) = self.slots.get_mut(node as usize) else { return };
-        let place = core::mem::replace(&mut slot.place, NONE) as usize;
-        if place == NONE as usize {
-            return;
-        }
+        let place = match core::mem::replace(&mut slot.place, NONE) {
+            NONE => return,
+            place => place as usize - 1,
+        };
         self.len -= 1;
         if place != self.len {
             let (last, at) = (self.node(self.len), self.at(self.len));
@@ -114,7 +116,7 @@ impl<'a> Deadlines<'a> {
     }
 
     fn node(&self, place: usize) -> u32 {
-        self.slots.get(place).map_or(NONE, |s| s.heap_node)
+        self.slots.get(place).map_or(u32::MAX, |s| s.heap_node)
     }
 
     fn put(&mut self, place: usize, node: u32, at: Instant) {
@@ -123,7 +125,7 @@ impl<'a> Deadlines<'a> {
             slot.heap_at = at;
         }
         if let Some(slot) = self.slots.get_mut(node as usize) {
-            slot.place = place as u32;
+            slot.place = place as u32 + 1;
         }
     }
 

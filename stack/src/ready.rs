@@ -15,38 +15,40 @@ const NONE: u32 = u32::MAX;
 /// A node's number.
 pub(crate) type NodeId = u32;
 
-/// What a node stands for.
+/// What a node stands for. None of them is zero, so that none at all is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Key {
     #[cfg(feature = "tcp")]
-    Tcp(u32),
+    Tcp(u32) = 1,
     #[cfg(feature = "tcp")]
-    Listener(u32),
+    Listener(u32) = 2,
     #[cfg(feature = "tcp")]
-    TimeWait,
+    TimeWait = 3,
     #[cfg(feature = "udp")]
-    Udp(u32),
+    Udp(u32) = 4,
     #[cfg(feature = "raw")]
-    Raw(u32),
+    Raw(u32) = 5,
     #[cfg(feature = "icmp")]
-    Icmp(u32),
-    Neighbor(u32),
+    Icmp(u32) = 6,
+    Neighbor(u32) = 7,
     #[cfg(feature = "reassembly")]
-    Reassembly,
+    Reassembly = 8,
     #[cfg(feature = "acd")]
-    Acd,
+    Acd = 9,
     #[cfg(feature = "multicast")]
-    Igmp,
+    Igmp = 10,
 }
 
 /// Where a node is linked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 enum On {
-    Nothing,
+    Nothing = 0,
     /// The ready list of this interface.
-    Ready(u8),
+    Ready(u8) = 1,
     /// The list of those that wait for something.
-    Waiting,
+    Waiting = 2,
 }
 
 /// A node's storage.
@@ -63,6 +65,11 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// A place of storage, all zeros, so that a `static` table lies in `.bss`: [`Scheduler::alloc`] makes a node of it.
+    pub const fn blank() -> Self {
+        Self { next: 0, prev: 0, next_event: 0, prev_event: 0, ..Self::new() }
+    }
+
     pub const fn new() -> Self {
         Self {
             key: None,
@@ -84,6 +91,11 @@ pub(crate) struct List {
 }
 
 impl List {
+    /// A place of storage, all zeros; [`Scheduler::new`] makes an empty list of it.
+    pub const fn blank() -> Self {
+        Self { head: 0, tail: 0 }
+    }
+
     pub const fn new() -> Self {
         Self { head: NONE, tail: NONE }
     }
@@ -133,10 +145,11 @@ impl<'a> Scheduler<'a> {
     /// As many nodes as the borrowed storage holds, or `limit` where it grows.
     pub fn new(
         nodes: ManagedSlice<'a, Node>,
-        ready: ManagedSlice<'a, List>,
+        mut ready: ManagedSlice<'a, List>,
         deadlines: ManagedSlice<'a, DeadlineSlot>,
         limit: usize,
     ) -> Self {
+        ready.fill(List::new());
         let limit = match &nodes {
             ManagedSlice::Borrowed(n) => limit.min(n.len()),
             #[cfg(feature = "alloc")]

@@ -21,6 +21,9 @@ pub struct Cidr {
 }
 
 impl Cidr {
+    /// 0.0.0.0/0.
+    pub(crate) const DEFAULT: Self = Self { addr: IpAddr::V4(Ipv4Addr::UNSPECIFIED), prefix_len: 0 };
+
     /// The address with a prefix of `prefix_len` bits; `None` when the address has fewer (32 or 128).
     pub const fn new(addr: IpAddr, prefix_len: u8) -> Option<Self> {
         let max = match addr {

@@ -21,7 +21,7 @@ use crate::wire::{
     extension::{Piece, Refusal},
     ipv6::{self, Ipv6Header},
 };
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 use heapless::Vec;
 use managed::ManagedSlice;
 
@@ -56,7 +56,8 @@ enum State<'a> {
 
 /// One place of the storage for incomplete datagrams.
 pub struct ReassemblySlot<'a> {
-    id: Option<Id>,
+    /// Which datagram, unless the place is free.
+    id: Id,
     state: State<'a>,
     started: Instant,
     /// The fragments that are there, as start and end, in order and without overlap.
@@ -70,10 +71,11 @@ pub struct ReassemblySlot<'a> {
 }
 
 impl ReassemblySlot<'_> {
-    /// A free place.
+    /// A free place, all zeros: a `static` table lies in `.bss`.
     pub const fn new() -> Self {
+        const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         Self {
-            id: None,
+            id: Id { src: NOBODY, dst: NOBODY, protocol: 0, ident: 0 },
             state: State::Free,
             started: Instant::ZERO,
             pieces: Vec::new(),
@@ -199,7 +201,7 @@ impl<'a> Reassembly<'a> {
         pool: Pool<'a>,
         stats: &mut Stats,
     ) -> Result<Option<Frame<'a>>, DropReason> {
-        let index = match self.slots.iter().position(|s| s.id == Some(id) && s.expires().is_some_and(|at| now < at)) {
+        let index = match self.slots.iter().position(|s| s.id == id && s.expires().is_some_and(|at| now < at)) {
             Some(index) => index,
             None => self.start(now, id, pool, stats)?,
         };
@@ -214,7 +216,7 @@ impl<'a> Reassembly<'a> {
     fn start(&mut self, now: Instant, id: Id, pool: Pool<'a>, stats: &mut Stats) -> Result<usize, DropReason> {
         let none = DropReason::FragmentNoRoom;
         // Of an expired datagram with this name nothing is to be mixed in.
-        let same = self.slots.iter().position(|s| s.id == Some(id));
+        let same = self.slots.iter().position(|s| s.id == id && !matches!(s.state, State::Free));
         let index = match same {
             Some(index) => index,
             None => self.slots.iter().enumerate().min_by_key(|(_, s)| s.worth()).ok_or(none)?.0,
@@ -232,7 +234,7 @@ impl<'a> Reassembly<'a> {
         });
         let slot = self.slots.get_mut(index).ok_or(none)?;
         slot.state = State::Partial(frame.ok_or(none)?);
-        slot.id = Some(id);
+        slot.id = id;
         slot.started = now;
         Ok(index)
     }

@@ -5,7 +5,7 @@
 
 use crate::error::RouteError;
 use crate::ip::addr::{Cidr, is_unicast_host};
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 use managed::ManagedSlice;
 
 /// An interface of a stack.
@@ -57,7 +57,22 @@ impl Route {
 }
 
 /// One place of a route table's storage.
-pub type RouteSlot = Option<Route>;
+#[derive(Clone, Copy, Debug)]
+pub struct RouteSlot(Route);
+
+impl RouteSlot {
+    /// A free place, all zeros: a `static` table lies in `.bss`.
+    pub const fn new() -> Self {
+        const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        Self(Route { prefix: Cidr::DEFAULT, gateway: Some(NOWHERE), iface: IfaceId(0), metric: 0 })
+    }
+}
+
+impl Default for RouteSlot {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// The route table: kept in the order of preference, so that the first match is the best.
 pub(crate) struct Routes<'a> {
@@ -70,8 +85,7 @@ pub(crate) struct Routes<'a> {
 
 impl<'a> Routes<'a> {
     /// A table of at most `limit` routes, and of at most as many as borrowed storage holds.
-    pub fn new(mut slots: ManagedSlice<'a, RouteSlot>, limit: usize) -> Self {
-        slots.fill(None);
+    pub fn new(slots: ManagedSlice<'a, RouteSlot>, limit: usize) -> Self {
         let limit = match &slots {
             ManagedSlice::Borrowed(s) => limit.min(s.len()),
             #[cfg(feature = "alloc")]
@@ -96,7 +110,7 @@ impl<'a> Routes<'a> {
         // Room was made: the last place of the range is free.
         if let Some(tail) = self.slots.get_mut(at..=self.len) {
             tail.rotate_right(1);
-            tail[0] = Some(route);
+            tail[0] = RouteSlot(route);
         }
         self.len += 1;
         self.generation = self.generation.wrapping_add(1);
@@ -119,11 +133,9 @@ impl<'a> Routes<'a> {
     fn retain(&mut self, keep: impl Fn(&Route) -> bool) {
         let mut kept = 0;
         for i in 0..self.len {
-            if self.slots[i].as_ref().is_some_and(&keep) {
+            if keep(&self.slots[i].0) {
                 self.slots.swap(kept, i);
                 kept += 1;
-            } else {
-                self.slots[i] = None;
             }
         }
         if kept != self.len {
@@ -140,7 +152,7 @@ impl<'a> Routes<'a> {
         if let ManagedSlice::Owned(slots) = &mut self.slots
             && slots.len() == self.len
         {
-            slots.push(None);
+            slots.push(RouteSlot::new());
         }
         Ok(())
     }
@@ -161,7 +173,7 @@ impl<'a> Routes<'a> {
 
     /// The routes in order of preference.
     pub fn iter(&self) -> impl Iterator<Item = &Route> + '_ {
-        self.slots.iter().take(self.len).flatten()
+        self.slots.iter().take(self.len).map(|slot| &slot.0)
     }
 
     /// Changes whenever a route does: what was looked up before is to be looked up again.
@@ -201,7 +213,7 @@ mod tests {
     /// H139, first half.
     #[test]
     fn the_longest_prefix_wins_then_the_metric_then_the_first() {
-        let mut slots = [None; 8];
+        let mut slots = [RouteSlot::new(); 8];
         let mut routes = Routes::new(ManagedSlice::Borrowed(&mut slots), 8);
         for r in [
             route("0.0.0.0/0", Some("10.0.0.3"), 1, 5),
@@ -225,7 +237,7 @@ mod tests {
     /// H139, second half, as far as the table shows it.
     #[test]
     fn a_dead_gateway_is_passed_over_while_another_lives() {
-        let mut slots = [None; 4];
+        let mut slots = [RouteSlot::new(); 4];
         let mut routes = Routes::new(ManagedSlice::Borrowed(&mut slots), 4);
         routes.add(route("0.0.0.0/0", Some("10.0.0.1"), 0, 0)).expect("room");
         routes.add(route("0.0.0.0/0", Some("10.0.0.2"), 0, 0)).expect("room");
@@ -239,7 +251,7 @@ mod tests {
     /// H142.
     #[test]
     fn host_bits_are_cleared_and_impossible_gateways_refused() {
-        let mut slots = [None; 4];
+        let mut slots = [RouteSlot::new(); 4];
         let mut routes = Routes::new(ManagedSlice::Borrowed(&mut slots), 4);
         routes.add(route("10.1.2.3/0", Some("10.0.0.1"), 0, 0)).expect("normalised");
         assert_eq!(routes.iter().next().map(|r| r.prefix), Some("0.0.0.0/0".parse().expect("valid text")));
@@ -266,7 +278,7 @@ mod tests {
             assert_eq!(routes.add(more), Ok(()));
             assert_eq!(routes.iter().map(|r| r.iface.0).collect::<Vec<_>>(), [0, 2, 9]);
         };
-        check(Routes::new(ManagedSlice::Borrowed(&mut [None; 3]), 100));
+        check(Routes::new(ManagedSlice::Borrowed(&mut [RouteSlot::new(); 3]), 100));
         #[cfg(feature = "alloc")]
         check(Routes::new(ManagedSlice::Owned(Vec::new()), 3));
     }
@@ -277,7 +289,7 @@ mod tests {
             ops in proptest::collection::vec((any::<bool>(), 0u8..4, 0u8..=32, 0u8..2, 0u16..3), 1..40),
             dst in 0u8..4,
         ) {
-            let mut slots = [None; 12];
+            let mut slots = [RouteSlot::new(); 12];
             let mut routes = Routes::new(ManagedSlice::Borrowed(&mut slots), 12);
             let mut model: Vec<Route> = Vec::new();
             for (add, net, len, iface, metric) in ops {

@@ -45,7 +45,8 @@ const NO_FRAME_RETRY: Duration = Duration::from_millis(10);
 #[non_exhaustive]
 pub enum NeighborState {
     /// Asked for, not answered yet.
-    Incomplete,
+    // One, so that no state is zero.
+    Incomplete = 1,
     /// Confirmed within the last 30 seconds.
     Reachable,
     /// Known, but not confirmed lately; not in use.
@@ -99,7 +100,8 @@ pub struct NeighborSlot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Demand {
     /// A reply of the stack's own, which any stranger can provoke: echo replies, resets, ICMP errors.
-    Reply,
+    // One, so that none is zero.
+    Reply = 1,
     /// A socket: what it uses, strangers do not push out.
     Socket,
 }
@@ -141,7 +143,7 @@ pub(crate) enum Heard {
 }
 
 impl NeighborSlot {
-    /// A free place.
+    /// A free place, all zeros: a `static` table lies in `.bss`.
     pub const fn new() -> Self {
         Self {
             iface: 0,
@@ -155,7 +157,7 @@ impl NeighborSlot {
             used: Instant::ZERO,
             requested: None,
             deadline: None,
-            next_free: u32::MAX,
+            next_free: 0,
             node: None,
             waiters: WaitList::new(),
         }

@@ -79,18 +79,18 @@ impl Target {
     }
 }
 
-/// One place of a table's storage: a hash and a value, free if the value is none.
+/// One place of a table's storage: a hash and a value plus one, free if that is zero: a `static` table lies in `.bss`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot {
     hash: u32,
-    value: u32,
+    held: u32,
 }
 
-const FREE: u32 = u32::MAX;
+const FREE: u32 = 0;
 
 impl Slot {
     pub const fn new() -> Self {
-        Self { hash: 0, value: FREE }
+        Self { hash: 0, held: FREE }
     }
 }
 
@@ -129,8 +129,8 @@ impl<'a> Demux<'a> {
     fn place(&mut self, hash: u32, value: u32) {
         let mut at = hash as usize & self.mask;
         while let Some(slot) = self.slots.get_mut(at) {
-            if slot.value == FREE {
-                *slot = Slot { hash, value };
+            if slot.held == FREE {
+                *slot = Slot { hash, held: value + 1 };
                 return;
             }
             at = (at + 1) & self.mask;
@@ -143,11 +143,11 @@ impl<'a> Demux<'a> {
         let mut at = hash as usize & self.mask;
         // Half of the table is free, so that this ends.
         while let Some(slot) = self.slots.get(at) {
-            if slot.value == FREE {
+            if slot.held == FREE {
                 return None;
             }
-            if slot.hash == hash && is(slot.value) {
-                return Some(slot.value);
+            if slot.hash == hash && is(slot.held - 1) {
+                return Some(slot.held - 1);
             }
             at = (at + 1) & self.mask;
         }
@@ -160,8 +160,8 @@ impl<'a> Demux<'a> {
         loop {
             match self.slots.get(at) {
                 None => return false,
-                Some(slot) if slot.value == FREE => return false,
-                Some(slot) if slot.hash == hash && slot.value == value => break,
+                Some(slot) if slot.held == FREE => return false,
+                Some(slot) if slot.hash == hash && slot.held == value + 1 => break,
                 Some(_) => at = (at + 1) & self.mask,
             }
         }
@@ -175,7 +175,7 @@ impl<'a> Demux<'a> {
         let mut at = gap;
         loop {
             at = (at + 1) & self.mask;
-            let Some(slot) = self.slots.get(at).copied().filter(|s| s.value != FREE) else { break };
+            let Some(slot) = self.slots.get(at).copied().filter(|s| s.held != FREE) else { break };
             let home = slot.hash as usize & self.mask;
             // It may move if its home is not in the places after the gap up to where it is.
             if at.wrapping_sub(home) & self.mask >= at.wrapping_sub(gap) & self.mask {
@@ -203,8 +203,8 @@ impl<'a> Demux<'a> {
         let ManagedSlice::Owned(slots) = &mut self.slots else { return Err(Full::Table) };
         let old = core::mem::replace(slots, alloc::vec![Slot::new(); size]);
         self.mask = size - 1;
-        for slot in old.into_iter().filter(|s| s.value != FREE) {
-            self.place(slot.hash, slot.value);
+        for slot in old.into_iter().filter(|s| s.held != FREE) {
+            self.place(slot.hash, slot.held - 1);
         }
         Ok(())
     }

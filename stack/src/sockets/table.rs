@@ -13,17 +13,35 @@ pub(crate) struct Handle {
     generation: u32,
 }
 
-/// One place of a table's storage.
-pub(crate) struct Place<T> {
-    value: Option<T>,
-    /// Grows by one with each removal; wraps.
-    generation: u32,
-    next_free: u32,
+/// One place of a table's storage. Free and new, it is all zeros: a `static` table lies in `.bss`.
+#[repr(u8)]
+pub(crate) enum Place<T> {
+    /// `generation` grows by one with each removal, and wraps.
+    Free { generation: u32, next: u32 } = 0,
+    /// Taken by a socket.
+    Taken { generation: u32, value: T } = 1,
 }
 
 impl<T> Place<T> {
     pub const fn new() -> Self {
-        Self { value: None, generation: 0, next_free: NONE }
+        Self::Free { generation: 0, next: 0 }
+    }
+
+    #[inline]
+    fn value(&self) -> Option<&T> {
+        match self {
+            Self::Taken { value, .. } => Some(value),
+            Self::Free { .. } => None,
+        }
+    }
+
+    /// The value of a handle of this generation.
+    #[inline]
+    fn value_of(&self, of: u32) -> Option<&T> {
+        match self {
+            Self::Taken { generation, value } if *generation == of => Some(value),
+            _ => None,
+        }
     }
 }
 
@@ -52,18 +70,18 @@ impl<'a, T> Slab<'a, T> {
     pub fn insert(&mut self, value: T) -> Result<Handle, T> {
         let Ok(index) = self.take_place() else { return Err(value) };
         match self.places.get_mut(index as usize) {
-            Some(place) => {
-                place.value = Some(value);
+            Some(place @ &mut Place::Free { generation, .. }) => {
+                *place = Place::Taken { generation, value };
                 self.len += 1;
-                Ok(Handle { index, generation: place.generation })
+                Ok(Handle { index, generation })
             }
-            None => Err(value),
+            _ => Err(value),
         }
     }
 
     fn take_place(&mut self) -> Result<u32, Full> {
-        if let Some(place) = self.places.get_mut(self.free_head as usize) {
-            let index = core::mem::replace(&mut self.free_head, place.next_free);
+        if let Some(&Place::Free { next, .. }) = self.places.get(self.free_head as usize) {
+            let index = core::mem::replace(&mut self.free_head, next);
             if self.free_head == NONE {
                 self.free_tail = NONE;
             }
@@ -85,48 +103,56 @@ impl<'a, T> Slab<'a, T> {
     /// Takes the value at a place out; its handles are stale from now on.
     pub fn remove_at(&mut self, index: u32) -> Option<T> {
         let place = self.places.get_mut(index as usize)?;
-        let value = place.value.take()?;
-        place.generation = place.generation.wrapping_add(1);
-        place.next_free = NONE;
+        let &mut Place::Taken { generation, .. } = place else { return None };
+        let taken = core::mem::replace(place, Place::Free { generation: generation.wrapping_add(1), next: NONE });
         self.len -= 1;
         let tail = core::mem::replace(&mut self.free_tail, index);
         match self.places.get_mut(tail as usize) {
-            Some(last) => last.next_free = index,
-            None => self.free_head = index,
+            Some(Place::Free { next, .. }) => *next = index,
+            _ => self.free_head = index,
         }
-        Some(value)
+        match taken {
+            Place::Taken { value, .. } => Some(value),
+            Place::Free { .. } => None,
+        }
     }
 
     pub fn get(&self, handle: Handle) -> Option<&T> {
-        let place = self.places.get(handle.index as usize)?;
-        place.value.as_ref().filter(|_| place.generation == handle.generation)
+        self.places.get(handle.index as usize)?.value_of(handle.generation)
     }
 
     pub fn get_mut(&mut self, handle: Handle) -> Option<&mut T> {
-        let place = self.places.get_mut(handle.index as usize)?;
-        place.value.as_mut().filter(|_| place.generation == handle.generation)
+        match self.places.get_mut(handle.index as usize)? {
+            Place::Taken { generation, value } if *generation == handle.generation => Some(value),
+            _ => None,
+        }
     }
 
     #[inline]
     pub fn at(&self, index: u32) -> Option<&T> {
-        self.places.get(index as usize)?.value.as_ref()
+        self.places.get(index as usize)?.value()
     }
 
     #[inline]
     pub fn at_mut(&mut self, index: u32) -> Option<&mut T> {
-        self.places.get_mut(index as usize)?.value.as_mut()
+        match self.places.get_mut(index as usize)? {
+            Place::Taken { value, .. } => Some(value),
+            Place::Free { .. } => None,
+        }
     }
 
     /// The handle of what is at a place.
     pub fn handle(&self, index: u32) -> Option<Handle> {
-        let place = self.places.get(index as usize)?;
-        place.value.as_ref().map(|_| Handle { index, generation: place.generation })
+        match *self.places.get(index as usize)? {
+            Place::Taken { generation, .. } => Some(Handle { index, generation }),
+            Place::Free { .. } => None,
+        }
     }
 
     /// The first occupied place from `from` on.
     pub fn next_index(&self, from: u32) -> Option<u32> {
         let rest = self.places.iter().take(self.fresh).skip(from as usize);
-        rest.enumerate().find(|(_, p)| p.value.is_some()).map(|(i, _)| from + i as u32)
+        rest.enumerate().find(|(_, p)| p.value().is_some()).map(|(i, _)| from + i as u32)
     }
 
     pub fn len(&self) -> usize {

@@ -84,7 +84,16 @@ pub(crate) struct Cutting<'a> {
     pub ident: u32,
 }
 
+/// Says that there is an interface. More of its values are impossible than of any other field, and zero is one of them: so
+/// an `Option` of an interface is all zeros when there is none, and a `static` table lies in `.bss`.
+#[derive(Clone, Copy)]
+#[repr(u64)]
+enum Present {
+    Yes = 1,
+}
+
 pub(crate) struct Iface<'a> {
+    _present: Present,
     pub pool: Pool<'a>,
     pub caps: Capabilities,
     pub mac: Mac,
@@ -118,6 +127,7 @@ pub(crate) struct Iface<'a> {
 impl<'a> Iface<'a> {
     pub fn new(pool: Pool<'a>, caps: Capabilities, mac: Mac) -> Self {
         Self {
+            _present: Present::Yes,
             pool,
             caps,
             mac,

@@ -53,7 +53,7 @@ impl<'a, const TCP: usize, const LISTENERS: usize, const RX: usize, const TX: us
             records: [const { None }; TCP],
             range: [[(0, 0); RANGES]; TCP],
             ranges: [const { None }; TCP],
-            syn: [const { [const { SynSlot::new() }; SYNS] }; LISTENERS],
+            syn: [const { [const { SynSlot::blank() }; SYNS] }; LISTENERS],
             syns: [const { None }; LISTENERS],
         }
     }

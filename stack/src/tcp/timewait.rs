@@ -56,7 +56,7 @@ pub(crate) struct TimeWaitSlot {
 }
 
 impl TimeWaitSlot {
-    /// A free place.
+    /// A free place, all zeros: a `static` table lies in `.bss`.
     pub const fn new() -> Self {
         const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         Self {
@@ -71,8 +71,8 @@ impl TimeWaitSlot {
             has_timestamps: false,
             used: false,
             acked_at: 0,
-            next: NONE,
-            prev: NONE,
+            next: 0,
+            prev: 0,
             expires: Instant::ZERO,
         }
     }

@@ -97,13 +97,13 @@ impl<'a, const TCP: usize, const UDP: usize, const RX: usize, const TX: usize, c
         const { assert!(N >= TCP + UDP + NODES, "NODES must be at least TCP + UDP + 16") };
         Self {
             ifaces: [const { None }; IFACES],
-            routes: [None; ROUTES],
+            routes: [RouteSlot::new(); ROUTES],
             neighbors: [const { NeighborSlot::new() }; NEIGHBORS],
             neighbor_index: [const { Slot::new() }; 2 * NEIGHBORS],
             #[cfg(feature = "reassembly")]
             reassembly: [const { ReassemblySlot::new() }; REASSEMBLY],
-            nodes: [const { Node::new() }; N],
-            ready: [const { List::new() }; IFACES],
+            nodes: [const { Node::blank() }; N],
+            ready: [const { List::blank() }; IFACES],
             deadlines: [const { DeadlineSlot::new() }; N],
             #[cfg(feature = "tcp")]
             tcp: FixedTcp::new(),

@@ -78,6 +78,11 @@ pub(crate) struct SynSlot {
 }
 
 impl SynSlot {
+    /// A place of storage, all zeros, so that a `static` table lies in `.bss`; a listener makes a free one of it.
+    pub const fn blank() -> Self {
+        Self { next: 0, prev: 0, scale: 0, list: OWED, ..Self::new() }
+    }
+
     /// A free place.
     pub const fn new() -> Self {
         const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
