@@ -27,6 +27,8 @@ pub const MODELS: &[Model] = &[
     Model { name: "LAN8742A", id: 0x0007_c130, mask: 0xffff_fff0, register: Some(31), decode: lan87xx },
     // TI DP83848 data sheet SNLS266, PHYSTS: register 16.
     Model { name: "DP83848", id: 0x2000_5c90, mask: 0xffff_fff0, register: Some(16), decode: dp83848 },
+    // TI DP83825I data sheet SNLS638, the same register and bits.
+    Model { name: "DP83825I", id: 0x2000_a140, mask: 0xffff_fff0, register: Some(16), decode: dp83848 },
     // Microchip KSZ8081 data sheet DS00002199, PHY control 1: register 30, operation mode in bits 2:0.
     Model { name: "KSZ8081", id: 0x0022_1560, mask: 0xffff_fff0, register: Some(30), decode: ksz8081 },
     // Marvell 88E1xxx: copper specific status, register 17.

@@ -201,6 +201,7 @@ fn known_phys_are_told_apart_and_say_how_their_link_runs() {
         (0x2000_5c90, "DP83848", 0b001, Some((hundred, false))),
         (0x2000_5c90, "DP83848", 0b111, Some((ten, true))),
         (0x2000_5c90, "DP83848", 0b110, None),
+        (0x2000_a140, "DP83825I", 0b101, Some((hundred, true))),
         (0x0022_1560, "KSZ8081", 0b110, Some((hundred, true))),
         (0x0022_1561, "KSZ8081", 0b001, Some((ten, false))),
         (0x0022_1561, "KSZ8081", 0b000, None),

@@ -14,14 +14,23 @@ const HZ: u32 = 1000;
 /// Times that the counter has wrapped.
 static WRAPS: Mutex<Cell<u64>> = Mutex::new(Cell::new(0));
 
-/// Frequency of the core's clock.
-static CORE_HZ: AtomicU32 = AtomicU32::new(0);
+/// Frequency that the counter runs at.
+static COUNTER_HZ: AtomicU32 = AtomicU32::new(0);
 
 /// Starts counting from zero on the core's clock, with an interrupt every millisecond.
-pub fn start(mut syst: SYST, core_hz: u32) {
-    CORE_HZ.store(core_hz, Ordering::Relaxed);
-    syst.set_clock_source(SystClkSource::Core);
-    syst.set_reload(core_hz / HZ - 1);
+pub fn start(syst: SYST, core_hz: u32) {
+    start_on(syst, SystClkSource::Core, core_hz);
+}
+
+/// As [`start`], on the reference that the chip's maker has chosen: it does not follow the core's clock.
+pub fn start_on_reference(syst: SYST, reference_hz: u32) {
+    start_on(syst, SystClkSource::External, reference_hz);
+}
+
+fn start_on(mut syst: SYST, source: SystClkSource, hz: u32) {
+    COUNTER_HZ.store(hz, Ordering::Relaxed);
+    syst.set_clock_source(source);
+    syst.set_reload(hz / HZ - 1);
     syst.clear_current();
     syst.enable_interrupt();
     syst.enable_counter();
@@ -29,11 +38,11 @@ pub fn start(mut syst: SYST, core_hz: u32) {
 
 /// The time; zero before [`start`].
 pub fn now() -> Instant {
-    let core_hz = CORE_HZ.load(Ordering::Relaxed);
-    if core_hz == 0 {
+    let hz = COUNTER_HZ.load(Ordering::Relaxed);
+    if hz == 0 {
         return Instant::ZERO;
     }
-    let per_wrap = core_hz / HZ;
+    let per_wrap = hz / HZ;
     let (wraps, left) = interrupt::free(|cs| {
         let before = SYST::get_current();
         // The counter may have wrapped while its exception waits: reading on would go back in time.
@@ -42,7 +51,7 @@ pub fn now() -> Instant {
         (WRAPS.borrow(cs).get() + u64::from(wrapped), left)
     });
     let into = u64::from(per_wrap - 1 - left.min(per_wrap - 1));
-    Instant::from_micros(wraps * u64::from(1_000_000 / HZ) + into * 1_000_000 / u64::from(core_hz))
+    Instant::from_micros(wraps * u64::from(1_000_000 / HZ) + into * 1_000_000 / u64::from(hz))
 }
 
 /// Sleeps until `is_awake` says so or `next` has come. An interrupt that makes `is_awake` true is not slept through,

@@ -1,6 +1,6 @@
 //! The boards of firmware-examples/: what they are built for, and how QEMU shows them.
 
-use super::image::Map;
+use super::image::{Boot, Map};
 
 /// A board: its folder in firmware-examples/boards/ has this name.
 pub struct Board {
@@ -47,6 +47,7 @@ pub const BOARDS: &[Board] = &[
     hardware("nucleo-f767zi", (0x0800_0000, 2 << 20), (0x2000_0000, 128 << 10)),
     hardware("nucleo-h743zi2", (0x0800_0000, 2 << 20), (0x2400_0000, 512 << 10)),
     hardware("same70-xplained", (0x0040_0000, 2 << 20), (0x2040_0000, 384 << 10)),
+    flexspi("teensy41", (0x6000_0000, 2 << 20), (0x2000_0000, 384 << 10)),
     board("virt-arm", A9, virt("qemu-system-arm", VIRT_ARM)),
     board("virt-riscv32", RV32, virt("qemu-system-riscv32", VIRT_RISCV32)),
     board("xilinx-zynq-a9", A9, arm(&["-M", "xilinx-zynq-a9", "-m", "64"])),
@@ -83,7 +84,16 @@ const fn arm(machine: &'static [&'static str]) -> Qemu {
 
 /// A board with a Cortex-M4F or M7 that QEMU does not know; where its flash and RAM begin, and how long they are.
 const fn hardware(name: &'static str, flash: (u32, u32), ram: (u32, u32)) -> Board {
-    let map = Map { flash: flash.0..flash.0 + flash.1, ram: ram.0..ram.0 + ram.1 };
+    flashed(name, flash, ram, Boot::Vectors)
+}
+
+/// As [`hardware`], with a boot ROM that runs it from a serial flash.
+const fn flexspi(name: &'static str, flash: (u32, u32), ram: (u32, u32)) -> Board {
+    flashed(name, flash, ram, Boot::FlexSpi)
+}
+
+const fn flashed(name: &'static str, flash: (u32, u32), ram: (u32, u32), boot: Boot) -> Board {
+    let map = Map { flash: flash.0..flash.0 + flash.1, ram: ram.0..ram.0 + ram.1, boot };
     Board { name, triple: M7, qemu: None, map: Some(map) }
 }
 

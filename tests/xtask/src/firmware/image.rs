@@ -7,10 +7,19 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// What a board's memory.x says, once more and by the data sheet: where flash and RAM are.
+/// What a board's memory.x says, once more and by the data sheet: where flash and RAM are, and what lies at the flash's start.
 pub struct Map {
     pub flash: Range<u32>,
     pub ram: Range<u32>,
+    pub boot: Boot,
+}
+
+/// How the processor finds its way.
+pub enum Boot {
+    /// The vector table lies at the flash's start.
+    Vectors,
+    /// The boot ROM of the i.MX RT10xx reads a header there first (IMXRT1060RM, "Program image").
+    FlexSpi,
 }
 
 /// What is written to flash: address and octets, ascending.
@@ -82,8 +91,8 @@ impl Image {
         Some(u32::from_le_bytes(data.get(place..place + 4)?.try_into().ok()?))
     }
 
-    /// Whether a processor of the M profile that begins at the flash's start finds stack and entry, and the flash holds
-    /// it all; in a few words, what is where.
+    /// Whether a processor of the M profile finds its way from the flash's start to stack and entry, and the flash holds it
+    /// all; in a few words, what is where.
     pub fn check(&self, map: &Map) -> Result<String, String> {
         for (at, data) in &self.parts {
             let end = u64::from(*at) + data.len() as u64;
@@ -91,7 +100,10 @@ impl Image {
                 return Err(format!("{} octets at {at:#x} are not in flash", data.len()));
             }
         }
-        let table = map.flash.start;
+        let table = match map.boot {
+            Boot::Vectors => map.flash.start,
+            Boot::FlexSpi => self.check_boot_header(map)?,
+        };
         let word = |n: u32| self.word(table + 4 * n).ok_or_else(|| format!("no vector {n} at {table:#x}"));
         let stack = word(0)?;
         // The stack grows down from there: the end of RAM itself is a place to begin.
@@ -107,6 +119,37 @@ impl Image {
         }
         let octets: usize = self.parts.iter().map(|(_, data)| data.len()).sum();
         Ok(format!("{octets} octets, stack {stack:#x}, entry {:#x}", word(1)?))
+    }
+
+    /// What the boot ROM of the i.MX RT10xx wants: how the flash is spoken to, and 4 KiB on an image vector table, which says
+    /// where the vector table and the boot data are; where the vector table is.
+    fn check_boot_header(&self, map: &Map) -> Result<u32, String> {
+        /// The tags of the configuration block (`FCFB`), and of an image vector table of 32 octets, version 0x40.
+        const FCB: u32 = u32::from_le_bytes(*b"FCFB");
+        const IVT: u32 = 0x4020_00d1;
+        /// What lies before the first instruction.
+        const HEADER: u32 = 0x1000;
+        let start = map.flash.start;
+        let word = |at: u32| self.word(at).ok_or_else(|| format!("the boot header has nothing at {at:#x}"));
+        let expect = |at: u32, value: u32, what: &str| match word(at)? {
+            found if found == value => Ok(()),
+            found => Err(format!("{what} at {at:#x} is {found:#x}, not {value:#x}")),
+        };
+        expect(start, FCB, "the configuration block's tag")?;
+        let ivt = start + 0x1000;
+        expect(ivt, IVT, "the image vector table's header")?;
+        expect(ivt + 20, ivt, "the image vector table's own place")?;
+        // Device configuration data are executed before the image; we have none.
+        expect(ivt + 12, 0, "the place of device configuration data")?;
+        let data = word(ivt + 16)?;
+        expect(data, start, "the image's start")?;
+        // The image runs where it lies: nothing is copied by this length, which need only be possible.
+        let len = word(data + 4)?;
+        if !(HEADER..=map.flash.end - start).contains(&len) {
+            return Err(format!("the boot data have an image of {len} octets"));
+        }
+        expect(data + 8, 0, "the mark of a plug-in")?;
+        word(ivt + 4)
     }
 
     /// Writes both files beside the ELF file.
@@ -133,7 +176,7 @@ fn record(text: &mut String, address: u16, kind: u8, data: &[u8]) {
 mod tests {
     use super::*;
 
-    const MAP: Map = Map { flash: 0x0800_0000..0x0800_1000, ram: 0x2000_0000..0x2000_0400 };
+    const MAP: Map = Map { flash: 0x0800_0000..0x0800_1000, ram: 0x2000_0000..0x2000_0400, boot: Boot::Vectors };
 
     /// A vector table with these words, and some code.
     fn image(words: [u32; 4]) -> Image {
@@ -160,6 +203,41 @@ mod tests {
             let mut words = GOOD;
             words[n] = value;
             assert!(image(words).check(&MAP).is_err(), "vector {n} is {value:#x}");
+        }
+    }
+
+    #[test]
+    fn a_boot_header_that_leads_nowhere_is_found_out() {
+        let map = || Map { flash: 0x6000_0000..0x6000_4000, ram: 0x2000_0000..0x2000_0400, boot: Boot::FlexSpi };
+        let image = |words: &[(u32, u32)]| {
+            let mut flash = vec![0; 0x2100];
+            for (at, word) in words {
+                flash[*at as usize..][..4].copy_from_slice(&word.to_le_bytes());
+            }
+            Image { parts: vec![(0x6000_0000, flash)] }
+        };
+        let good = [
+            (0, u32::from_le_bytes(*b"FCFB")),
+            (0x1000, 0x4020_00d1),
+            (0x1004, 0x6000_2000),
+            (0x1010, 0x6000_1020),
+            (0x1014, 0x6000_1000),
+            (0x1020, 0x6000_0000),
+            (0x1024, 0x2100),
+            (0x2000, 0x2000_0400),
+            (0x2004, 0x6000_1031),
+            (0x2008, 0x6000_2041),
+            (0x200c, 0x6000_2041),
+        ];
+        let text = "8448 octets, stack 0x20000400, entry 0x60001031";
+        assert_eq!(image(&good).check(&map()).as_deref(), Ok(text));
+        for n in 0..good.len() {
+            let mut bad = good;
+            bad[n].1 = 0x6001_0000;
+            assert!(image(&bad).check(&map()).is_err(), "{:x?}", bad[n]);
+        }
+        for more in [(0x100c, 0x6000_1030), (0x1028, 1)] {
+            assert!(image(&[&good[..], &[more]].concat()).check(&map()).is_err(), "{more:x?}");
         }
     }
 
