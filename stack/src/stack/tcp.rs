@@ -14,6 +14,7 @@ use crate::tcp::conn::{Conn, Verdict};
 use crate::tcp::info::{SoftError, TcpInfo};
 use crate::tcp::layer::{ConnectOptions, Entry, ListenEntry, ListenOptions, ListenerHandle, Owner, TcpHandle};
 use crate::tcp::listen::Listener;
+use crate::tcp::rcv::{room_for, window_of};
 use crate::tcp::state::State;
 use core::net::{IpAddr, SocketAddr};
 use core::task::Waker;
@@ -35,7 +36,7 @@ impl<'a> Stack<'a> {
         }
         // A SYN|ACK must not promise a window that no buffer of ours has.
         let mut options = *options;
-        options.tcp.rx_buffer = self.tcp.bytes.at_most(options.tcp.rx_buffer);
+        options.tcp.rx_buffer = window_of(self.tcp.bytes.at_most(room_for(options.tcp.rx_buffer)));
         let options = &options;
         if addr.is_some_and(|a| !self.is_own(a)) {
             return Err(BindError::NotOurAddress);

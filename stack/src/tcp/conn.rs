@@ -22,7 +22,7 @@ use super::cc::Controller;
 use super::info::{IcmpError, SoftError};
 use super::listen::{Handshake, ts_clock};
 use super::options::{Settings, TcpOptions, micros};
-use super::rcv::{Rcv, syn_window, window_shift};
+use super::rcv::{Rcv, syn_window, window_of, window_shift};
 use super::rtt::Rtt;
 use super::sack::Sack;
 use super::sent::{Sent, SentLog};
@@ -365,7 +365,7 @@ impl<'a> Conn<'a> {
             tuple: self.tuple,
             snd_nxt: self.snd.nxt,
             rcv_nxt: self.rcv.nxt,
-            window: self.rcv.field(self.rcv.adv),
+            window: self.rcv.field(self.rcv.kept(self.rx.free() as u32)),
             rcv_wnd: self.rcv.wnd(),
             timestamps: self.stamps.on.then_some((self.stamps.recent, self.stamps.offset)),
         }
@@ -427,7 +427,8 @@ impl<'a> Conn<'a> {
 
     /// What our SYN offers, or offered, as window and scale.
     pub(super) fn syn_offer(&self) -> (u16, u8) {
-        (syn_window(self.rx.capacity()), window_shift(self.rx.capacity()))
+        let window = window_of(self.rx.capacity());
+        (syn_window(window), window_shift(window))
     }
 
     /// Our TSval now.

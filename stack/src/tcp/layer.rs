@@ -3,6 +3,7 @@
 use super::conn::{Buffers, Conn};
 use super::listen::Listener;
 use super::options::TcpOptions;
+use super::rcv::room_for;
 use super::sent::Sent;
 use super::timewait::TimeWaitTable;
 use crate::event::{Readiness, Wakers};
@@ -218,7 +219,8 @@ impl<'a> TcpLayer<'a> {
 
     /// Buffers for a connection with these options; `None` when there are not enough left.
     pub fn take_buffers(&mut self, options: &TcpOptions) -> Option<Buffers<'a>> {
-        let rx = self.bytes.take(options.rx_buffer)?;
+        let room = room_for(options.rx_buffer);
+        let rx = self.bytes.take(room)?;
         let Some(tx) = self.bytes.take(options.tx_buffer) else {
             self.bytes.give_back(rx);
             return None;
@@ -234,7 +236,7 @@ impl<'a> TcpLayer<'a> {
             self.records.give_back(sent);
             return None;
         };
-        Some(Buffers { rx: Ring::new(rx, options.rx_buffer), tx: Ring::new(tx, options.tx_buffer), sent, ranges })
+        Some(Buffers { rx: Ring::new(rx, room), tx: Ring::new(tx, options.tx_buffer), sent, ranges })
     }
 
     /// Takes a connection's buffers back.

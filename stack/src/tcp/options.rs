@@ -42,7 +42,9 @@ pub enum Congestion {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TcpOptions {
-    /// Octets of the receive buffer: the largest window that the peer can be given. At least 1.
+    /// Octets of the receive buffer: the largest window that the peer can be given. At least 1. A buffer that is to be
+    /// told in scaled units (more than 65,535) takes a seventh more, so that rounding never takes back what was told; of a
+    /// slice from fixed storage, an eighth is withheld for that.
     pub rx_buffer: usize,
     /// Octets of the send buffer: text accepted and not acknowledged yet. At least 1.
     pub tx_buffer: usize,

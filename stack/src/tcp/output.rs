@@ -164,7 +164,7 @@ impl Conn<'_> {
     fn plan_urgent_ack(&self) -> Option<Plan> {
         if self.rcv.dup_acks > 0 {
             // The window stays as it was told, or else it is not a duplicate (RFC 5681 §2).
-            let edge = self.rcv.adv;
+            let edge = self.rcv.kept(self.rx.free() as u32);
             let window = self.rcv.field(edge);
             return Some(Plan { seq: self.snd.nxt, len: 0, flags: ACK, window, why: Why::DupAck, edge });
         }

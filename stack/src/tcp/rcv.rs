@@ -4,13 +4,14 @@
 //! §2.3 and §2.4 (scaling; the right edge stays) and RFC 5681 §4.2 (what is acknowledged at once).
 //!
 //! ```text
-//!           nxt                adv     told          nxt + free
-//!  ──────────┼──────────────────┼───────┼────────────────┼──────
-//!   delivered│ announced        │< unit │ room not told  │
+//!           nxt                adv        nxt + free
+//!  ──────────┼──────────────────┼──── reserve ───┼──────
+//!   delivered│ told             │< unit each     │
 //! ```
-//! `adv` never goes back. A scaled window can tell it only in units: the field is rounded up, so that the edge told may
-//! lie up to one unit less an octet beyond it. So much room is never granted, so that whatever was told is acceptable
-//! and has its place, though a later field tells less (RFC 7323 §2.4).
+//! What was told is never taken back. A scaled window is told in units, and what is acknowledged seldom lies on one: the
+//! field is rounded up, so that `adv` creeps on by less than a unit with each acknowledgment. An eighth of a scaled
+//! buffer is never granted, but kept for that. Only when this reserve is used up, by thousands of tiny segments that
+//! nobody reads, is the field rounded down; what was told before stays acceptable and has its place (RFC 7323 §2.4).
 
 use crate::seq::Seq;
 
@@ -22,10 +23,8 @@ const MOST_DUP_ACKS: u8 = 8;
 pub(crate) struct Rcv {
     pub irs: Seq,
     pub nxt: Seq,
-    /// The right edge granted to the peer.
-    pub adv: Seq,
     /// The furthest right edge that any segment told.
-    pub told: Seq,
+    pub adv: Seq,
     pub last_ack_sent: Seq,
     /// The peer's FIN, waiting beyond a hole.
     pub fin: Option<Seq>,
@@ -43,18 +42,38 @@ pub(crate) struct Rcv {
     pub fin_taken: bool,
 }
 
-/// The smallest shift that lets a window of `capacity` octets be told; at most 14 (RFC 7323 §2.3).
-pub(crate) fn window_shift(capacity: usize) -> u8 {
+/// The largest window that is told without scaling.
+const UNSCALED: usize = u16::MAX as usize;
+/// The part of a scaled buffer that is never granted is this power of two of it.
+const RESERVE_SHIFT: u8 = 3;
+
+/// The octets of buffer that a window of `window` octets needs: a scaled one has its reserve.
+pub(crate) const fn room_for(window: usize) -> usize {
+    if window <= UNSCALED { window } else { window.saturating_add(window / ((1 << RESERVE_SHIFT) - 1)) }
+}
+
+/// The largest window that `capacity` octets of buffer allow. The inverse of [`room_for`].
+pub(crate) const fn window_of(capacity: usize) -> usize {
+    let scaled = capacity - (capacity >> RESERVE_SHIFT);
+    match (scaled > UNSCALED, capacity > UNSCALED) {
+        (true, _) => scaled,
+        (false, true) => UNSCALED,
+        (false, false) => capacity,
+    }
+}
+
+/// The smallest shift that lets a window of `window` octets be told; at most 14 (RFC 7323 §2.3).
+pub(crate) fn window_shift(window: usize) -> u8 {
     let mut shift = 0;
-    while shift < 14 && (capacity >> shift) > usize::from(u16::MAX) {
+    while shift < 14 && (window >> shift) > UNSCALED {
         shift += 1;
     }
     shift
 }
 
-/// The window field of a SYN or SYN|ACK, never scaled (RFC 7323 §2.2), for a receive buffer of `capacity` octets.
-pub(crate) fn syn_window(capacity: usize) -> u16 {
-    u16::try_from(capacity).unwrap_or(u16::MAX)
+/// The window field of a SYN or SYN|ACK, never scaled (RFC 7323 §2.2), where the largest window is `window` octets.
+pub(crate) fn syn_window(window: usize) -> u16 {
+    u16::try_from(window).unwrap_or(u16::MAX)
 }
 
 impl Rcv {
@@ -63,7 +82,6 @@ impl Rcv {
             irs: Seq::default(),
             nxt: Seq::default(),
             adv: Seq::default(),
-            told: Seq::default(),
             last_ack_sent: Seq::default(),
             fin: None,
             unacked: 0,
@@ -82,31 +100,34 @@ impl Rcv {
         self.nxt = irs + 1;
         self.last_ack_sent = self.nxt;
         self.adv = self.nxt + u32::from(window);
-        self.told = self.adv;
     }
 
     /// The window: up to the furthest edge that the peer was told.
+    #[inline]
     pub fn wnd(&self) -> u32 {
-        self.told.distance_from(self.nxt)
+        self.adv.distance_from(self.nxt)
     }
 
     /// Octets short of a unit of the window field.
+    #[inline]
     fn fraction(&self) -> u32 {
         (1u32 << self.shift) - 1
     }
 
     /// RCV.NXT moves on by `n` octets.
+    #[inline]
     pub fn advance(&mut self, n: u32) {
         self.nxt += n;
-        // The last octets may lie in the fraction of a unit told beyond `adv`.
+        // A FIN needs no window.
         self.adv = self.adv.later(self.nxt);
-        self.told = self.told.later(self.nxt);
     }
 
-    /// Octets that the edge could move by, were it told now.
-    fn gain(&self, free: u32) -> u32 {
+    /// The window that may be granted, with room for `free` of `capacity` octets.
+    #[inline]
+    fn grant(&self, free: u32, capacity: u32) -> u32 {
+        let reserve = if self.shift == 0 { 0 } else { capacity >> RESERVE_SHIFT };
         let most = u32::from(u16::MAX) << self.shift;
-        free.saturating_sub(self.fraction()).min(most).saturating_sub(self.adv.distance_from(self.nxt))
+        free.saturating_sub(reserve).min(most) & !self.fraction()
     }
 
     //= https://www.rfc-editor.org/rfc/rfc9293#section-3.8.6.2.2
@@ -114,19 +135,27 @@ impl Rcv {
     //# RCV.NXT+RCV.WND fixed until the reduction satisfies:
     //# RCV.BUFF - RCV.USER - RCV.WND >= min( Fr * RCV.BUFF, Eff.snd.MSS )
     /// The right edge that a segment sent now would tell, with room for `free` of `capacity` octets.
+    #[inline]
     pub fn edge(&self, free: u32, capacity: u32) -> Seq {
-        if self.gain(free) >= (capacity / 2).min(u32::from(self.full)).max(1) {
-            let most = u32::from(u16::MAX) << self.shift;
-            self.adv.later(self.nxt + (free.saturating_sub(self.fraction()).min(most) & !self.fraction()))
-        } else {
-            self.adv
-        }
+        let grant = self.grant(free, capacity);
+        let gain = grant.saturating_sub(self.wnd());
+        if gain >= (capacity / 2).min(u32::from(self.full)).max(1) { self.nxt + grant } else { self.kept(free) }
+    }
+
+    //= https://www.rfc-editor.org/rfc/rfc9293#section-3.8.6
+    //# A TCP receiver SHOULD NOT shrink the window, i.e., move the right window edge to the left (SHLD-14).
+    /// The right edge that tells what was told before, with room for `free` octets.
+    #[inline]
+    pub fn kept(&self, free: u32) -> Seq {
+        let wnd = self.wnd();
+        let up = (wnd + self.fraction()) & !self.fraction();
+        self.nxt + if up <= free { up } else { wnd & !self.fraction() }
     }
 
     /// The window field that tells `edge`.
+    #[inline]
     pub fn field(&self, edge: Seq) -> u16 {
-        let wnd = round_up(edge.distance_from(self.nxt), self.shift) >> self.shift;
-        u16::try_from(wnd).unwrap_or(u16::MAX)
+        u16::try_from(edge.distance_from(self.nxt) >> self.shift).unwrap_or(u16::MAX)
     }
 
     /// Whether the window has opened so far that the peer must hear of it without being asked.
@@ -135,9 +164,9 @@ impl Rcv {
     pub fn owes_window_update(&self, free: u32, capacity: u32) -> bool {
         let full = u32::from(self.full);
         let half = (capacity / 2).max(1);
-        let told = self.adv.distance_from(self.nxt);
+        let told = self.wnd();
         let threshold = if told < 2 * full { full.min(half) } else { half };
-        self.gain(free) >= threshold
+        self.grant(free, capacity).saturating_sub(told) >= threshold
     }
 
     /// Whether an acknowledgment must leave now; of a buffer of `capacity` octets, half is as good as two segments.
@@ -154,8 +183,7 @@ impl Rcv {
 
     /// A segment with `ACK = RCV.NXT` that told `edge` has left; `dup`: it was one of the duplicates.
     pub fn on_ack_sent(&mut self, edge: Seq, dup: bool) {
-        self.adv = edge;
-        self.told = self.told.later(self.nxt + (u32::from(self.field(edge)) << self.shift));
+        self.adv = self.adv.later(edge);
         self.last_ack_sent = self.nxt;
         self.unacked = 0;
         self.ack_now = false;
@@ -164,11 +192,6 @@ impl Rcv {
             self.dup_acks = self.dup_acks.saturating_sub(1);
         }
     }
-}
-
-fn round_up(octets: u32, shift: u8) -> u32 {
-    let unit = (1u32 << shift) - 1;
-    octets.saturating_add(unit) & !unit
 }
 
 #[cfg(test)]
@@ -193,22 +216,52 @@ mod tests {
     }
 
     #[test]
-    fn the_right_edge_never_goes_back_while_octets_of_any_number_arrive() {
-        for shift in [0, 1, 5, 14] {
-            let capacity = 60_000u32 << shift;
-            let mut r = rcv(shift, 60_000);
-            let (mut free, mut granted) = (capacity, r.adv);
-            for n in [1u32, 1460, 7, 1, 3, 9999, 1] {
-                r.advance(n);
-                free -= n;
-                let edge = r.edge(free, capacity);
-                let told = r.nxt + (u32::from(r.field(edge)) << shift);
-                assert!(told.at_or_after(granted), "shift {shift}");
-                r.on_ack_sent(edge, false);
-                granted = granted.later(edge);
-                assert!(edge.distance_from(r.nxt) <= free);
-            }
+    fn a_window_and_the_buffer_that_it_needs_belong_to_each_other() {
+        for window in (1..200_000).chain([1 << 20, (1 << 20) + 5, 1 << 28]) {
+            let room = room_for(window);
+            assert_eq!(window_of(room), window);
+            assert!(room >= window && window_of(room - 1) <= window);
         }
+        assert_eq!((window_of(65_536), window_of(74_897), window_of(74_898)), (65_535, 65_535, 65_536));
+        assert_eq!((room_for(usize::MAX), window_of(0)), (usize::MAX, 0));
+    }
+
+    /// What is told after each segment of these sizes, which nobody reads.
+    fn filled(shift: u8, window: u32, sizes: impl Iterator<Item = u32>) -> (Rcv, u32) {
+        let capacity = room_for(window as usize) as u32;
+        let mut r = rcv(shift, 60_000);
+        let (mut free, mut told) = (capacity, r.adv);
+        for n in sizes {
+            let n = n.min(r.wnd());
+            r.advance(n);
+            free -= n;
+            let edge = r.edge(free, capacity);
+            let now = r.nxt + (u32::from(r.field(edge)) << shift);
+            assert_eq!(now, edge, "the field says it exactly");
+            assert!(now.at_or_after(told), "shift {shift}: {} octets taken back", told.distance_from(now));
+            r.on_ack_sent(edge, false);
+            told = now;
+            assert!(r.wnd() <= free, "told {} with room for {free}", r.wnd());
+        }
+        (r, free)
+    }
+
+    #[test]
+    fn the_right_edge_never_goes_back_while_octets_of_any_number_arrive() {
+        for shift in [1, 3, 5, 7] {
+            let window = 60_000u32 << shift;
+            filled(shift, window, [1u32, 1460, 7, 1, 3, 9999, 1].into_iter());
+            let (r, free) = filled(shift, window, (0..60_000).map(|i| if i % 50 == 0 { i % 1460 } else { 1460 }));
+            assert_eq!(r.wnd(), 0, "shift {shift}: it is used up to the last octet");
+            assert!(free <= window / 7, "what is left is the reserve");
+        }
+        filled(14, 60_000 << 14, [1u32, 1460, 7, 1, 3, 9999, 1].into_iter());
+    }
+
+    #[test]
+    fn a_window_without_scale_closes_octet_by_octet() {
+        let (r, free) = filled(0, 60_000, (0..).map(|i| i % 7).take(30_000));
+        assert_eq!((r.wnd(), free), (0, 0));
     }
 
     #[test]
@@ -229,30 +282,34 @@ mod tests {
     #[test]
     fn a_window_that_the_syn_could_not_tell_opens_with_the_next_acknowledgment() {
         let mut r = rcv(1, 65_535);
-        assert_eq!(r.adv, r.nxt + 65_535);
-        let edge = r.edge(65_536, 65_536);
-        assert_eq!(r.field(edge), 32_768);
+        let capacity = room_for(70_000) as u32;
+        let edge = r.edge(capacity, capacity);
+        assert_eq!(r.field(edge), 35_000);
         r.on_ack_sent(edge, false);
+        // One octet more than was told, and nothing to gain: the odd one is rounded up.
+        let mut r = rcv(1, 65_535);
+        assert_eq!(r.field(r.edge(65_536, 65_536)), 32_768);
+        r.advance(1);
+        assert_eq!(r.field(r.edge(65_535, 65_536)), 32_767);
     }
 
     // RFC 7323 §2.4: the peer may fill what it was told, whatever was told since.
     #[test]
-    fn all_that_was_ever_told_is_acceptable_and_has_its_place() {
-        let (shift, capacity) = (5, 1u32 << 20);
+    fn where_tiny_segments_use_the_reserve_up_what_was_told_is_acceptable_and_has_its_place() {
+        let (shift, window) = (5, 1u32 << 20);
+        let capacity = room_for(window as usize) as u32;
         let mut r = rcv(shift, 65_535);
-        let (mut free, mut furthest) = (capacity, r.adv);
-        for n in (0..200_000u32).map(|i| i.wrapping_mul(2_654_435_761) >> 20) {
-            let n = (n % 3_000).min(furthest.distance_from(r.nxt));
-            r.advance(n);
-            free -= n;
-            // The reader takes a little, until it takes nothing.
-            free += (n / 2).min(capacity - free);
+        let (mut free, mut furthest, mut taken_back) = (capacity, r.adv, 0);
+        while free > 0 && r.wnd() > 0 {
+            r.advance(1);
+            free -= 1;
             let edge = r.edge(free, capacity);
             r.on_ack_sent(edge, false);
+            taken_back = taken_back.max(if edge.before(furthest) { furthest.distance_from(edge) } else { 0 });
             furthest = furthest.later(r.nxt + (u32::from(r.field(edge)) << shift));
             assert_eq!(r.wnd(), furthest.distance_from(r.nxt));
             assert!(r.wnd() <= free, "told {} with room for {free}", r.wnd());
         }
-        assert!(free < 3_000, "the buffer has filled up");
+        assert_eq!((r.wnd(), taken_back), (0, 31), "the window closes, and never by a unit at once");
     }
 }

@@ -1,7 +1,7 @@
 //! What must hold after every step, seen from outside: on the wire, in the programs, in the counters.
 //!
 //! - what a program received is a prefix of what the other end's stack accepted ([`Streams`]);
-//! - nothing is sent beyond the window that the peer has told, and no window told is taken back ([`Windows`]);
+//! - nothing is sent beyond the window that the peer has told, and no window told is taken back, by no octet ([`Windows`]);
 //! - acknowledgments and resets answer something: their number is bounded by what came ([`Answers`]);
 //! - frames are conserved, on links and in hosts ([`conserved`]).
 
@@ -90,11 +90,11 @@ impl Windows {
             }
         }
         if s.has(ACK)
-            && let Some((edge, slack)) = self.edge(way, back, s)
+            && let Some(edge) = self.edge(way, back, s)
             && let Some(numbers) = self.ways.get_mut(&back)
         {
             if let Some(told) = numbers.told
-                && later(told, edge.wrapping_add(slack))
+                && later(told, edge)
             {
                 let by = told.wrapping_sub(edge);
                 return Err(format!("{src}:{} takes {by} octets of its window back from {dst}:{}", s.src, s.dst));
@@ -116,14 +116,14 @@ impl Windows {
         }
     }
 
-    /// The right edge that a segment tells, and by how much rounding may have moved it.
-    fn edge(&self, way: Way, back: Way, s: &Tcp) -> Option<(u32, u32)> {
+    /// The right edge that a segment tells.
+    fn edge(&self, way: Way, back: Way, s: &Tcp) -> Option<u32> {
         let own = self.ways.get(&way)?;
         let shift = match (own.shift, self.ways.get(&back)?.shift) {
             (Some(shift), Some(_)) if !s.has(SYN) => shift,
             _ => 0,
         };
-        Some((s.ack.wrapping_add(u32::from(s.window) << shift), (1 << shift) - 1))
+        Some(s.ack.wrapping_add(u32::from(s.window) << shift))
     }
 
     /// A host receives this as it was sent.
@@ -131,7 +131,7 @@ impl Windows {
         let (way, back) = (((src, s.src), (dst, s.dst)), ((dst, s.dst), (src, s.src)));
         if s.has(ACK)
             && !s.has(RST)
-            && let Some((edge, _)) = self.edge(way, back, s)
+            && let Some(edge) = self.edge(way, back, s)
             && let Some(numbers) = self.ways.get_mut(&back)
         {
             numbers.acked = Some(numbers.acked.filter(|&acked| later(acked, s.ack)).unwrap_or(s.ack));

@@ -1,6 +1,6 @@
 //! A whole run out of a seed: hosts, links, connections, what their users do, and what befalls them.
 //!
-//! Both ends are ours, with options that need not agree: buffers from one octet to 300 KiB, so that windows lie below and
+//! Both ends are ours, with options that need not agree: buffers from one octet to 2 MB, so that windows lie below and
 //! above 64 KiB, window scaling and timestamps on one side only, small pools and rings, slow readers, users that abort.
 //! Links fail for seconds, and a host may forget everything.
 
@@ -107,7 +107,8 @@ impl Chooser {
     fn options(&mut self) -> TcpOptions {
         let mut buffer = || match self.below(8) {
             0 => 1 + self.below(2_000) as usize,
-            1..3 => 300_000,
+            1 => 300_000,
+            2 => 2_000_000,
             _ => self.of(&[4_096, 20_000, 65_535, 65_536]),
         };
         let (rx_buffer, tx_buffer) = (buffer(), buffer());

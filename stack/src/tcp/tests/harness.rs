@@ -18,6 +18,7 @@ use crate::tcp::conn::{Buffers, Conn, Fate, News, Reply, Verdict};
 use crate::tcp::listen::Handshake;
 use crate::tcp::options::TcpOptions;
 use crate::tcp::output::{Plan, Why};
+use crate::tcp::rcv::room_for;
 use crate::tcp::sent::Sent;
 use crate::tcp::state::State;
 use crate::time::{Duration, Instant};
@@ -62,7 +63,7 @@ fn memory<T: Clone>(value: T, n: usize) -> ManagedSlice<'static, T> {
 
 pub fn buffers(options: &TcpOptions) -> Buffers<'static> {
     Buffers {
-        rx: Ring::new(memory(0, options.rx_buffer), options.rx_buffer),
+        rx: Ring::new(memory(0, room_for(options.rx_buffer)), usize::MAX),
         tx: Ring::new(memory(0, options.tx_buffer), options.tx_buffer),
         sent: memory(Sent::default(), 64),
         ranges: memory((0, 0), 8),

@@ -190,7 +190,7 @@ fn h059_windows_are_scaled_after_the_handshake_only_and_by_14_at_most() {
         host.accept(&with_window(Segment { options, ..seg(IRS, U, SYN | ACK) }, 1000));
         assert_eq!(host.conn.info().snd_wnd, 1000);
         let ours = host.only().window;
-        assert_eq!(ours, if offered.is_some() { 32_767 } else { 65_535 });
+        assert_eq!(ours, if offered.is_some() { 32_768 } else { 65_535 });
         host.accept(&with_window(seg(R, U, ACK), 1000));
         let shift = offered.map_or(0, |s| s.min(14));
         assert_eq!(host.conn.info().snd_wnd, 1000 << shift);
