@@ -1,10 +1,12 @@
 //! `cargo xtask firmware`: builds the programs of firmware-examples/ and runs them in QEMU.
 
 mod boards;
+mod budgets;
 mod check;
 mod image;
 mod library;
 mod qemu;
+mod size;
 mod traffic;
 
 use crate::cargo::{cargo_in, root, workspace};
@@ -19,7 +21,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// Programs that use no network card.
-const OFFLINE: &[&str] = &["loopback"];
+const OFFLINE: &[&str] = &["loopback", "segments"];
 
 /// The tap that `run` makes when it may.
 const TAP: &str = "rt0";
@@ -75,6 +77,11 @@ pub fn main(args: &[&str]) -> Result<bool, String> {
             println!("{}", check::inside(boards::named(board)?, program, Path::new(elf))?);
             Ok(true)
         }
+        ["inside-stack", board, program, elf] => {
+            println!("{}", check::inside_stack(boards::named(board)?, program, Path::new(elf))?);
+            Ok(true)
+        }
+        ["size", names @ ..] => size::main(names),
         ["library"] => {
             println!("{}", library::test()?);
             Ok(true)
@@ -95,6 +102,7 @@ pub fn section(report: &mut Report, full: bool) {
     let chosen = BOARDS.iter().filter(|b| full || b.is_sampled()).collect();
     steps(report, chosen);
     report.step("a stranger's program, from the packages alone", library::test);
+    size::section(report, full);
 }
 
 fn steps(report: &mut Report, boards: Vec<&'static Board>) {

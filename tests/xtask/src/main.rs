@@ -23,6 +23,8 @@ usage: cargo xtask test [--full] [--only WORD]… [--list]
        cargo xtask firmware image BOARD PROGRAM
            in QEMU, on a tap (as root) or on UNIX sockets; so does `cargo run --release --bin PROGRAM` in a board's folder
        cargo xtask firmware test [BOARD]…
+       cargo xtask firmware size [BUDGET]…
+           flash, RAM, stack depth and instructions per segment, beside tests/budgets.toml
        cargo xtask firmware library
            builds a program outside of the tree from the packages alone, and boots it
        cargo xtask sim [--seeds N] [--seed FIRST]

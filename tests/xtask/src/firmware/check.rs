@@ -5,7 +5,7 @@
 
 use super::boards::Board;
 use super::qemu::{Machine, Network};
-use super::{KERNEL, LIMIT, TAP, library, traffic};
+use super::{KERNEL, LIMIT, TAP, library, size, traffic};
 use crate::report::{Outcome, capture};
 use crate::tools::is_root;
 use std::net::UdpSocket;
@@ -22,13 +22,23 @@ const CONTROL: (&str, u16) = (traffic::BOARD, 60_007);
 
 /// Checks a program from inside of a namespace of its own.
 pub fn run(board: &Board, program: &str, elf: &Path) -> Outcome {
+    call("inside", board, program, elf)
+}
+
+/// As [`run`]; how deep the program's stack was.
+pub fn stack(board: &Board, program: &str, elf: &Path) -> Result<u64, String> {
+    let text = call("inside-stack", board, program, elf)?;
+    text.parse().map_err(|_| text)
+}
+
+fn call(how: &str, board: &Board, program: &str, elf: &Path) -> Outcome {
     let own = std::env::current_exe().map_err(|e| format!("this program's own path: {e}"))?;
     let mut command = Command::new("unshare");
     command.arg("--net");
     if !is_root() {
         command.args(["--user", "--map-root-user"]);
     }
-    command.arg("--").arg(own).args(["firmware", "inside", board.name, program]).arg(elf);
+    command.arg("--").arg(own).args(["firmware", how, board.name, program]).arg(elf);
     match capture(&mut command) {
         Ok(text) => Ok(text.trim().to_owned()),
         Err(error) if error.contains("unshare failed") || error.contains("/dev/net/tun") => Err(format!(
@@ -40,19 +50,54 @@ pub fn run(board: &Board, program: &str, elf: &Path) -> Outcome {
 
 /// The other side of [`run`].
 pub fn inside(board: &Board, program: &str, elf: &Path) -> Outcome {
+    on_tap(|monitor| {
+        let machine = Machine::start(board, elf, &Network::Tap(TAP), Some(monitor))?;
+        with_machine(board, program, machine, |_| Ok(()))
+    })
+}
+
+/// The other side of [`stack`].
+pub fn inside_stack(board: &Board, program: &str, elf: &Path) -> Outcome {
+    let octets = std::fs::read(elf).map_err(|e| format!("{}: {e}", elf.display()))?;
+    let region = size::stack_region(&octets)?;
+    let len = region.end - region.start;
+    let file = elf.with_extension("stack");
+    let failure = |e: std::io::Error| format!("{}: {e}", file.display());
+    std::fs::write(&file, vec![size::PAINT; len as usize]).map_err(failure)?;
+    let mut depth = 0;
+    let looked = on_tap(|monitor| {
+        let paint = Some((region.start, file.as_path()));
+        let machine = Machine::start_painted(board, elf, &Network::Tap(TAP), Some(monitor), paint)?;
+        with_machine(board, program, machine, |machine| {
+            machine.monitor(&format!("pmemsave {:#x} {len} \"{}\"", region.start, file.display()))?;
+            depth = size::depth(&std::fs::read(&file).map_err(failure)?)?;
+            Ok(())
+        })
+    });
+    let _ = std::fs::remove_file(&file);
+    looked.map(|_| depth.to_string())
+}
+
+/// Makes the tap in this namespace, and a place for QEMU's monitor.
+fn on_tap(check: impl FnOnce(&Path) -> Outcome) -> Outcome {
     let ip = |args: &[&str]| capture(Command::new("ip").args(args));
     ip(&["link", "set", "lo", "up"])?;
     ip(&["tuntap", "add", "dev", TAP, "mode", "tap"])?;
     ip(&["addr", "add", KERNEL, "dev", TAP])?;
     ip(&["link", "set", TAP, "up"])?;
     let monitor = std::env::temp_dir().join(format!("ringtap-monitor-{}", std::process::id()));
-    let outcome = with_machine(board, program, elf, &monitor);
+    let outcome = check(&monitor);
     let _ = std::fs::remove_file(monitor);
     outcome
 }
 
-fn with_machine(board: &Board, program: &str, elf: &Path, monitor: &Path) -> Outcome {
-    let mut machine = Machine::start(board, elf, &Network::Tap(TAP), Some(monitor))?;
+/// The program's traffic; then `look` at the machine, and the end.
+fn with_machine(
+    board: &Board,
+    program: &str,
+    mut machine: Machine,
+    look: impl FnOnce(&Machine) -> Result<(), String>,
+) -> Outcome {
     machine.wait_for("ready", LIMIT)?;
     if program == library::NAME {
         // It has no port to be told to end at: QEMU is ended.
@@ -66,6 +111,7 @@ fn with_machine(board: &Board, program: &str, elf: &Path, monitor: &Path) -> Out
         _ => Err(format!("there is no check for `{program}`")),
     };
     let notes = checked.map_err(|e| format!("{e}\nthe log so far:\n{}", machine.log_so_far()))?;
+    look(&machine)?;
     let counters = end(&mut machine)?;
     if program == "echo" && board.qemu.as_ref().is_some_and(|q| q.tells_overruns) && counters.contains("overruns 0;") {
         return Err(format!("the flood has overrun nothing: {counters}"));

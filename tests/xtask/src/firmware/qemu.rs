@@ -31,7 +31,21 @@ pub struct Machine {
 impl Machine {
     /// Starts QEMU with a program. With `monitor`, QEMU's monitor listens at that path.
     pub fn start(board: &Board, elf: &Path, network: &Network<'_>, monitor: Option<&Path>) -> Result<Self, String> {
+        Self::start_painted(board, elf, network, monitor, None)
+    }
+
+    /// As [`start`](Self::start), with what a file holds in memory from an address on.
+    pub fn start_painted(
+        board: &Board,
+        elf: &Path,
+        network: &Network<'_>,
+        monitor: Option<&Path>,
+        paint: Option<(u64, &Path)>,
+    ) -> Result<Self, String> {
         let mut command = command(board, elf, network)?;
+        if let Some((at, file)) = paint {
+            command.arg("-device").arg(format!("loader,file={},addr={at:#x},force-raw=on", file.display()));
+        }
         match monitor {
             Some(path) => command.arg("-monitor").arg(format!("unix:{},server=on,wait=off", path.display())),
             None => command.args(["-monitor", "none"]),
