@@ -6,7 +6,7 @@
 #![deny(unsafe_code)]
 
 use board::Board;
-use firmware::net::Net;
+use firmware::net;
 use firmware::service::{Server, Service, pattern};
 use ringtap::error::RecvError;
 use ringtap::sockets::{UdpHandle, UdpOptions};
@@ -31,37 +31,38 @@ static STORAGE: ConstStaticCell<StaticStorage<'static, CONNECTIONS, DATAGRAMS, B
 board::entry!(main);
 
 fn main(board: Board) -> ! {
-    let mut net = Net::start(board, STORAGE.take());
+    let mut net = net::start(board, STORAGE.take());
     let mut server = Server::<CONNECTIONS>::new();
     let services = [(7, Service::Echo), (9, Service::Discard), (19, Service::Chargen(0))];
     for (port, service) in services {
-        server.listen(&mut net.stack, port, service, BUFFER);
+        server.listen(net.stack(), port, service, BUFFER);
     }
     let sockets = services.map(|(port, service)| {
-        let socket = net.stack.udp_bind(None, port, &UdpOptions::default()).expect("room for a socket");
+        let socket = net.stack().udp_bind(None, port, &UdpOptions::default()).expect("room for a socket");
         (socket, service)
     });
     #[cfg(feature = "control")]
     let control = firmware::control::Control::open(&mut net);
     defmt::info!("ready");
     loop {
-        net.poll();
-        let mut moved = server.turn(&mut net.stack);
+        let mut moved = server.turn(net.stack());
         for (socket, service) in sockets {
-            moved |= datagram(&mut net.stack, socket, service);
+            moved |= datagram(net.stack(), socket, service);
         }
         #[cfg(feature = "control")]
         if control.wants_end(&mut net) {
-            server.end(&mut net.stack);
+            server.end(net.stack());
             for (socket, _) in sockets {
-                if let Ok(socket) = net.stack.udp(socket) {
+                if let Ok(socket) = net.stack().udp(socket) {
                     socket.close();
                 }
             }
-            net.end();
+            net::end(net);
         }
-        if !moved {
-            net.wait();
+        if moved {
+            net.poll();
+        } else {
+            net.wait(None);
         }
     }
 }

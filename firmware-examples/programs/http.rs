@@ -1,6 +1,6 @@
 //! A status page with the counters of the stack and of the network card: HTTP/1.1 on port 80 (RFC 9112).
 //!
-//! One request per connection, two connections at once.
+//! One request per connection, one connection after another; others wait in the listener's queue.
 #![no_std]
 #![no_main]
 #![deny(unsafe_code)]
@@ -8,16 +8,18 @@
 use board::Board;
 use core::fmt::Write as _;
 use firmware::Board as _;
-use firmware::net::Net;
+use firmware::net::{self, Net};
 use heapless::{String, Vec};
-use ringtap::error::TcpError;
-use ringtap::stack::{Stack, StaticStorage};
+use ringtap::blocking::TcpStream;
+use ringtap::error::AcceptError;
+use ringtap::stack::StaticStorage;
 use ringtap::stats::DropReason;
-use ringtap::tcp::{ListenOptions, ListenerHandle, TcpHandle, TcpOptions};
+use ringtap::tcp::{ListenOptions, TcpOptions};
+use ringtap::time::Duration;
 use ringtap_drivers::nic::Nic as _;
 use static_cell::ConstStaticCell;
 
-/// Connections at once.
+/// Connections at once: one that is served, and one that has left.
 const CONNECTIONS: usize = 2;
 
 /// The longest page, and a connection's send buffer, so that the page goes into it whole.
@@ -26,95 +28,61 @@ const PAGE: usize = 2048;
 /// The longest request that is looked at.
 const REQUEST: usize = 512;
 
+/// How long a client may take for each part of its request.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 static STORAGE: ConstStaticCell<StaticStorage<'static, CONNECTIONS, 1, REQUEST, PAGE, 19>> =
     ConstStaticCell::new(StaticStorage::new());
 
 board::entry!(main);
 
 fn main(board: Board) -> ! {
-    let mut net = Net::start(board, STORAGE.take());
+    let mut net = net::start(board, STORAGE.take());
     let tcp = TcpOptions { rx_buffer: REQUEST, tx_buffer: PAGE, ..TcpOptions::default() };
-    let listener = net.stack.tcp_listen(None, 80, &ListenOptions { backlog: 4, tcp }).expect("room for a listener");
-    let mut clients = [const { None }; CONNECTIONS];
+    let listener = net.stack().tcp_listen(None, 80, &ListenOptions { backlog: 4, tcp }).expect("room for a listener");
+    net.set_timeout(Some(net::TEND));
     #[cfg(feature = "control")]
     let control = firmware::control::Control::open(&mut net);
     defmt::info!("ready");
     loop {
-        net.poll();
-        for place in &mut clients {
-            accept(&mut net.stack, listener, place);
-            if let Some(client) = place
-                && !client.turn(&mut net)
-            {
-                *place = None;
+        let client = match net.tcp_accept(listener) {
+            Ok((mut stream, _)) => {
+                stream.set_timeout(Some(PATIENCE));
+                request(&mut stream).map(|request| (stream.detach(), request))
+            }
+            Err(AcceptError::WouldBlock) => None,
+            Err(_) => panic!("the listener is closed"),
+        };
+        if let Some((handle, request)) = client {
+            let answer = answer(&request, &mut net);
+            if let Ok(mut stream) = net.tcp(handle) {
+                // Whoever has left meanwhile needs no answer.
+                let _ = stream.write_all(answer.as_bytes());
+                stream.close();
             }
         }
         #[cfg(feature = "control")]
         if control.wants_end(&mut net) {
-            net.stack.tcp_unlisten(listener).expect("it listens");
-            for client in clients.iter().flatten() {
-                if let Ok(socket) = net.stack.tcp(client.handle) {
-                    socket.abort();
-                }
-            }
-            net.end();
+            net.stack().tcp_unlisten(listener).expect("it listens");
+            net::end(net);
         }
-        net.wait();
     }
 }
 
-fn accept(stack: &mut Stack<'static>, listener: ListenerHandle, place: &mut Option<Client>) {
-    if place.is_none()
-        && let Ok((handle, _)) = stack.tcp_accept(listener)
-    {
-        *place = Some(Client { handle, request: Vec::new(), answered: false });
+/// Reads until a request's head is whole, or as long as any that is looked at; `None` when the client left before.
+fn request(stream: &mut TcpStream<'_, 'static>) -> Option<Vec<u8, REQUEST>> {
+    let mut request = Vec::new();
+    let mut text = [0; 128];
+    while !request.windows(4).any(|w| w == b"\r\n\r\n") && !request.is_full() {
+        let len = stream.read(&mut text).ok().filter(|len| *len > 0)?;
+        let room = len.min(request.capacity() - request.len());
+        request.extend_from_slice(&text[..room]).ok()?;
     }
-}
-
-/// A connection.
-struct Client {
-    handle: TcpHandle,
-    request: Vec<u8, REQUEST>,
-    answered: bool,
-}
-
-impl Client {
-    /// Reads on, and answers a request that is whole; false when the connection is over.
-    fn turn(&mut self, net: &mut Net<Board>) -> bool {
-        let Ok(mut socket) = net.stack.tcp(self.handle) else { return false };
-        let mut text = [0; 128];
-        let ended = match socket.read(&mut text) {
-            Ok(0) => true,
-            Ok(len) => {
-                // What does not fit is no request for the one page that there is.
-                let _ = self.request.extend_from_slice(&text[..len]);
-                false
-            }
-            Err(TcpError::WouldBlock) => false,
-            Err(_) => return false,
-        };
-        if ended {
-            socket.close();
-            return false;
-        }
-        if !self.answered && self.is_whole() {
-            self.answered = true;
-            let answer = answer(&self.request, net);
-            let Ok(mut socket) = net.stack.tcp(self.handle) else { return false };
-            // The buffer is empty and as long as the longest answer. The peer closes after it (RFC 9112 §9.6).
-            let sent = socket.write(answer.as_bytes()).and_then(|_| socket.shutdown_write());
-            return sent.is_ok();
-        }
-        true
-    }
-
-    fn is_whole(&self) -> bool {
-        self.request.windows(4).any(|w| w == b"\r\n\r\n") || self.request.is_full()
-    }
+    Some(request)
 }
 
 /// The answer to a request.
-fn answer(request: &[u8], net: &Net<Board>) -> String<PAGE> {
+fn answer(request: &[u8], net: &mut Net<Board>) -> String<PAGE> {
     let (status, body) = if request.starts_with(b"GET / ") {
         ("200 OK", page(net))
     } else if request.starts_with(b"GET ") {
@@ -134,13 +102,15 @@ fn answer(request: &[u8], net: &Net<Board>) -> String<PAGE> {
 }
 
 /// The page: a line for each counter that has counted.
-fn page(net: &Net<Board>) -> String<{ PAGE * 3 / 4 }> {
-    let (stats, card) = (net.stack.stats(), net.device().counters());
+fn page(net: &mut Net<Board>) -> String<{ PAGE * 3 / 4 }> {
+    let (now, card) = (net.now(), net.ports().device().counters());
+    let stack = net.stack();
+    let (stats, connections) = (stack.stats(), stack.tcp_connections());
     let mut page = String::new();
     // What finds no room is left out, from the end.
-    let _ = writeln!(page, "{} up {} ms", Board::NAME, net.now().as_millis());
+    let _ = writeln!(page, "{} up {} ms", Board::NAME, now.as_millis());
     let _ = writeln!(page, "frames received {} sent {}", stats.rx_frames, stats.tx_frames);
-    let _ = writeln!(page, "connections {}", net.stack.tcp_connections());
+    let _ = writeln!(page, "connections {connections}");
     let _ = writeln!(page, "card received {} sent {}", card.rx_packets, card.tx_packets);
     let _ = writeln!(page, "card lost {} damaged {}", card.rx_no_frame, card.rx_errors);
     let _ = writeln!(page, "card overruns {} link changes {}", card.rx_overruns, card.link_changes);

@@ -6,13 +6,13 @@
 use board::Board;
 use core::net::IpAddr;
 use firmware::GATEWAY;
-use firmware::net::Net;
+use firmware::net::{self, Net};
 use ringtap::icmp::IcmpHandle;
 use ringtap::stack::{Echoed, StaticStorage};
-use ringtap::time::{Duration, Instant};
+use ringtap::time::Duration;
 use static_cell::ConstStaticCell;
 
-/// Between two pings, and how long an answer is waited for.
+/// How long an answer is waited for, and then the next ping.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Octets of payload, as many as other pings send.
@@ -25,55 +25,43 @@ static STORAGE: ConstStaticCell<StaticStorage<'static, 1, 1, 536, 536, 18>> =
 board::entry!(main);
 
 fn main(board: Board) -> ! {
-    let mut net = Net::start(board, STORAGE.take());
-    let socket = net.stack.icmp_bind(None).expect("room for an echo socket");
+    let mut net = net::start(board, STORAGE.take());
+    let socket = net.stack().icmp_bind(None).expect("room for an echo socket");
+    net.set_timeout(Some(INTERVAL));
     #[cfg(feature = "control")]
     let control = firmware::control::Control::open(&mut net);
-    let mut pings = Pings { socket, seq: 0, sent: net.now(), answered: true };
     defmt::info!("ready");
-    loop {
-        net.poll();
-        pings.turn(&mut net);
+    for seq in (0..=u16::MAX).cycle() {
+        ping(&mut net, socket, seq);
         #[cfg(feature = "control")]
         if control.wants_end(&mut net) {
-            net.stack.icmp_close(pings.socket).expect("it is open");
-            net.end();
+            net.icmp(socket).expect("it is open").close();
+            break;
         }
-        net.wait();
+        net.sleep(INTERVAL);
     }
+    net::end(net)
 }
 
-/// Pings under way: one at a time.
-struct Pings {
-    socket: IcmpHandle,
-    seq: u16,
-    sent: Instant,
-    answered: bool,
-}
-
-impl Pings {
-    /// Takes an answer, or sends the next one when it is time.
-    fn turn(&mut self, net: &mut Net<Board>) {
-        let now = net.now();
-        let mut text = [0; PAYLOAD.len()];
-        match net.stack.icmp_recv(self.socket, &mut text) {
-            Ok(Echoed::Reply { seq, len, .. }) if seq == self.seq && !self.answered => {
-                self.answered = true;
-                let (micros, same) = (now.since(self.sent).as_micros(), text == PAYLOAD && len == text.len());
-                defmt::info!("answer {=u16} after {=u64} us, unchanged {=bool}", seq, micros, same);
+/// Pings the gateway and logs what comes of it.
+fn ping(net: &mut Net<Board>, socket: IcmpHandle, seq: u16) {
+    let sent = net.now();
+    let mut view = net.icmp(socket).expect("it is open");
+    if view.send(IpAddr::V4(GATEWAY), seq, &PAYLOAD, None).is_err() {
+        return defmt::info!("the ping cannot be sent");
+    }
+    let mut text = [0; PAYLOAD.len()];
+    loop {
+        match view.recv(&mut text) {
+            Ok(Echoed::Reply { seq: of, len, .. }) if of == seq => {
+                let micros = net.now().since(sent).as_micros();
+                let same = text == PAYLOAD && len == text.len();
+                return defmt::info!("answer {=u16} after {=u64} us, unchanged {=bool}", seq, micros, same);
             }
             // A late answer, or one that came twice.
-            Ok(Echoed::Reply { .. }) | Err(_) => {}
-            Ok(_) => defmt::info!("the gateway cannot be reached"),
-        }
-        if now.since(self.sent) >= INTERVAL {
-            if !self.answered {
-                defmt::info!("no answer to {=u16}", self.seq);
-            }
-            self.seq = self.seq.wrapping_add(1);
-            (self.sent, self.answered) = (now, false);
-            // Where it cannot be sent there is no answer, and that is told.
-            let _ = net.stack.icmp_send(self.socket, IpAddr::V4(GATEWAY), self.seq, &PAYLOAD, None);
+            Ok(Echoed::Reply { .. }) => {}
+            Ok(_) => return defmt::info!("the gateway cannot be reached"),
+            Err(_) => return defmt::info!("no answer to {=u16}", seq),
         }
     }
 }

@@ -6,7 +6,7 @@
 #![deny(unsafe_code)]
 
 use board::Board;
-use firmware::net::Net;
+use firmware::net;
 use firmware::service::{Server, Service};
 use ringtap::stack::StaticStorage;
 use ringtap::time::Duration;
@@ -27,19 +27,18 @@ static STORAGE: ConstStaticCell<StaticStorage<'static, CONNECTIONS, 1, BUFFER, B
 board::entry!(main);
 
 fn main(board: Board) -> ! {
-    let mut net = Net::start(board, STORAGE.take());
+    let mut net = net::start(board, STORAGE.take());
     let mut server = Server::<CONNECTIONS>::new();
-    server.listen(&mut net.stack, 5001, Service::Discard, BUFFER);
-    server.listen(&mut net.stack, 5002, Service::Chargen(0), BUFFER);
+    server.listen(net.stack(), 5001, Service::Discard, BUFFER);
+    server.listen(net.stack(), 5002, Service::Chargen(0), BUFFER);
     #[cfg(feature = "control")]
     let control = firmware::control::Control::open(&mut net);
     let mut since = (net.now(), 0, 0);
     defmt::info!("ready");
     loop {
-        net.poll();
-        let moved = server.turn(&mut net.stack);
+        let moved = server.turn(net.stack());
         let (time, received, sent) = since;
-        let (now, stats) = (net.now(), net.stack.stats());
+        let (now, stats) = (net.now(), net.stack().stats());
         if now.since(time) >= INTERVAL {
             let (r, s) = (stats.rx_octets, stats.tx_octets);
             let per_second = |octets: usize, before: usize| {
@@ -56,11 +55,13 @@ fn main(board: Board) -> ! {
         }
         #[cfg(feature = "control")]
         if control.wants_end(&mut net) {
-            server.end(&mut net.stack);
-            net.end();
+            server.end(net.stack());
+            net::end(net);
         }
-        if !moved {
-            net.wait();
+        if moved {
+            net.poll();
+        } else {
+            net.wait(None);
         }
     }
 }

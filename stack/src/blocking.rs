@@ -152,6 +152,11 @@ impl<D> Port<D> {
     pub const fn device_mut(&mut self) -> &mut D {
         &mut self.device
     }
+
+    /// The device, no more a port: the interface remains in the stack until it is removed.
+    pub fn into_device(self) -> D {
+        self.device
+    }
 }
 
 /// The devices of a stack: a [`Port`], or a tuple of several.

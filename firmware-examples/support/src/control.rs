@@ -15,7 +15,7 @@ pub struct Control(UdpHandle);
 impl Control {
     /// Opens the port.
     pub fn open<B: Board>(net: &mut Net<B>) -> Self {
-        Self(net.stack.udp_bind(None, PORT, &UdpOptions::default()).expect("room for the control port"))
+        Self(net.stack().udp_bind(None, PORT, &UdpOptions::default()).expect("room for the control port"))
     }
 
     /// Does what was asked for; true when that is to end, and the port is closed then.
@@ -23,7 +23,7 @@ impl Control {
     /// `end` ends the program; `stall` keeps it from polling for 100 ms, so that the network card runs over.
     pub fn wants_end<B: Board>(&self, net: &mut Net<B>) -> bool {
         let mut text = [0; 8];
-        let Ok(mut socket) = net.stack.udp(self.0) else { return false };
+        let Ok(mut socket) = net.stack().udp(self.0) else { return false };
         let Ok(received) = socket.recv_from(&mut text) else { return false };
         match &text[..received.len.min(text.len())] {
             b"end" => {
