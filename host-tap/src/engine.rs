@@ -18,7 +18,6 @@ use crate::failure::Failure;
 use crate::pool::Lease;
 use crate::sys::{Events, Interest, Ready};
 use ringtap::config::Config;
-use ringtap::device::{Device, Link};
 use ringtap::dhcp::v4::{DhcpClient, DhcpEvent, DhcpOptions, Lease as DhcpLease};
 use ringtap::dns::{Addresses, RecordKind, Resolver};
 use ringtap::error::DnsError;
@@ -382,7 +381,6 @@ impl Engine {
                 }
             }
             if let Some(dhcp) = &mut self.dhcp {
-                dhcp.on_link(now, self.device.link() == Link::Up);
                 while let Some(event) = dhcp.poll(stack, now) {
                     *lease = dhcp.lease().filter(|_| event != DhcpEvent::Lost).cloned();
                     if !self.own_dns {

@@ -9,6 +9,7 @@ use crate::pool::{HEADROOM, max_frame};
 use crate::sys::interface::{self, Control, TunFlags};
 use ringtap::device::{Capabilities, Device, Link, Mac, Medium, RxMeta, TxMeta};
 use ringtap::frame::{Frame, Pool};
+use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -78,6 +79,7 @@ pub struct TapPort {
     kernel_mac: Option<Mac>,
     existed: bool,
     up: bool,
+    control: Control,
 }
 
 impl TapPort {
@@ -110,7 +112,7 @@ impl TapPort {
         let up = control.is_up(&name).map_err(about)?;
         let medium = if options.tun { Medium::Ip } else { Medium::Ethernet };
         let mtu = options.mtu.unwrap_or(mtu);
-        Ok(Self { file, name, medium, packet_info: options.packet_info, mtu, kernel_mac, existed, up })
+        Ok(Self { file, name, medium, packet_info: options.packet_info, mtu, kernel_mac, existed, up, control })
     }
 
     /// The device's name.
@@ -145,15 +147,16 @@ impl TapPort {
 
     /// The device, receiving into frames of `pool` (slots of [`slot_size`](crate::pool::slot_size) octets).
     pub fn with_pool(self, pool: Pool<'static>) -> Tap {
-        let Self { file, name, medium, packet_info, mtu, .. } = self;
+        let Self { file, name, medium, packet_info, mtu, control, up, .. } = self;
         Tap {
             file,
+            control,
             name,
             medium,
             packet_info,
             mtu,
             pool,
-            down: false,
+            down: Cell::new(!up),
             refused: false,
             gone: None,
             counters: Counters::default(),
@@ -255,8 +258,11 @@ pub struct Tap {
     packet_info: bool,
     mtu: usize,
     pool: Pool<'static>,
-    /// The last write found the interface down.
-    down: bool,
+    /// Where the kernel is asked whether the interface is up again.
+    control: Control,
+    /// The interface was down when it was opened or last written to: as if the cable were pulled. It has not been seen up
+    /// since.
+    down: Cell<bool>,
     /// The last write found no room.
     refused: bool,
     gone: Option<io::Error>,
@@ -370,7 +376,10 @@ impl Device<'static> for Tap {
         }
         // The kernel takes a frame whole or not at all.
         match self.file.write(&frame) {
-            Ok(_all) => (self.refused, self.down) = (false, false),
+            Ok(_all) => {
+                self.refused = false;
+                self.down.set(false);
+            }
             Err(e) => match Trouble::of(&e) {
                 Trouble::Later => {
                     self.refused = true;
@@ -380,8 +389,7 @@ impl Device<'static> for Tap {
                 trouble => {
                     self.counters.not_sent += 1;
                     self.refused = false;
-                    // EIO: the interface is down, as if the cable were pulled.
-                    self.down = e.raw_os_error() == Some(libc::EIO);
+                    self.down.set(e.raw_os_error() == Some(libc::EIO));
                     if matches!(trouble, Trouble::Gone) {
                         self.gone = Some(e);
                     }
@@ -392,7 +400,11 @@ impl Device<'static> for Tap {
     }
 
     fn link(&self) -> Link {
-        if self.gone.is_some() || self.down { Link::Down } else { Link::Up }
+        // Nobody writes to an interface that is down, so that the kernel is asked instead.
+        if self.down.get() && self.control.is_up(&self.name).unwrap_or(false) {
+            self.down.set(false);
+        }
+        if self.gone.is_some() || self.down.get() { Link::Down } else { Link::Up }
     }
 }
 
@@ -402,7 +414,8 @@ impl HostDevice for Tap {
     }
 
     fn wants_write(&self) -> Option<BorrowedFd<'_>> {
-        self.refused.then(|| self.file.as_fd())
+        // The kernel calls a tap writable when it comes up, and not while it is down.
+        (self.refused || self.down.get()).then(|| self.file.as_fd())
     }
 
     fn failure(&self) -> Option<Failure> {

@@ -147,6 +147,8 @@ errors! {
         TooLong = "the datagram is too long",
         /// There is no route to the destination.
         NoRoute = "no route to the host",
+        /// The link that leads there is down.
+        LinkDown = "the link is down",
         /// The destination is unspecified, its port 0, or it is missing on an unconnected socket.
         InvalidRemote = "not an address one can send to",
         /// The source address is not one of ours.
@@ -248,6 +250,7 @@ kinds! {
         WouldBlock => TimedOut,
         TooLong => InvalidInput,
         NoRoute => NotFound,
+        LinkDown => NotConnected,
         InvalidRemote => InvalidInput,
         NotOurAddress => AddrNotAvailable,
         BroadcastNotAllowed => PermissionDenied,

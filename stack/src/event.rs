@@ -23,6 +23,9 @@ impl Readiness {
     pub const CLOSED: Self = Self(16);
     /// A soft error is to be read.
     pub const ERROR: Self = Self(32);
+    /// The interface's link went up or down, maybe more than once;
+    /// [`InterfaceView::link`](crate::stack::InterfaceView::link) says how it is.
+    pub const LINK: Self = Self(64);
 
     /// Whether `self` has any of `other`'s flags.
     pub const fn any(self, other: Self) -> bool {

@@ -371,6 +371,10 @@ impl<'a> Stack<'a> {
     /// Queues a reply on an interface; without room it is dropped, counted.
     pub(crate) fn queue_reply(&mut self, id: IfaceId, reply: Reply<'a>) -> bool {
         let queued = match self.ifaces.get_mut(id.index()) {
+            Some(Some(iface)) if !iface.is_up() => {
+                self.stats.drop(DropReason::LinkDown);
+                return false;
+            }
             Some(Some(iface)) => iface.reply(reply).is_ok(),
             _ => false,
         };

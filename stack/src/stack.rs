@@ -12,6 +12,8 @@
 #[cfg(feature = "acd")]
 mod acd;
 mod admin;
+#[cfg(feature = "carrier")]
+mod carrier;
 #[cfg(any(feature = "udp", feature = "raw", feature = "icmp"))]
 mod datagram;
 #[cfg(feature = "icmp")]
@@ -147,6 +149,9 @@ pub struct Stack<'a> {
     /// Interfaces whose device does not know its groups.
     #[cfg(feature = "ipv6")]
     pub(crate) regroup: IfaceSet,
+    /// Interfaces whose link has changed, which nobody was told yet.
+    #[cfg(feature = "carrier")]
+    pub(crate) link_events: IfaceSet,
     #[cfg(feature = "acd")]
     pub(crate) acd_node: Option<crate::ready::NodeId>,
     #[cfg(feature = "multicast")]
@@ -195,6 +200,8 @@ impl<'a> Stack<'a> {
             v6_timer: None,
             #[cfg(feature = "ipv6")]
             regroup: IfaceSet::default(),
+            #[cfg(feature = "carrier")]
+            link_events: IfaceSet::default(),
             #[cfg(feature = "acd")]
             acd_node: None,
             #[cfg(feature = "multicast")]
@@ -210,6 +217,8 @@ impl<'a> Stack<'a> {
     pub fn poll<D: Device<'a>>(&mut self, now: Instant, iface: IfaceId, device: &mut D, budget: usize) -> Polled {
         let budget = budget.max(1);
         self.begin(now, iface);
+        #[cfg(feature = "carrier")]
+        self.see_link(iface, device.link());
         #[cfg(feature = "ipv6")]
         if self.regroup.contains(iface)
             && let Some(groups) = self.changed_groups(iface)

@@ -119,6 +119,8 @@ drop_reasons! {
     UdpChecksum = "udp-checksum",
     /// No socket on this UDP port.
     UdpNoSocket = "udp-no-socket",
+    /// It would have left by an interface whose link is down.
+    LinkDown = "link-down",
     /// The socket's receive queue is full.
     SocketQueueFull = "socket-queue-full",
     /// The pool is too empty to queue a datagram.

@@ -77,6 +77,8 @@ pub(crate) enum Resolved {
     Waiting(u32),
     /// The neighbour table has no room.
     Full,
+    /// The hop's link is down.
+    Down,
 }
 
 impl<'a> Stack<'a> {
@@ -193,6 +195,10 @@ impl<'a> Stack<'a> {
                 self.stats.drop(DropReason::NeighborTableFull);
                 Output::Done
             }
+            Resolved::Down => {
+                self.stats.drop(DropReason::LinkDown);
+                Output::Done
+            }
         }
     }
 
@@ -266,7 +272,19 @@ impl<'a> Stack<'a> {
     fn poll_announcement(&mut self, id: IfaceId) -> Turn<'a> {
         let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return Turn::Done };
         let place = iface.announce.trailing_zeros() as usize;
+        if !iface.is_up() {
+            // All are announced when the link is back.
+            iface.announce = 0;
+            return Turn::Done;
+        }
         let address = iface.addresses.get(place).map(|a| a.addr());
+        #[cfg(all(feature = "carrier", feature = "ipv6"))]
+        if let Some(IpAddr::V6(ip)) = address
+            && iface.readvertise
+            && iface.is_ethernet()
+        {
+            return self.poll_readvertisement(id, place, ip);
+        }
         let (Some(IpAddr::V4(ip)), true) = (address, iface.is_ethernet()) else {
             iface.announce &= !(1 << place);
             return Turn::Done;
@@ -276,6 +294,19 @@ impl<'a> Stack<'a> {
         };
         iface.announce &= !(1 << place);
         Turn::Send(frame)
+    }
+
+    /// Tells neighbours on a link that is back of an address (RFC 4861 §7.2.6), the last of which ends it.
+    #[cfg(all(feature = "carrier", feature = "ipv6"))]
+    #[cold]
+    fn poll_readvertisement(&mut self, id: IfaceId, place: usize, ip: core::net::Ipv6Addr) -> Turn<'a> {
+        let sent = self.advertise_to_all(id, ip);
+        let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return Turn::Done };
+        if !sent {
+            return Turn::Stall;
+        }
+        iface.announce &= !(1 << place);
+        Turn::Done
     }
 
     /// By which interface to which neighbour packets to `dst` go; `by` overrides the route's interface.
@@ -288,6 +319,7 @@ impl<'a> Stack<'a> {
             let routes = self.routes.iter().filter(|r| r.iface == iface && r.prefix.contains(dst));
             let mut ways = routes.map(|r| r.gateway.unwrap_or(dst));
             let best = ways.next().unwrap_or(dst);
+            // All are on one link, up or down.
             let is_usable = |next: &IpAddr| self.neighbors.is_usable(self.now, iface.0, *next);
             let next = if is_usable(&best) { best } else { ways.find(is_usable).unwrap_or(best) };
             return Some(Hop { iface, next });
@@ -296,9 +328,15 @@ impl<'a> Stack<'a> {
             return self.only_iface().map(|iface| Hop { iface, next: dst });
         }
         let now = self.now;
-        let (iface, next) = self.routes.lookup_usable(dst, |i, hop| self.neighbors.is_usable(now, i, hop))?;
+        let (iface, next) =
+            self.routes.lookup_usable(dst, |i, hop| self.is_up(i) && self.neighbors.is_usable(now, i, hop))?;
         let iface = IfaceId(iface);
         (!iface.is_nowhere()).then_some(Hop { iface, next })
+    }
+
+    /// Whether the link of an interface is up; of none it is.
+    fn is_up(&self, iface: u8) -> bool {
+        self.iface(IfaceId(iface)).is_none_or(Iface::is_up)
     }
 
     /// As [`hop`](Self::hop), for what answers a packet that arrived by an interface: a link-local address means
@@ -313,6 +351,9 @@ impl<'a> Stack<'a> {
     /// The link-layer address of a hop, or who is being asked for it.
     pub(crate) fn resolve(&mut self, hop: Hop, demand: Demand) -> Resolved {
         let Some(iface) = self.iface(hop.iface) else { return Resolved::Full };
+        if !iface.is_up() {
+            return Resolved::Down;
+        }
         if !iface.is_ethernet() {
             return Resolved::Ready(None);
         }

@@ -178,6 +178,7 @@ fn send_error(error: SendError) -> io::Error {
     let kind = match error {
         SendError::WouldBlock => ErrorKind::WouldBlock,
         SendError::NoRoute => ErrorKind::NetworkUnreachable,
+        SendError::LinkDown => ErrorKind::NetworkDown,
         SendError::Unreachable => ErrorKind::HostUnreachable,
         SendError::Refused => ErrorKind::ConnectionRefused,
         SendError::NotOurAddress => ErrorKind::AddrNotAvailable,

@@ -58,6 +58,7 @@ pub fn tun_persist(tun: BorrowedFd<'_>, on: bool) -> io::Result<()> {
 }
 
 /// The socket that interface requests are made on; it says which network namespace is meant.
+#[derive(Debug)]
 pub struct Control(OwnedFd);
 
 impl Control {

@@ -1,8 +1,10 @@
 //! Taps and tuns with the kernel at the other end, in a namespace of the test's own.
 
 use super::*;
+use crate::epoll::Poller;
 use crate::netns::in_namespace;
 use crate::pool::Lease;
+use crate::sys::{Events, Interest};
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
@@ -143,7 +145,20 @@ fn an_interface_that_goes_down_loses_frames_and_one_that_vanishes_fails() {
     assert_eq!((tun.link(), tun.counters().not_sent), (Link::Down, 1));
     while tun.receive().is_some() {}
     assert!(tun.failure().is_none());
+    // Without another frame sent, it is seen when the interface is up, and waited for.
+    let is_writable = |tun: &Tap| {
+        let mut set = Events::new();
+        let mut poller = Poller::new().expect("a set");
+        poller
+            .add(tun.wants_write().expect("something to wait for"), 1, Interest { write: true, ..Interest::default() })
+            .expect("added");
+        poller.wait(&mut set, Some(Duration::ZERO)).expect("waited");
+        set.iter().any(|ready| ready.writable)
+    };
+    assert!(!is_writable(&tun));
     control.set_up(&tun.name, true).expect("up");
+    assert!(is_writable(&tun));
+    assert_eq!((tun.link(), tun.wants_write().is_none()), (Link::Up, true));
     send(&mut tun, &packet).expect("room");
     assert_eq!((tun.link(), tun.counters().not_sent), (Link::Up, 1));
     let deleted = std::process::Command::new("ip").args(["link", "del", &tun.name]).status();

@@ -105,6 +105,13 @@ impl Serve {
         stats[name].as_u64().unwrap_or(0)
     }
 
+    /// Whether it takes the link of its interface for up.
+    pub fn is_up(&self) -> bool {
+        let output = run(Command::new(PROGRAM).args(["ctl", &self.control, "interfaces", "--json"]), b"");
+        let rows: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        rows[0]["up"].as_bool().expect("a row for the interface")
+    }
+
     /// Waits until it has no connection left, not even one that its services have closed.
     pub fn wait_until_free(&self) {
         wait_until("the stack frees its connections", || self.counter("tcp_connections") == 0);

@@ -171,6 +171,12 @@ impl<'a> Routes<'a> {
         fitting.into_iter().find(|&(iface, hop)| usable(iface, hop)).or_else(|| Some(way(best, dst)))
     }
 
+    /// What was looked up before is to be looked up again, though no route has changed.
+    #[cfg(feature = "carrier")]
+    pub fn touch(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+    }
+
     /// The routes in order of preference.
     pub fn iter(&self) -> impl Iterator<Item = &Route> + '_ {
         self.slots.iter().take(self.len).map(|slot| &slot.0)

@@ -164,6 +164,8 @@ pub(crate) struct Host {
     /// The next router solicitation, and how long after it the one after that.
     solicit: Option<(Instant, Duration)>,
     pub identifiers: Identifiers,
+    /// The link is down: nobody is asked, only lifetimes pass.
+    silent: bool,
 }
 
 impl Host {
@@ -179,6 +181,7 @@ impl Host {
             follows_routers: false,
             solicit: None,
             identifiers: Identifiers::Opaque,
+            silent: false,
         }
     }
 
@@ -206,7 +209,9 @@ impl Host {
 
     /// What is due at `now`, one thing a call: call again until `None`.
     pub fn step(&mut self, now: Instant) -> Option<Step> {
-        if let Some(at) = self.tentative.iter().position(|t| !t.duplicate && now >= t.at) {
+        if let Some(at) = self.tentative.iter().position(|t| !t.duplicate && now >= t.at)
+            && !self.silent
+        {
             let tentative = self.tentative.get_mut(at)?;
             let IpAddr::V6(addr) = tentative.cidr.addr() else { return None };
             if tentative.left == 0 {
@@ -218,6 +223,7 @@ impl Host {
         }
         if let Some((at, interval)) = self.solicit
             && now >= at
+            && !self.silent
         {
             let next = interval + interval;
             self.solicit = Some((now + interval, if next > SOLICIT_MOST { SOLICIT_MOST } else { next }));
@@ -249,7 +255,29 @@ impl Host {
         let trials = self.tentative.iter().filter(|t| !t.duplicate).map(|t| t.at);
         let lives = self.formed.iter().filter_map(|f| f.lifetimes.valid);
         let routes = self.learned.iter().filter_map(|l| l.until);
-        trials.chain(lives).chain(routes).chain(self.solicit.map(|s| s.0)).min()
+        let asked = trials.chain(self.solicit.map(|s| s.0)).filter(|_| !self.silent);
+        asked.chain(lives).chain(routes).min()
+    }
+
+    /// The link went down, or up: it may be another one, where trials begin anew, of `probes` probes, and routers are
+    /// asked for again.
+    #[cfg(feature = "carrier")]
+    pub fn on_link(&mut self, now: Instant, up: bool, probes: u8, rng: &mut Rng) {
+        self.silent = !up;
+        if !up {
+            return;
+        }
+        for t in &mut self.tentative {
+            //= https://www.rfc-editor.org/rfc/rfc4862#section-5.4.2
+            //# If the Neighbor Solicitation is going to be the first message sent
+            //# from an interface after interface (re)initialization, the node SHOULD
+            //# delay joining the solicited-node multicast address by a random delay
+            //# between 0 and MAX_RTR_SOLICITATION_DELAY as specified in [RFC4861].
+            (t.left, t.at, t.duplicate) = (probes.max(1), now + delay(rng), false);
+        }
+        if self.follows_routers {
+            self.solicit = Some((now + delay(rng), SOLICIT_FIRST));
+        }
     }
 
     /// Somebody else has `addr`, which is on trial; another is tried in place of one that was formed from a prefix.

@@ -69,11 +69,11 @@ impl Stack<'_> {
         Ok(())
     }
 
-    /// Tells the link that `target` is ours.
-    fn advertise_to_all(&mut self, id: IfaceId, target: Ipv6Addr) {
-        let Some(mac) = self.iface(id).map(|i| i.mac) else { return };
+    /// Tells the link that `target` is ours; false, and counted, without a frame or room.
+    pub(crate) fn advertise_to_all(&mut self, id: IfaceId, target: Ipv6Addr) -> bool {
+        let Some(mac) = self.iface(id).map(|i| i.mac) else { return false };
         let to = Some(v6::group_mac(v6::ALL_NODES));
-        self.send_ndp(id, target, v6::ALL_NODES, to, &Sent::Advert { target, mac, solicited: false });
+        self.send_ndp(id, target, v6::ALL_NODES, to, &Sent::Advert { target, mac, solicited: false })
     }
 
     /// Somebody says that it has `target`.

@@ -79,6 +79,9 @@ impl<'a> Stack<'a> {
             for place in 0.. {
                 let now = self.now;
                 let Some(Some(iface)) = self.ifaces.get_mut(index) else { break };
+                if !iface.is_up() {
+                    break;
+                }
                 let mac = iface.mac;
                 let Some(probe) = iface.probes.get_mut(place) else { break };
                 let packet = match probe.due(now) {
@@ -96,9 +99,9 @@ impl<'a> Stack<'a> {
         self.schedule_acd();
     }
 
-    fn schedule_acd(&mut self) {
+    pub(super) fn schedule_acd(&mut self) {
         let Some(node) = self.acd_node else { return };
-        let probes = self.ifaces.iter().flatten().filter(|i| i.is_ethernet()).flat_map(|i| &i.probes);
+        let probes = self.ifaces.iter().flatten().filter(|i| i.is_ethernet() && i.is_up()).flat_map(|i| &i.probes);
         match probes.filter_map(Probe::deadline).min() {
             Some(at) => self.sched.set_deadline(node, at),
             None => self.sched.cancel_deadline(node),

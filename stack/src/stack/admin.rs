@@ -1,7 +1,7 @@
 //! Interfaces, addresses and routes: what is configured, and what can be read of it.
 
 use super::{Iface, IfaceId, IfaceSet, Stack};
-use crate::device::{Device, Mac, Medium};
+use crate::device::{Device, Link, Mac, Medium};
 use crate::error::{AddressError, Full, RouteError};
 use crate::ip::addr::Cidr;
 use crate::ip::route::Route;
@@ -20,6 +20,8 @@ pub struct InterfaceView<'s> {
     pub mac: Option<Mac>,
     /// The largest IP packet that leaves in one piece, in octets.
     pub mtu: usize,
+    /// Its carrier, as the last poll found it; without the feature `carrier` always `Up`.
+    pub link: Link,
     /// Its addresses.
     pub addresses: &'s [Cidr],
     /// What has passed by it.
@@ -51,7 +53,11 @@ impl<'a> Stack<'a> {
         if caps.medium == Medium::Ethernet && !mac.is_station() {
             return Err(AddressError::Invalid);
         }
-        self.insert_interface(Iface::new(device.pool(), caps, mac)).map_err(|Full::Table| AddressError::Full)
+        let id =
+            self.insert_interface(Iface::new(device.pool(), caps, mac)).map_err(|Full::Table| AddressError::Full)?;
+        #[cfg(feature = "carrier")]
+        self.begin_link(id, device.link());
+        Ok(id)
     }
 
     fn insert_interface(&mut self, iface: Iface<'a>) -> Result<IfaceId, Full> {
@@ -94,13 +100,15 @@ impl<'a> Stack<'a> {
             let _ = self.remove_address(id, cidr.addr());
         }
         self.routes.remove_iface(id.0);
-        self.forget_neighbors(id);
+        self.forget_neighbors(id, DropReason::NoRoute);
         // Fragments may be in frames of the interface's pool.
         #[cfg(feature = "reassembly")]
         self.reassembly.clear(&mut self.stats);
         if let Some(place) = self.ifaces.get_mut(id.index()) {
             *place = None;
         }
+        #[cfg(feature = "carrier")]
+        self.link_events.take(id);
         self.leave_to_others(id);
     }
 
@@ -238,6 +246,7 @@ impl<'a> Stack<'a> {
                 id: IfaceId(index as u8),
                 mac: iface.is_ethernet().then_some(iface.mac),
                 mtu: iface.ip_mtu(),
+                link: iface.link(),
                 addresses: &iface.addresses,
                 counters: iface.counters,
             })
@@ -332,9 +341,9 @@ impl<'a> Stack<'a> {
         }
     }
 
-    fn forget_neighbors(&mut self, id: IfaceId) {
+    pub(super) fn forget_neighbors(&mut self, id: IfaceId, reason: DropReason) {
         let sched = &mut self.sched;
-        self.neighbors.remove_iface(id.0, &mut self.stats, |slot| {
+        self.neighbors.remove_iface(id.0, reason, &mut self.stats, |slot| {
             if let Some(node) = slot.node {
                 sched.unpark(node, &mut slot.waiters, id.index());
                 sched.cancel_deadline(node);

@@ -1,6 +1,6 @@
 //! What UDP, raw and echo sockets share: queues from stock, frames for datagrams, the way they leave.
 
-use super::{IfaceId, Reply, Stack};
+use super::{Iface, IfaceId, Reply, Stack};
 use crate::error::{BindError, SendError};
 use crate::frame::Frame;
 use crate::ip::v4::{self, Fields};
@@ -65,9 +65,9 @@ impl<'a> Stack<'a> {
         if let (Some(iface), Some(from)) = (by, local)
             && from.is_unspecified()
             && dst == IpAddr::V4(Ipv4Addr::BROADCAST)
-            && self.iface(iface).is_some()
+            && let Some(state) = self.iface(iface)
         {
-            return Ok((iface, from));
+            return if state.is_up() { Ok((iface, from)) } else { Err(SendError::LinkDown) };
         }
         let way = match by {
             Some(iface) => self
@@ -76,6 +76,9 @@ impl<'a> Stack<'a> {
             None => self.source(dst),
         };
         let (iface, source) = way.ok_or(SendError::NoRoute)?;
+        if !self.iface(iface).is_some_and(Iface::is_up) && !self.is_own(dst) {
+            return Err(SendError::LinkDown);
+        }
         match local {
             Some(l) if is_group(l) || self.is_any_broadcast(l) => Ok((iface, source)),
             Some(l) if self.may_send(l, dst) => Ok((iface, l)),

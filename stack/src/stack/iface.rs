@@ -1,6 +1,6 @@
 //! One network interface as the stack sees it: addresses, the pool of its device, and what waits to leave by it.
 
-use crate::device::{Capabilities, Mac, Medium, TxMeta};
+use crate::device::{Capabilities, Link, Mac, Medium, TxMeta};
 use crate::error::AddressError;
 use crate::frame::{Frame, Pool};
 use crate::ip::addr::{self, Cidr};
@@ -51,7 +51,7 @@ impl IfaceSet {
     }
 
     /// Takes `id` out; whether it was there.
-    #[cfg(feature = "ipv6")]
+    #[cfg(any(feature = "ipv6", feature = "carrier"))]
     pub(crate) fn take(&mut self, id: IfaceId) -> bool {
         let was = self.contains(id);
         self.0 &= !(1 << (id.0 & 31));
@@ -105,6 +105,12 @@ pub(crate) struct Iface<'a> {
     /// Refused by the device: the first to be offered again.
     pub held: Option<(Frame<'a>, TxMeta)>,
     pub cutting: Option<Cutting<'a>>,
+    /// The carrier, as of the last poll.
+    #[cfg(feature = "carrier")]
+    pub link: Link,
+    /// Who waits for it to change.
+    #[cfg(feature = "carrier")]
+    pub link_waker: Option<core::task::Waker>,
     /// Egress waits for frames or device room, neither of which the stack can see coming: look again at this time.
     pub stalled: Option<Instant>,
     /// When our address was last defended (RFC 5227 §2.4).
@@ -120,6 +126,9 @@ pub(crate) struct Iface<'a> {
     pub conflict: Option<crate::link::acd::AddressConflict>,
     /// Addresses whose announcement is owed, by place (bit set).
     pub announce: u8,
+    /// IPv6 addresses among them are announced, too: they are no new ones, which were solicited for and thereby told of.
+    #[cfg(feature = "carrier")]
+    pub readvertise: bool,
     #[cfg(feature = "ipv6")]
     pub v6: slaac::Host,
 }
@@ -137,6 +146,10 @@ impl<'a> Iface<'a> {
             counters: super::InterfaceCounters::default(),
             held: None,
             cutting: None,
+            #[cfg(feature = "carrier")]
+            link: Link::Up,
+            #[cfg(feature = "carrier")]
+            link_waker: None,
             stalled: None,
             defence: Defence::default(),
             #[cfg(feature = "multicast")]
@@ -146,9 +159,25 @@ impl<'a> Iface<'a> {
             #[cfg(feature = "acd")]
             conflict: None,
             announce: 0,
+            #[cfg(feature = "carrier")]
+            readvertise: false,
             #[cfg(feature = "ipv6")]
             v6: slaac::Host::new(),
         }
+    }
+
+    /// The carrier; without the feature `carrier` nobody looks at it.
+    #[inline]
+    pub fn link(&self) -> Link {
+        #[cfg(feature = "carrier")]
+        return self.link;
+        #[cfg(not(feature = "carrier"))]
+        Link::Up
+    }
+
+    #[inline]
+    pub fn is_up(&self) -> bool {
+        self.link() == Link::Up
     }
 
     pub fn is_ethernet(&self) -> bool {
@@ -211,6 +240,10 @@ impl<'a> Iface<'a> {
             return Err(AddressError::Invalid);
         }
         self.addresses.push(cidr).map_err(|_| AddressError::Full)?;
+        #[cfg(feature = "carrier")]
+        {
+            self.readvertise &= self.announce != 0;
+        }
         self.announce |= 1 << (self.addresses.len() - 1);
         Ok(())
     }

@@ -82,6 +82,10 @@ impl<'a> Stack<'a> {
     pub(super) fn igmp_deadline(&mut self) {
         let now = self.now;
         for index in 0..self.ifaces.len() {
+            // What is owed to a link that is down is owed when it is back.
+            if !self.ifaces.get(index).is_some_and(|i| i.as_ref().is_some_and(super::Iface::is_up)) {
+                continue;
+            }
             while let Some(due) = self.ifaces.get(index).and_then(Option::as_ref).and_then(|i| i.igmp.due(now)) {
                 let silent =
                     self.ifaces.get(index).and_then(Option::as_ref).is_some_and(|i| i.igmp.is_silent(now, &due));
@@ -93,9 +97,9 @@ impl<'a> Stack<'a> {
         self.schedule_igmp();
     }
 
-    fn schedule_igmp(&mut self) {
+    pub(super) fn schedule_igmp(&mut self) {
         let Some(node) = self.igmp_node else { return };
-        match self.ifaces.iter().flatten().filter_map(|i| i.igmp.deadline()).min() {
+        match self.ifaces.iter().flatten().filter(|i| i.is_up()).filter_map(|i| i.igmp.deadline()).min() {
             Some(at) => self.sched.set_deadline(node, at),
             None => self.sched.cancel_deadline(node),
         }

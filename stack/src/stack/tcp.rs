@@ -235,6 +235,19 @@ impl<'a> Stack<'a> {
         }
     }
 
+    /// The link of an interface is up again: its connections go on at once.
+    #[cfg(feature = "carrier")]
+    pub(super) fn resume_connections(&mut self, id: IfaceId) {
+        let mut next = self.tcp.conns.next_index(0);
+        while let Some(index) = next {
+            next = self.tcp.conns.next_index(index + 1);
+            if let Some(entry) = self.tcp.conns.at_mut(index).filter(|e| e.iface == id) {
+                let verdict = entry.conn.on_link_up(self.now);
+                self.after_call(index, verdict);
+            }
+        }
+    }
+
     /// Puts a new connection into the tables; on failure its buffers are back in stock.
     pub(crate) fn add_connection(&mut self, conn: Conn<'a>, iface: IfaceId, owner: Owner) -> Result<u32, Full> {
         let hash = self.tcp.hash(&conn.tuple());

@@ -1,5 +1,7 @@
 //! Telling users what changed: events, and the wakers of who waits.
 
+#[cfg(feature = "carrier")]
+use super::IfaceId;
 use super::Stack;
 use crate::event::{Readiness, Wakers};
 #[cfg(feature = "icmp")]
@@ -13,7 +15,7 @@ use crate::sockets::UdpHandle;
 use crate::tcp::{ListenerHandle, TcpHandle};
 use core::task::Waker;
 
-/// Names any socket.
+/// Names any socket, or what else has events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -33,6 +35,9 @@ pub enum SocketId {
     /// An ICMP echo socket.
     #[cfg(feature = "icmp")]
     Icmp(IcmpHandle),
+    /// No socket, but an interface: its link went up or down ([`Readiness::LINK`]).
+    #[cfg(feature = "carrier")]
+    Interface(IfaceId),
 }
 
 /// Something changed for a socket.
@@ -66,12 +71,26 @@ impl<'a> Stack<'a> {
     ///
     /// An event is an edge: it says that something has become possible, and is not repeated while it stays so.
     pub fn next_event(&mut self) -> Option<Event> {
+        #[cfg(feature = "carrier")]
+        if !self.link_events.is_empty()
+            && let Some(event) = self.link_event()
+        {
+            return Some(event);
+        }
         while let Some((key, what)) = self.sched.pop_event() {
             if let Some(event) = self.event(key, what) {
                 return Some(event);
             }
         }
         None
+    }
+
+    #[cfg(feature = "carrier")]
+    fn link_event(&mut self) -> Option<Event> {
+        let id = self.link_events.iter().next()?;
+        self.link_events.take(id);
+        let waker = self.ifaces.get_mut(id.index())?.as_mut()?.link_waker.take();
+        Some(Event { socket: SocketId::Interface(id), what: Readiness::LINK, wakers: [waker, None] })
     }
 
     fn event(&mut self, key: Key, what: Readiness) -> Option<Event> {

@@ -67,6 +67,12 @@ impl Rtt {
         self.backoff = 0;
     }
 
+    /// The reason of the time-outs is gone: one doubling stays, for the segment that is about to be sent again.
+    #[cfg(feature = "carrier")]
+    pub fn calm_down(&mut self) {
+        self.backoff = self.backoff.min(1);
+    }
+
     pub fn is_backed_off(&self) -> bool {
         self.backoff > 0
     }

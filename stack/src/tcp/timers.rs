@@ -99,6 +99,19 @@ impl Conn<'_> {
         self.timers.next()
     }
 
+    /// The link is up again. What was in flight is lost, and the time-out has grown for a reason that is gone: what would
+    /// be sent then is sent now. RFC 9293 and RFC 6298 leave this open; a connection that gives up after 120 s would
+    /// else be silent for up to a minute of them.
+    #[cfg(feature = "carrier")]
+    pub fn on_link_up(&mut self, now: Instant) -> Verdict {
+        if !self.timers.retransmit.is_off() {
+            self.timers.retransmit = Timer::OFF;
+            self.on_retransmit_timer(now);
+            self.rtt.calm_down();
+        }
+        self.finish(now, ControlFlow::Continue(()))
+    }
+
     /// The connection was not answered in time.
     fn give_up(&mut self, now: Instant) {
         if self.state == State::SynSent {

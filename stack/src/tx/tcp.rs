@@ -50,6 +50,8 @@ enum NoWay {
     Elsewhere(IfaceId),
     Waiting(u32),
     Full,
+    /// The link is down. Should another way come up meanwhile, it is found as for want of a route.
+    Down,
 }
 
 impl<'a> Stack<'a> {
@@ -171,6 +173,7 @@ impl<'a> Stack<'a> {
             Resolved::Neighbor(mac, place) => (Some(mac), Some(place)),
             Resolved::Waiting(place) => return Err(NoWay::Waiting(place)),
             Resolved::Full => return Err(NoWay::Full),
+            Resolved::Down => return Err(NoWay::Down),
         };
         let neighbor = Neighbor { place, iface: id, addr: hop.next, routes: self.routes.generation() };
         Ok((Way::Link(mac), Some(neighbor)))
@@ -182,7 +185,7 @@ impl<'a> Stack<'a> {
         match why {
             NoWay::Elsewhere(iface) => self.sched.wake(node, iface.index()),
             NoWay::Waiting(place) => self.park_node(place, node),
-            NoWay::NoRoute | NoWay::Full => {
+            NoWay::NoRoute | NoWay::Full | NoWay::Down => {
                 let retry = self.now + NO_ROUTE_RETRY;
                 let own = self.tcp.conns.at(index).and_then(|e| e.conn.deadline());
                 self.sched.set_deadline(node, own.map_or(retry, |at| at.min(retry)));
@@ -214,7 +217,7 @@ impl<'a> Stack<'a> {
                 return Turn::Done;
             }
             // The SYN|ACK counts as sent, and is sent again in its time, so that no other entry waits for it.
-            Err(NoWay::Waiting(_) | NoWay::Full | NoWay::NoRoute) => {
+            Err(NoWay::Waiting(_) | NoWay::Full | NoWay::NoRoute | NoWay::Down) => {
                 self.commit_syn_ack(id, node, index, &plan);
                 return self.park_syn_ack(id, &tuple, &header, ttl, tos);
             }

@@ -1,6 +1,6 @@
 //! A simulated network card.
 
-use ringtap::device::{Capabilities, Device, Medium, RxMeta, TxMeta};
+use ringtap::device::{Capabilities, Device, Link, Medium, RxMeta, TxMeta};
 use ringtap::frame::{Frame, Pool};
 use std::collections::VecDeque;
 
@@ -18,6 +18,8 @@ pub struct Nic {
     pub tx_room: usize,
     /// Frames lost because the pool was empty.
     pub starved: usize,
+    /// Its carrier. It takes frames without one, too, for tests to find them.
+    pub link: Link,
     /// Frames that it has taken for sending.
     pub taken: u64,
 }
@@ -38,6 +40,7 @@ impl Nic {
             tx: VecDeque::new(),
             tx_room: usize::MAX,
             starved: 0,
+            link: Link::Up,
             taken: 0,
         }
     }
@@ -70,5 +73,9 @@ impl Device<'static> for Nic {
         self.tx.push_back(frame.to_vec());
         self.taken += 1;
         Ok(())
+    }
+
+    fn link(&self) -> Link {
+        self.link
     }
 }

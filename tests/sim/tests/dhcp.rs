@@ -1,5 +1,6 @@
 //! The DHCP client on a whole stack, against a server that says exactly what a test wants.
 
+use ringtap::device::Link;
 use ringtap::dhcp::v4::{DhcpClient, DhcpEvent, DhcpOptions};
 use ringtap::error::TcpError;
 use ringtap::ip::addr::Cidr;
@@ -520,6 +521,25 @@ fn after_a_short_loss_of_the_link_the_address_is_kept_and_verified() {
     let discover = w.give(&Answer::new(NAK, &request)).expect("a DISCOVER");
     assert_eq!((discover.kind, w.events.pop().map(|e| e.1)), (DISCOVER, Some(DhcpEvent::Lost)));
     assert!(!w.has_address());
+}
+
+// H128, RFC 2131 §3.7
+#[test]
+fn the_link_that_the_device_tells_of_needs_not_be_told() {
+    let mut w = World::new().bound(|a| a);
+    w.b.nic.link = Link::Down;
+    assert!(w.asked(Duration::from_secs(5)).is_empty() && w.has_address());
+    w.b.nic.link = Link::Up;
+    let request = w.next();
+    assert_eq!((request.kind, request.option(50), request.option(54)), (REQUEST, Some(&H.octets()[..]), None));
+    assert_eq!(w.give(&Answer::new(ACK, &request)), None);
+    assert_eq!(w.events.pop().map(|e| e.1), Some(DhcpEvent::Renewed));
+    // A client that begins without a link asks as soon as there is one.
+    let mut w = World::new();
+    w.b.nic.link = Link::Down;
+    assert!(w.asked(Duration::from_secs(60)).is_empty());
+    w.b.nic.link = Link::Up;
+    assert_eq!(w.next().kind, DISCOVER);
 }
 
 // RFC 2131 §3.2

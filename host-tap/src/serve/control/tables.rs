@@ -1,5 +1,6 @@
 //! Routes and interfaces for `ctl`: as rows to print, and changed by request.
 
+use ringtap::device::Link;
 use ringtap::ip::addr::Cidr;
 use ringtap::ip::route::{IfaceId, Route};
 use ringtap::stack::Stack;
@@ -47,7 +48,7 @@ pub fn interfaces(stack: &Stack<'static>, names: &[String]) -> Value {
     for view in stack.interfaces() {
         let (name, c) = (name(names, view.id), view.counters);
         let mut row = |network: String, address: Option<String>| {
-            rows.push(json!({ "name": name, "mtu": view.mtu, "network": network, "address": address,
+            rows.push(json!({ "name": name, "up": view.link == Link::Up, "mtu": view.mtu, "network": network, "address": address,
                 "ipkts": c.rx_frames, "ibytes": c.rx_octets, "opkts": c.tx_frames, "obytes": c.tx_octets }));
         };
         row(format!("<Link#{}>", view.id.index() + 1), view.mac.map(|m| m.to_string()));

@@ -3,6 +3,7 @@
 use super::client::{Action, Client, DhcpOptions, Outgoing};
 use super::lease::Lease;
 use super::message::{CLIENT_PORT, ROOM, SERVER_PORT};
+use crate::device::Link;
 use crate::error::{BindError, RecvError};
 use crate::ip::addr::Cidr;
 use crate::ip::route::Route;
@@ -42,6 +43,8 @@ pub struct DhcpClient {
     socket: UdpHandle,
     probing: Option<Ipv4Addr>,
     timing: ProbeTiming,
+    /// The interface's link, as last looked at.
+    link: Link,
     /// What is configured now.
     configured: Option<Lease>,
     /// Which of its routes are ours, by place (bit set): one that was there before stays when the lease goes.
@@ -68,7 +71,8 @@ impl DhcpClient {
         let socket = stack.udp_bind(None, CLIENT_PORT, &udp)?;
         let client = Client::new(now, mac, mtu, options, &stack.config.secret);
         let (probing, configured, look, leaving) = (None, None, None, None);
-        Ok(Self { client, iface, socket, probing, timing: options.probing, configured, routes: 0, look, leaving })
+        let (timing, link) = (options.probing, Link::Up);
+        Ok(Self { client, iface, socket, probing, timing, link, configured, routes: 0, look, leaving })
     }
 
     /// Does what is due, and tells what has changed; to be called until that is nothing.
@@ -78,6 +82,7 @@ impl DhcpClient {
             self.deconfigure(stack);
             return Some(DhcpEvent::Lost);
         }
+        self.look_at_link(stack, now);
         self.receive(stack, now);
         self.look_at_probe(stack, now);
         if let Some(conflict) = stack.take_conflict(self.iface).filter(|c| !c.defended) {
@@ -103,7 +108,8 @@ impl DhcpClient {
     }
 
     /// Tells of the link: while it is down nothing is sent, and once it is up again a lease is verified (INIT-REBOOT). It
-    /// is taken to be up at first.
+    /// is taken to be up at first. What the interface's device says ([`Device::link`](crate::device::Device::link)) needs
+    /// not be told: the stack knows it.
     pub fn on_link(&mut self, now: Instant, up: bool) {
         self.client.on_link(now, up);
     }
@@ -148,6 +154,13 @@ impl DhcpClient {
             stack.cancel_probe(self.iface, ip);
         }
         self.deconfigure(stack);
+    }
+
+    fn look_at_link(&mut self, stack: &Stack<'_>, now: Instant) {
+        let Some(link) = stack.interfaces().find(|i| i.id == self.iface).map(|i| i.link) else { return };
+        if core::mem::replace(&mut self.link, link) != link {
+            self.client.on_link(now, link == Link::Up);
+        }
     }
 
     fn receive(&mut self, stack: &mut Stack<'_>, now: Instant) {

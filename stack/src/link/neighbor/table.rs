@@ -258,15 +258,22 @@ impl<'a> Neighbors<'a> {
         self.find(iface, addr).and_then(|i| self.slots.get(i as usize)).is_none_or(|s| s.is_usable(now))
     }
 
-    /// Forgets the neighbours of an interface and drops what is parked for them; `each` sees each one's place first.
-    pub fn remove_iface(&mut self, iface: u8, stats: &mut Stats, mut each: impl FnMut(&mut NeighborSlot)) {
+    /// Forgets the neighbours of an interface and drops what is parked for them, for `reason`; `each` sees each one's
+    /// place first.
+    pub fn remove_iface(
+        &mut self,
+        iface: u8,
+        reason: DropReason,
+        stats: &mut Stats,
+        mut each: impl FnMut(&mut NeighborSlot),
+    ) {
         for index in 0..self.fresh as u32 {
             let Some(slot) = self.slots.get_mut(index as usize).filter(|s| s.state.is_some() && s.iface == iface)
             else {
                 continue;
             };
             each(slot);
-            self.drop_parked(index, DropReason::NoRoute, stats);
+            self.drop_parked(index, reason, stats);
             self.remove(index);
         }
     }

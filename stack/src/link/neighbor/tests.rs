@@ -403,7 +403,7 @@ fn removing_an_interface_forgets_its_neighbours_and_frees_their_frames() {
     park(&mut t, i, pool, 1, &mut stats);
     t.learn(ms(0), 0, ip(1), MAC, &mut stats);
     let mut seen = 0;
-    t.remove_iface(1, &mut stats, |_| seen += 1);
+    t.remove_iface(1, DropReason::NoRoute, &mut stats, |_| seen += 1);
     assert_eq!((seen, pool.free(), t.deadline(i)), (1, 2, None));
     let left: Vec<_> = t.iter(ms(0)).map(|n| (n.iface, n.addr)).collect();
     assert_eq!(left, [(0, ip(1))]);
@@ -450,8 +450,8 @@ fn borrowed_and_owned_tables_are_the_same() {
                 assert_eq!(a, borrowed.on_heard(now, iface, addr, MAC, true));
             }
             6 if n % 64 == 0 => {
-                owned.remove_iface(iface, &mut stats, |_| {});
-                borrowed.remove_iface(iface, &mut stats, |_| {});
+                owned.remove_iface(iface, DropReason::NoRoute, &mut stats, |_| {});
+                borrowed.remove_iface(iface, DropReason::NoRoute, &mut stats, |_| {});
             }
             _ => {
                 for i in 0..8 {

@@ -30,7 +30,7 @@ pub fn routes(rows: &Value) -> String {
     out
 }
 
-/// A row for each link, and one for each address.
+/// A row for each link, and one for each address; the name of an interface whose link is down has an asterisk.
 pub fn interfaces(rows: &Value) -> String {
     let mut out = format!(
         "{:9} {:>6} {:18} {:24} {:>10} {:>12} {:>10} {:>12}\n",
@@ -40,7 +40,7 @@ pub fn interfaces(rows: &Value) -> String {
         let number = |field: &str| row[field].as_u64().unwrap_or(0);
         out.push_str(&format!(
             "{:9} {:>6} {:18} {:24} {:>10} {:>12} {:>10} {:>12}\n",
-            text(row, "name"),
+            format!("{}{}", text(row, "name"), if row["up"] == false { "*" } else { "" }),
             number("mtu"),
             text(row, "network"),
             text(row, "address"),
@@ -83,5 +83,7 @@ mod tests {
         let text = interfaces(&rows);
         let words: Vec<&str> = text.lines().nth(1).expect("a row").split_whitespace().collect();
         assert_eq!(words, ["rt0", "1500", "<Link#1>", "02:00:00:00:00:01", "1", "2", "3", "4"]);
+        assert!(interfaces(&json!([{ "name": "rt0", "up": false, "mtu": 1500 }])).contains("\nrt0* "));
+        assert!(interfaces(&json!([{ "name": "rt0", "up": true, "mtu": 1500 }])).contains("\nrt0 "));
     }
 }
