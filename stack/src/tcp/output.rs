@@ -411,6 +411,7 @@ impl Conn<'_> {
         if self.snd.phase == Phase::Fast {
             self.on_text_in_recovery(plan.len);
         }
+        self.rcv.on_text_sent(now.as_micros() as u32, self.settings.delayed_ack);
         self.snd.nxt = end;
         self.snd.resend = end;
         self.snd.probe = false;

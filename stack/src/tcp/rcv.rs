@@ -15,6 +15,10 @@
 
 use crate::seq::Seq;
 
+/// Acknowledgments that go at once when a connection begins, or goes on after it was idle. As Linux: the peer's slow
+/// start has doubled its window three times by then.
+const QUICK_ACKS: u8 = 16;
+
 /// Duplicate acknowledgments owed at most: more than these tell the peer nothing new.
 const MOST_DUP_ACKS: u8 = 8;
 
@@ -35,6 +39,12 @@ pub(crate) struct Rcv {
     /// Our window scale; 0 unless both sides scale.
     pub shift: u8,
     pub dup_acks: u8,
+    /// Acknowledgments that are not delayed yet.
+    quick: u8,
+    /// Text of ours follows the peer's so soon that it carries the acknowledgments.
+    converses: bool,
+    /// When text began to wait for an acknowledgment last: low bits of the microseconds.
+    text_at: u32,
     pub ack_now: bool,
     /// A challenge ACK is owed (RFC 5961).
     pub challenge: bool,
@@ -88,6 +98,9 @@ impl Rcv {
             full: mss.min(536),
             shift: 0,
             dup_acks: 0,
+            quick: QUICK_ACKS,
+            converses: false,
+            text_at: 1 << 31,
             ack_now: false,
             challenge: false,
             fin_taken: false,
@@ -176,6 +189,34 @@ impl Rcv {
         self.ack_now || (self.unacked > 0 && self.unacked >= (2 * u32::from(self.full)).min(capacity / 2))
     }
 
+    /// Text waits for an acknowledgment from now on (low bits of the microseconds): whether it is not to be delayed.
+    /// `rto`: a pause as long as this makes the peer start slowly again (RFC 5681 §4.1).
+    ///
+    /// A window of few segments waits for acknowledgments, a large one does not; so does a second small segment, by
+    /// Nagle's algorithm. RFC 9293 §3.8.6.3 leaves it to the receiver how many are delayed.
+    #[inline]
+    pub fn is_quick(&mut self, now: u32, rto: u32) -> bool {
+        if now.wrapping_sub(self.text_at) > rto {
+            self.quick = QUICK_ACKS;
+        }
+        self.text_at = now;
+        let quick = self.quick > 0 && !self.converses;
+        self.quick -= u8::from(quick);
+        quick
+    }
+
+    /// Text of ours leaves: within `delay` microseconds of the peer's, it is an answer, and the next will be, too.
+    #[inline]
+    pub fn on_text_sent(&mut self, now: u32, delay: u32) {
+        self.converses |= now.wrapping_sub(self.text_at) < delay;
+    }
+
+    /// A delayed acknowledgment found no text to travel with.
+    pub fn on_ack_timer(&mut self) {
+        self.ack_now = true;
+        self.converses = false;
+    }
+
     /// A segment beyond a hole came: RFC 5681 §4.2 wants one duplicate acknowledgment for each.
     pub fn owe_dup_ack(&mut self) {
         self.dup_acks = (self.dup_acks + 1).min(MOST_DUP_ACKS);
@@ -213,6 +254,23 @@ mod tests {
         assert_eq!(window_shift(1 << 20), 5);
         assert_eq!(window_shift(1 << 30), 14);
         assert_eq!(window_shift(usize::MAX), 14);
+    }
+
+    #[test]
+    fn acknowledgments_are_quick_at_first_and_after_a_pause_but_not_in_a_conversation() {
+        let mut r = rcv(0, 1000);
+        let quick =
+            |r: &mut Rcv, from: u32| (0..40).filter(|i| r.is_quick(from.wrapping_add(i * 1000), 200_000)).count();
+        assert_eq!(quick(&mut r, 5_000_000), 16);
+        assert_eq!(quick(&mut r, 5_100_000), 0);
+        assert_eq!(quick(&mut r, 6_000_000), 16);
+        r.on_text_sent(6_039_000 + 40_000, 40_000);
+        assert_eq!(quick(&mut r, 7_000_000), 16, "that was no answer");
+        r.on_text_sent(7_039_000 + 39_999, 40_000);
+        assert_eq!(quick(&mut r, 8_000_000), 0, "and that was one");
+        r.on_ack_timer();
+        assert_eq!(quick(&mut r, 9_000_000), 16);
+        assert_eq!(quick(&mut r, u32::MAX - 10_000), 16, "the clock wraps");
     }
 
     #[test]

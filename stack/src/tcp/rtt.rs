@@ -57,6 +57,11 @@ impl Rtt {
         Duration::from_micros(micros.min(u64::from(settings.rto_max)))
     }
 
+    /// The time-out without its back-off, in microseconds.
+    pub const fn rto_of_path(&self) -> u32 {
+        self.base
+    }
+
     /// RFC 6298 §5.5: the timer expired.
     pub fn back_off(&mut self) {
         self.backoff = (self.backoff + 1).min(16);

@@ -77,7 +77,7 @@ impl Conn<'_> {
     pub fn on_deadline(&mut self, now: Instant) -> Verdict {
         if self.timers.ack.is_due(now) {
             self.timers.ack = Timer::OFF;
-            self.rcv.ack_now = true;
+            self.rcv.on_ack_timer();
         }
         if self.timers.retransmit.is_due(now) {
             self.timers.retransmit = Timer::OFF;
@@ -227,9 +227,11 @@ impl Conn<'_> {
             return;
         }
         if self.rcv.unacked > 0 && self.timers.ack.is_off() && !self.rcv.owes_ack(self.rx.capacity() as u32) {
-            match self.settings.delayed_ack {
-                0 => self.rcv.ack_now = true,
-                micros => self.timers.ack = Timer::after(now, Duration::from_micros(u64::from(micros))),
+            let micros = self.settings.delayed_ack;
+            if self.rcv.is_quick(now.as_micros() as u32, self.rtt.rto_of_path()) || micros == 0 {
+                self.rcv.ack_now = true;
+            } else {
+                self.timers.ack = Timer::after(now, Duration::from_micros(u64::from(micros)));
             }
         }
         let waits_for_peer = !self.snd.is_idle();

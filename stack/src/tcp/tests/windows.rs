@@ -242,18 +242,69 @@ fn a_device_that_segments_gets_many_full_segments_at_once() {
     assert_eq!(host.out_by(44).iter().map(|o| o.payload.len()).collect::<Vec<_>>(), [4380]);
 }
 
+/// Segments of text come one by one: how many acknowledgments leave at once.
+fn quick(host: &mut Host, at: &mut u32, segments: u32) -> usize {
+    let data = pattern(0, 1460);
+    let mut acks = 0;
+    for _ in 0..segments {
+        host.accept(&text(*at, U, ACK, &data));
+        *at += 1460;
+        acks += host.out().len();
+        host.read();
+    }
+    acks
+}
+
 #[test]
 fn acknowledgments_are_delayed_for_one_segment_and_not_for_two() {
     let mut host = Host::established();
+    let mut at = R;
+    quick(&mut host, &mut at, 16);
     let data = pattern(0, 1460);
-    host.accept(&text(R, U, ACK, &data));
+    host.accept(&text(at, U, ACK, &data));
     host.silent();
     assert_eq!(host.wait(), ms(40));
-    host.acks(U, R + 1460);
+    host.acks(U, at + 1460);
     for i in 1..6 {
-        host.accept(&text(R + 1460 * i, U, ACK, &data));
+        host.accept(&text(at + 1460 * i, U, ACK, &data));
     }
-    host.acks(U, R + 6 * 1460);
+    host.acks(U, at + 6 * 1460);
+}
+
+#[test]
+fn the_first_acknowledgments_of_a_connection_are_quick_and_bulk_has_one_for_two_segments() {
+    let mut host = Host::established();
+    let mut at = R;
+    assert_eq!(quick(&mut host, &mut at, 16), 16);
+    assert_eq!(quick(&mut host, &mut at, 1000), 500);
+    host.now += ms(150);
+    assert_eq!(quick(&mut host, &mut at, 100), 50, "a pause shorter than the time-out is none");
+    host.now += Duration::from_secs(2);
+    assert_eq!(quick(&mut host, &mut at, 100), 16 + 42);
+}
+
+#[test]
+fn who_answers_within_the_delay_needs_no_acknowledgment_before_the_answer() {
+    let mut host = Host::established();
+    for round in 0..20 {
+        host.now += Duration::from_secs(3);
+        host.accept(&text(R + 5 * round, U + 3 * round, ACK | PSH, b"query"));
+        let quick = host.out().len();
+        assert_eq!(quick, usize::from(round == 0), "the first might be the first of many");
+        host.now += ms(10);
+        host.read();
+        host.write(b"yes");
+        assert_eq!(host.only().ack, R + 5 * (round + 1));
+        host.accept(&seg(R + 5 * (round + 1), U + 3 * (round + 1), ACK));
+    }
+    // An answer that takes longer: the peer's next question need not wait for its acknowledgment.
+    let (r, u) = (R + 100, U + 60);
+    host.accept(&text(r, u, ACK | PSH, b"query"));
+    host.silent();
+    host.wait();
+    host.acks(u, r + 5);
+    host.accept(&text(r + 5, u, ACK | PSH, b"again"));
+    host.acks(u, r + 10);
 }
 
 #[test]
