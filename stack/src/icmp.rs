@@ -13,13 +13,14 @@ pub(crate) mod v6;
 #[cfg(feature = "icmp")]
 pub use echo::IcmpHandle;
 
+use crate::family::IpAddr;
 use crate::frame::Frame;
 use crate::ip::addr::is_martian_source_v4;
 use crate::ip::v4::Destination;
 use crate::stats::DropReason;
 use crate::wire::icmp::{HEADER, IcmpHeader, PROTOCOL, emit, kind, parse};
 use crate::wire::ipv4::{self, Fields, Ipv4Header};
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::Ipv4Addr;
 
 /// What a received error message reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

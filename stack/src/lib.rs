@@ -11,6 +11,8 @@
     not(all(feature = "tcp", feature = "udp", feature = "icmp", feature = "raw", feature = "reassembly")),
     allow(dead_code, unused_imports, unused_variables, unreachable_code, unreachable_patterns)
 )]
+// Without IPv6 there is one family only (`family.rs`): what asks for the family is always right.
+#![cfg_attr(not(feature = "ipv6"), allow(irrefutable_let_patterns))]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
@@ -27,6 +29,7 @@ pub mod time;
 
 pub(crate) mod assembler;
 pub(crate) mod deadline;
+pub(crate) mod family;
 pub(crate) mod grow;
 pub(crate) mod log;
 pub(crate) mod ready;

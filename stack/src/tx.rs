@@ -12,6 +12,7 @@ mod neighbor;
 mod tcp;
 
 use crate::device::{Mac, TxMeta};
+use crate::family::IpAddr;
 use crate::frame::Frame;
 use crate::ip::fragment;
 #[cfg(feature = "ipv6")]
@@ -24,7 +25,7 @@ use crate::ready::Key;
 use crate::stack::{Cutting, Iface, IfaceId, Reply, Stack};
 use crate::stats::DropReason;
 use crate::wire::ip;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::Ipv4Addr;
 
 /// What leaves whole by an interface, wherever it goes: in IPv6 every path takes 1,280 octets (RFC 8200 §5).
 fn uncut(iface: &Iface<'_>) -> usize {
@@ -277,7 +278,7 @@ impl<'a> Stack<'a> {
             iface.announce = 0;
             return Turn::Done;
         }
-        let address = iface.addresses.get(place).map(|a| a.addr());
+        let address = iface.addresses.get(place).map(|a| a.ip());
         #[cfg(all(feature = "carrier", feature = "ipv6"))]
         if let Some(IpAddr::V6(ip)) = address
             && iface.readvertise
@@ -313,11 +314,11 @@ impl<'a> Stack<'a> {
     pub(crate) fn hop(&self, dst: IpAddr, by: Option<IfaceId>) -> Option<Hop> {
         if let Some(iface) = by {
             let state = self.iface(iface)?;
-            if is_group(dst) || state.is_broadcast_ip(dst) || state.addresses.iter().any(|a| a.contains(dst)) {
+            if is_group(dst) || state.is_broadcast_ip(dst) || state.addresses.iter().any(|a| a.has(dst)) {
                 return Some(Hop { iface, next: dst });
             }
-            let routes = self.routes.iter().filter(|r| r.iface == iface && r.prefix.contains(dst));
-            let mut ways = routes.map(|r| r.gateway.unwrap_or(dst));
+            let routes = self.routes.iter().filter(|r| r.iface == iface && r.prefix.has(dst));
+            let mut ways = routes.map(|r| r.next_hop(dst));
             let best = ways.next().unwrap_or(dst);
             // All are on one link, up or down.
             let is_usable = |next: &IpAddr| self.neighbors.is_usable(self.now, iface.0, *next);

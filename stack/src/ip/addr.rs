@@ -2,8 +2,9 @@
 //!
 //! Implements RFC 4632 §3.1 (prefixes), RFC 1122 §3.2.1.3 and RFC 6890 (special addresses), RFC 3021 (31-bit prefixes).
 
+use crate::family::{IpAddr, inside, outside};
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr as AnyAddr, Ipv4Addr};
 use core::str::FromStr;
 
 /// An address and the length of its network's prefix: `192.0.2.1/24`.
@@ -24,8 +25,17 @@ impl Cidr {
     /// 0.0.0.0/0.
     pub(crate) const DEFAULT: Self = Self { addr: IpAddr::V4(Ipv4Addr::UNSPECIFIED), prefix_len: 0 };
 
-    /// The address with a prefix of `prefix_len` bits; `None` when the address has fewer (32 or 128).
-    pub const fn new(addr: IpAddr, prefix_len: u8) -> Option<Self> {
+    /// The address with a prefix of `prefix_len` bits; `None` when the address has fewer (32 or 128), or is of a family
+    /// that is not built.
+    pub const fn new(addr: AnyAddr, prefix_len: u8) -> Option<Self> {
+        match inside(addr) {
+            Some(addr) => Self::of(addr, prefix_len),
+            None => None,
+        }
+    }
+
+    /// As [`new`](Self::new).
+    pub(crate) const fn of(addr: IpAddr, prefix_len: u8) -> Option<Self> {
         let max = match addr {
             IpAddr::V4(_) => 32,
             IpAddr::V6(_) => 128,
@@ -33,8 +43,16 @@ impl Cidr {
         if prefix_len > max { None } else { Some(Self { addr, prefix_len }) }
     }
 
-    /// The prefix that holds this one address only.
-    pub const fn host(addr: IpAddr) -> Self {
+    /// The prefix that holds this one address only; `None` when it is of a family that is not built.
+    pub const fn host(addr: AnyAddr) -> Option<Self> {
+        match inside(addr) {
+            Some(addr) => Some(Self::one(addr)),
+            None => None,
+        }
+    }
+
+    /// As [`host`](Self::host).
+    pub(crate) const fn one(addr: IpAddr) -> Self {
         let prefix_len = match addr {
             IpAddr::V4(_) => 32,
             IpAddr::V6(_) => 128,
@@ -43,7 +61,12 @@ impl Cidr {
     }
 
     /// The address, host bits included.
-    pub const fn addr(&self) -> IpAddr {
+    pub const fn addr(&self) -> AnyAddr {
+        outside(self.addr)
+    }
+
+    /// As [`addr`](Self::addr), for the stack.
+    pub(crate) const fn ip(&self) -> IpAddr {
         self.addr
     }
 
@@ -53,9 +76,15 @@ impl Cidr {
     }
 
     /// Whether `addr` is of this family and begins with this prefix.
-    pub fn contains(&self, addr: IpAddr) -> bool {
+    pub fn contains(&self, addr: AnyAddr) -> bool {
+        inside(addr).is_some_and(|addr| self.has(addr))
+    }
+
+    /// As [`contains`](Self::contains), for the stack.
+    pub(crate) fn has(&self, addr: IpAddr) -> bool {
         match (self.addr, addr) {
             (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()) & mask4(self.prefix_len) == 0,
+            #[cfg(feature = "ipv6")]
             (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()) & mask6(self.prefix_len) == 0,
             _ => false,
         }
@@ -65,7 +94,10 @@ impl Cidr {
     pub fn network(&self) -> Self {
         let addr = match self.addr {
             IpAddr::V4(a) => Ipv4Addr::from_bits(a.to_bits() & mask4(self.prefix_len)).into(),
-            IpAddr::V6(a) => Ipv6Addr::from_bits(a.to_bits() & mask6(self.prefix_len)).into(),
+            #[cfg(feature = "ipv6")]
+            IpAddr::V6(a) => core::net::Ipv6Addr::from_bits(a.to_bits() & mask6(self.prefix_len)).into(),
+            #[cfg(not(feature = "ipv6"))]
+            other => other,
         };
         Self { addr, ..*self }
     }
@@ -100,6 +132,7 @@ const fn mask4(len: u8) -> u32 {
 }
 
 /// The upper `len` bits set, `len` at most 128.
+#[cfg(feature = "ipv6")]
 const fn mask6(len: u8) -> u128 {
     match u128::MAX.checked_shl(128 - len as u32) {
         Some(mask) => mask,
@@ -196,14 +229,15 @@ pub(crate) fn is_broadcast(addr: IpAddr, addresses: &[Cidr]) -> bool {
 /// The one of our `addresses` to send from by way of `next_hop`: of those whose network it is in, the one with the
 /// longest prefix (RFC 1122 §3.3.4.3), else the first of its family.
 pub(crate) fn source_towards(next_hop: IpAddr, addresses: &[Cidr]) -> Option<IpAddr> {
-    let on_link = addresses.iter().filter(|c| c.contains(next_hop)).reduce(|best, c| {
+    let on_link = addresses.iter().filter(|c| c.has(next_hop)).reduce(|best, c| {
         // `max_by_key` would give the last of equals.
         if c.prefix_len > best.prefix_len { c } else { best }
     });
     on_link.or_else(|| addresses.iter().find(|c| c.addr.is_ipv4() == next_hop.is_ipv4())).map(|c| c.addr)
 }
 
-#[cfg(test)]
+// Cases of both families.
+#[cfg(all(test, feature = "ipv6"))]
 mod tests {
     use super::*;
     extern crate std;

@@ -5,9 +5,9 @@
 //! get; what all take together is drawn at random, so that nobody can count what others drew (the side channel of
 //! CVE-2020-25705).
 
+use crate::family::IpAddr;
 use crate::rng::{Key, Purpose, Rng, Secret};
 use crate::time::{Duration, Instant};
-use core::net::IpAddr;
 
 const SECOND: u64 = 1_000_000;
 /// 16: 128 octets.

@@ -11,6 +11,7 @@
 //!     the first fragment's header ◀─┘ goes in front when nothing is missing
 //! ```
 
+use crate::family::IpAddr;
 use crate::frame::{Frame, Pool};
 use crate::ip::v4::Ipv4Header;
 use crate::stats::{DropReason, Stats};
@@ -21,7 +22,7 @@ use crate::wire::{
     extension::{Piece, Refusal},
     ipv6::{self, Ipv6Header},
 };
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::Ipv4Addr;
 use heapless::Vec;
 use managed::ManagedSlice;
 

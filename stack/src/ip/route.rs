@@ -4,8 +4,9 @@
 //! lowest metric, then the route that was there first.
 
 use crate::error::RouteError;
+use crate::family::{IpAddr, inside};
 use crate::ip::addr::{Cidr, is_unicast_host};
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr as AnyAddr, Ipv4Addr};
 use managed::ManagedSlice;
 
 /// An interface of a stack.
@@ -39,7 +40,7 @@ pub struct Route {
     pub prefix: Cidr,
     /// The router on the way, or `None` when the destinations are on the link.
     #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
-    pub gateway: Option<IpAddr>,
+    pub gateway: Option<AnyAddr>,
     /// The interface to leave by.
     pub iface: IfaceId,
     /// Among routes of equal prefix the lowest wins.
@@ -50,9 +51,14 @@ impl Route {
     /// The metric of routes that a redirect has made: worse than any that a program adds for the same destination.
     pub(crate) const DYNAMIC: u16 = u16::MAX;
 
+    /// Where packets to `dst` go first.
+    pub(crate) fn next_hop(&self, dst: IpAddr) -> IpAddr {
+        self.gateway.and_then(inside).unwrap_or(dst)
+    }
+
     /// Whether a router's redirect has made it (RFC 1122 §3.2.2.2).
     pub fn is_dynamic(&self) -> bool {
-        self.metric == Self::DYNAMIC && self.gateway.is_some() && self.prefix == Cidr::host(self.prefix.addr())
+        self.metric == Self::DYNAMIC && self.gateway.is_some() && self.prefix == Cidr::one(self.prefix.ip())
     }
 }
 
@@ -63,7 +69,7 @@ pub struct RouteSlot(Route);
 impl RouteSlot {
     /// A free place, all zeros: a `static` table lies in `.bss`.
     pub const fn new() -> Self {
-        const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        const NOWHERE: AnyAddr = AnyAddr::V4(Ipv4Addr::UNSPECIFIED);
         Self(Route { prefix: Cidr::DEFAULT, gateway: Some(NOWHERE), iface: IfaceId(0), metric: 0 })
     }
 }
@@ -98,7 +104,7 @@ impl<'a> Routes<'a> {
     pub fn add(&mut self, route: Route) -> Result<(), RouteError> {
         let route = Route { prefix: route.prefix.network(), ..route };
         if let Some(gateway) = route.gateway
-            && (gateway.is_ipv4() != route.prefix.addr().is_ipv4() || !is_unicast_host(gateway))
+            && (gateway.is_ipv4() != route.prefix.ip().is_ipv4() || !inside(gateway).is_some_and(is_unicast_host))
         {
             return Err(RouteError::BadGateway);
         }
@@ -160,14 +166,14 @@ impl<'a> Routes<'a> {
     /// The interface and the next hop towards `dst`.
     #[cfg(test)]
     pub fn lookup(&self, dst: IpAddr) -> Option<(u8, IpAddr)> {
-        self.iter().find(|r| r.prefix.contains(dst)).map(|r| way(r, dst))
+        self.iter().find(|r| r.prefix.has(dst)).map(|r| way(r, dst))
     }
 
     /// The interface and the next hop towards `dst`, by the best route whose interface and next hop are `usable`, or by the best one
     /// where none is (RFC 1122 §3.3.1.5: another gateway is tried when one fails).
     pub fn lookup_usable(&self, dst: IpAddr, usable: impl Fn(u8, IpAddr) -> bool) -> Option<(u8, IpAddr)> {
-        let best = self.iter().find(|r| r.prefix.contains(dst))?;
-        let fitting = self.iter().filter(|r| r.prefix.contains(dst)).map(|r| way(r, dst));
+        let best = self.iter().find(|r| r.prefix.has(dst))?;
+        let fitting = self.iter().filter(|r| r.prefix.has(dst)).map(|r| way(r, dst));
         fitting.into_iter().find(|&(iface, hop)| usable(iface, hop)).or_else(|| Some(way(best, dst)))
     }
 
@@ -189,7 +195,7 @@ impl<'a> Routes<'a> {
 }
 
 fn way(route: &Route, dst: IpAddr) -> (u8, IpAddr) {
-    (route.iface.0, route.gateway.unwrap_or(dst))
+    (route.iface.0, route.next_hop(dst))
 }
 
 /// The order of preference: lower is better.
@@ -201,7 +207,8 @@ fn same_way(a: &Route, b: &Route) -> bool {
     (a.prefix, a.gateway, a.iface) == (b.prefix, b.gateway, b.iface)
 }
 
-#[cfg(test)]
+// Cases of both families.
+#[cfg(all(test, feature = "ipv6"))]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -316,7 +323,7 @@ mod tests {
                 }
                 let dst = IpAddr::from([dst << 6, 0, 0, dst]);
                 // `min_by_key` gives the first of equals.
-                let best = model.iter().filter(|m| m.prefix.contains(dst)).min_by_key(|m| rank(m));
+                let best = model.iter().filter(|m| m.prefix.has(dst)).min_by_key(|m| rank(m));
                 prop_assert_eq!(routes.lookup(dst), best.map(|m| way(m, dst)));
             }
         }

@@ -287,7 +287,7 @@ impl Host {
         t.duplicate = true;
         if t.formed.is_some() && identifiers == Identifiers::Opaque && t.counter < RETRIES {
             t.counter += 1;
-            t.cidr = Cidr::host(v6::with_identifier(addr, v6::opaque(secret, addr, mac, t.counter)).into());
+            t.cidr = Cidr::one(v6::with_identifier(addr, v6::opaque(secret, addr, mac, t.counter)).into());
             (t.left, t.at, t.duplicate) = (1, now, false);
         }
     }
@@ -328,7 +328,7 @@ impl Host {
         };
         let lifetimes = Lifetimes { preferred: until(now, p.preferred), valid: until(now, p.valid) };
         // Not a /64: that the address lies in a prefix does not say that the others in it are on the link (RFC 5942 §4).
-        let cidr = Cidr::host(v6::with_identifier(p.prefix, identifier).into());
+        let cidr = Cidr::one(v6::with_identifier(p.prefix, identifier).into());
         let trials = self.tentative.iter().filter(|t| t.formed.is_some()).count();
         let tentative =
             Tentative { cidr, left: 1, at: now + delay(rng), formed: Some(lifetimes), duplicate: false, counter: 0 };

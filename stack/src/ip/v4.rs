@@ -3,11 +3,12 @@
 //! Implements RFC 1122 §3.2.1.3 (addresses), §3.3.6 (link-layer broadcasts), RFC 6864 §4 and RFC 7739 §5.3
 //! (identifications).
 
+use crate::family::IpAddr;
 use crate::ip::addr::{Cidr, is_broadcast, is_martian_source_v4};
 use crate::rng::{Key, Purpose, Secret};
 use crate::stats::DropReason;
 pub(crate) use crate::wire::ipv4::{Fields, Ipv4Header, emit};
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::Ipv4Addr;
 
 /// Whom a packet that we take is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +34,10 @@ pub(crate) fn admit(header: &Ipv4Header, addresses: &[Cidr], to_group: bool) -> 
     let mut ours = false;
     for cidr in addresses {
         // Our own address as a source: a packet that came back, or a forged one.
-        if cidr.addr() == src || cidr.broadcast() == Some(header.src) {
+        if cidr.ip() == src || cidr.broadcast() == Some(header.src) {
             return Err(DropReason::MartianSource);
         }
-        ours |= cidr.addr() == dst;
+        ours |= cidr.ip() == dst;
     }
     match (ours, to_group) {
         (true, false) => Ok(Destination::Ours),

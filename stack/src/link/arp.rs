@@ -10,12 +10,13 @@
 //! ```
 
 use crate::device::Mac;
+use crate::family::IpAddr;
 use crate::ip::addr::{Cidr, is_broadcast, is_martian_source_v4};
 use crate::stats::DropReason;
 use crate::time::{Duration, Instant};
 use crate::wire::arp::parse;
 pub(crate) use crate::wire::arp::{ArpPacketRepr, LEN, Operation, emit};
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::Ipv4Addr;
 
 /// RFC 5227 §1.1.
 const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
@@ -58,7 +59,7 @@ pub(crate) fn handle(now: Instant, packet: &[u8], addresses: &[Cidr], mac: Mac, 
         Err(reason) => return ArpVerdict::Drop(reason),
     };
     let ArpPacketRepr { operation, sender_mac, sender_ip, target_mac: _, target_ip } = packet;
-    let ours = |ip: Ipv4Addr| addresses.iter().any(|c| c.addr() == IpAddr::V4(ip));
+    let ours = |ip: Ipv4Addr| addresses.iter().any(|c| c.ip() == IpAddr::V4(ip));
     // 0.0.0.0 is a probe's sender (RFC 5227 §2.1.1); otherwise what no packet may come from, no neighbour has.
     let probe = sender_ip.is_unspecified();
     let impossible = is_martian_source_v4(sender_ip) || is_broadcast(IpAddr::V4(sender_ip), addresses);
@@ -73,7 +74,7 @@ pub(crate) fn handle(now: Instant, packet: &[u8], addresses: &[Cidr], mac: Mac, 
         return ArpVerdict::Conflict { ip: sender_ip, mac: sender_mac, defence };
     }
     if operation == Operation::Request && ours(target_ip) {
-        let on_link = addresses.iter().any(|c| c.contains(IpAddr::V4(sender_ip)));
+        let on_link = addresses.iter().any(|c| c.has(IpAddr::V4(sender_ip)));
         let reply = ArpPacketRepr {
             operation: Operation::Reply,
             sender_mac: mac,

@@ -18,9 +18,10 @@ pub(crate) mod table;
 mod tests;
 
 use crate::device::Mac;
+use crate::family::{IpAddr, outside};
 use crate::ready::WaitList;
 use crate::time::{Duration, Instant};
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr as AnyAddr, Ipv4Addr};
 
 /// RetransTimer (RFC 4861 §10), which is also RFC 1122 §2.3.2.1's limit.
 pub(crate) const RETRANS: Duration = Duration::from_secs(1);
@@ -65,7 +66,7 @@ pub struct NeighborInfo {
     /// The number of the interface it is on.
     pub iface: usize,
     /// Its IP address.
-    pub addr: IpAddr,
+    pub addr: AnyAddr,
     /// Its MAC address, when it is known.
     pub mac: Option<Mac>,
     /// How far it is known.
@@ -353,7 +354,7 @@ impl NeighborSlot {
             NeighborState::Reachable if now.since(self.at) >= REACHABLE_TIME => NeighborState::Stale,
             state => state,
         };
-        Some(NeighborInfo { iface: usize::from(self.iface), addr: self.addr, mac: self.mac(), state })
+        Some(NeighborInfo { iface: usize::from(self.iface), addr: outside(self.addr), mac: self.mac(), state })
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::{Arrival, protocol};
 use crate::event::Readiness;
+use crate::family::{IpAddr, SocketAddr, outside};
 use crate::frame::Frame;
 use crate::icmp::{self, IcmpError, Message, Quote, Report};
 use crate::ip::addr::Cidr;
@@ -18,7 +19,6 @@ use crate::stats::DropReason;
 use crate::tcp::info::IcmpError as Reported;
 use crate::wire::ip::{self, IpHeader};
 use crate::wire::ipv4::{self, Ipv4Header};
-use core::net::{IpAddr, SocketAddr};
 
 type Drop = Result<(), DropReason>;
 
@@ -53,19 +53,19 @@ impl<'a> Stack<'a> {
         //# (sub-) net through which the Redirect arrived [INTRO:2,
         //# Appendix A], or if the source of the Redirect is not the
         //# current first-hop gateway for the specified destination
-        let on_link = iface.addresses.iter().any(|a| a.contains(gateway));
+        let on_link = iface.addresses.iter().any(|a| a.has(gateway));
         let usable = on_link && !iface.is_broadcast_ip(gateway) && !self.is_own(gateway) && gateway != from;
         if !self.is_own(quote.src) || hop.iface != id || hop.next != from || dst == from || !usable {
             return bad;
         }
-        let prefix = Cidr::host(dst);
+        let prefix = Cidr::one(dst);
         let old = self.routes.iter().find(|r| r.prefix == prefix && r.is_dynamic()).copied();
         match old {
             Some(old) => _ = self.routes.remove(&old),
             None if self.routes.iter().filter(|r| r.is_dynamic()).count() >= MAX_REDIRECTS => return bad,
             None => {}
         }
-        let route = Route { prefix, gateway: Some(gateway), iface: id, metric: Route::DYNAMIC };
+        let route = Route { prefix, gateway: Some(outside(gateway)), iface: id, metric: Route::DYNAMIC };
         self.routes.add(route).map_err(|_| DropReason::IcmpBadRedirect)
     }
 

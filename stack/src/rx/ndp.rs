@@ -220,7 +220,7 @@ impl Stack<'_> {
             self.heard(heard);
         }
         let gateway = (target != destination).then_some(target.into());
-        let route = Route { prefix: Cidr::host(destination.into()), gateway, iface: id, metric: 0 };
+        let route = Route { prefix: Cidr::one(destination.into()), gateway, iface: id, metric: 0 };
         let fits = self.learn_route(route, 0, true);
         self.schedule_v6();
         if fits { Ok(()) } else { Err(DropReason::NdpTableFull) }

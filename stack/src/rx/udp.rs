@@ -5,6 +5,7 @@
 
 use super::Arrival;
 use crate::event::Readiness;
+use crate::family::{IpAddr, SocketAddr};
 use crate::frame::Frame;
 use crate::ip::v4::Destination;
 use crate::sockets::queue::Queued;
@@ -12,7 +13,6 @@ use crate::stack::Stack;
 use crate::stats::DropReason;
 use crate::wire::ip::IpHeader;
 use crate::wire::udp;
-use core::net::{IpAddr, SocketAddr};
 
 type Drop = Result<(), DropReason>;
 

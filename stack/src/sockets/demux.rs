@@ -4,8 +4,8 @@
 //! shifts later entries back instead of leaving tombstones: a look-up is O(1) whatever came and went.
 
 use crate::error::Full;
+use crate::family::IpAddr;
 use crate::rng::Key;
-use core::net::IpAddr;
 use managed::ManagedSlice;
 
 /// The two ends of a connection, as seen from here.
@@ -219,7 +219,7 @@ impl<'a> Demux<'a> {
 mod tests {
     use super::*;
     use crate::rng::{Purpose, Secret};
-    use core::net::{Ipv4Addr, Ipv6Addr};
+    use core::net::Ipv4Addr;
     use proptest::prelude::*;
     extern crate std;
     use std::collections::HashSet;
@@ -240,12 +240,14 @@ mod tests {
             local_port: 9,
             remote_port: 10,
         };
-        let v6 = IpAddr::V6(Ipv6Addr::LOCALHOST);
+        #[cfg(feature = "ipv6")]
+        let v6 = IpAddr::V6(core::net::Ipv6Addr::LOCALHOST);
         let others = [
             Tuple { local_addr: t.remote_addr, ..t },
             Tuple { remote_addr: t.local_addr, ..t },
             Tuple { local_port: 10, ..t },
             Tuple { remote_port: 9, ..t },
+            #[cfg(feature = "ipv6")]
             Tuple { local_addr: v6, remote_addr: v6, ..t },
         ];
         let key = Secret::new([1; 16]).key(Purpose::Demux);

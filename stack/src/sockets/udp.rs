@@ -7,10 +7,11 @@ use super::queue::{Queue, Queued};
 use super::table::{Handle, Slab};
 use crate::error::{RecvError, SendError};
 use crate::event::Wakers;
+use crate::family::{IpAddr, SocketAddr};
 use crate::ip::route::IfaceId;
 use crate::ready::NodeId;
 use crate::rng::Secret;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr as AnyAddr, SocketAddr as AnySocketAddr};
 
 /// Settings of a UDP socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,11 +163,11 @@ pub struct Received {
     /// Octets of the datagram; more than `len` if the buffer was too short, and the rest is lost.
     pub full_len: usize,
     /// Who sent it.
-    pub from: SocketAddr,
+    pub from: AnySocketAddr,
     /// The destination address it carried: ours, a broadcast or a group address (RFC 1122 §4.1.3.5).
-    pub to: SocketAddr,
+    pub to: AnySocketAddr,
     /// A unicast address of ours to answer from: `to`, or the arrival interface's address.
-    pub local: IpAddr,
+    pub local: AnyAddr,
     /// The interface it came by.
     pub iface: IfaceId,
     /// Its hop limit (IPv4: TTL) on arrival.

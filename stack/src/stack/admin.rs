@@ -3,13 +3,14 @@
 use super::{Iface, IfaceId, IfaceSet, Stack};
 use crate::device::{Device, Link, Mac, Medium};
 use crate::error::{AddressError, Full, RouteError};
+use crate::family::{IpAddr, inside, unspecified};
 use crate::ip::addr::Cidr;
 use crate::ip::route::Route;
 use crate::link::neighbor::NeighborInfo;
 use crate::log;
 use crate::stats::DropReason;
 use crate::wire::ip;
-use core::net::IpAddr;
+use core::net::IpAddr as AnyAddr;
 
 /// What can be read of an interface.
 #[derive(Clone, Copy, Debug)]
@@ -130,11 +131,11 @@ impl<'a> Stack<'a> {
     /// # Errors
     /// [`AddressError`]; nothing has changed then.
     pub fn add_address(&mut self, id: IfaceId, cidr: Cidr) -> Result<(), AddressError> {
-        if self.is_configured(cidr.addr()) {
+        if self.is_configured(cidr.ip()) {
             return Err(AddressError::Duplicate);
         }
         #[cfg(feature = "ipv6")]
-        if cidr.addr().is_ipv6() {
+        if cidr.ip().is_ipv6() {
             return self.add_address_v6(id, cidr);
         }
         self.assign_address(id, cidr)
@@ -145,7 +146,7 @@ impl<'a> Stack<'a> {
         let iface = self.ifaces.get_mut(id.index()).and_then(Option::as_mut).ok_or(AddressError::NoInterface)?;
         iface.add_address(cidr)?;
         #[cfg(feature = "acd")]
-        if let IpAddr::V4(ip) = cidr.addr() {
+        if let IpAddr::V4(ip) = cidr.ip() {
             self.probed_is_used(id, ip);
         }
         log::debug!("interface {} has a new address", id.index());
@@ -167,13 +168,14 @@ impl<'a> Stack<'a> {
     ///
     /// # Errors
     /// [`AddressError::Invalid`] when the interface does not have it.
-    pub fn remove_address(&mut self, id: IfaceId, ip: IpAddr) -> Result<(), AddressError> {
+    pub fn remove_address(&mut self, id: IfaceId, ip: AnyAddr) -> Result<(), AddressError> {
+        let ip = inside(ip).ok_or(AddressError::Invalid)?;
         let iface = self.ifaces.get_mut(id.index()).and_then(Option::as_mut).ok_or(AddressError::NoInterface)?;
         #[cfg(feature = "ipv6")]
         if iface.v6.is_tentative(ip) {
             return self.remove_tentative(id, ip);
         }
-        let place = iface.addresses.iter().position(|a| a.addr() == ip).ok_or(AddressError::Invalid)?;
+        let place = iface.addresses.iter().position(|a| a.ip() == ip).ok_or(AddressError::Invalid)?;
         #[cfg(feature = "ipv6")]
         iface.v6.formed.retain(|f| IpAddr::V6(f.addr) != ip);
         let Some(cidr) = iface.addresses.get(place).copied() else { return Err(AddressError::Invalid) };
@@ -216,12 +218,9 @@ impl<'a> Stack<'a> {
     ///
     /// # Errors
     /// As [`add_route`](Self::add_route).
-    pub fn add_gateway(&mut self, iface: IfaceId, gateway: IpAddr) -> Result<(), RouteError> {
-        let any = match gateway {
-            IpAddr::V4(_) => IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED),
-            IpAddr::V6(_) => IpAddr::V6(core::net::Ipv6Addr::UNSPECIFIED),
-        };
-        let prefix = Cidr::new(any, 0).ok_or(RouteError::BadGateway)?;
+    pub fn add_gateway(&mut self, iface: IfaceId, gateway: AnyAddr) -> Result<(), RouteError> {
+        let any = inside(gateway).map(unspecified);
+        let prefix = any.and_then(|any| Cidr::of(any, 0)).ok_or(RouteError::BadGateway)?;
         self.add_route(Route { prefix, gateway: Some(gateway), iface, metric: 0 })
     }
 

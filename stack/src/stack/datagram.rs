@@ -2,12 +2,13 @@
 
 use super::{Iface, IfaceId, Reply, Stack};
 use crate::error::{BindError, SendError};
+use crate::family::IpAddr;
 use crate::frame::Frame;
 use crate::ip::v4::{self, Fields};
 use crate::ready::{Key, NodeId};
 use crate::sockets::queue::Queue;
 use crate::wire::{ip, ipv4};
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::Ipv4Addr;
 
 /// The largest payload behind an IPv4 header and one of eight octets (UDP, ICMP): 65,535 less both. IPv6 would allow 20
 /// octets more; one limit for both is easier to live with.

@@ -4,13 +4,16 @@ use super::Stack;
 use super::datagram::{MAX_UDP_PAYLOAD, copy, is_reachable};
 use crate::error::{BindError, RecvError, SendError, Stale};
 use crate::event::{Readiness, Wakers};
+use crate::family::inside;
+#[cfg(feature = "ipv6")]
+use crate::family::{IpAddr, outside};
 use crate::icmp::echo::{Echo, IcmpHandle};
 use crate::icmp::{IcmpError, Message};
 use crate::ip::v4::Destination;
 use crate::ready::Key;
 use crate::sockets::queue::Queued;
 use crate::wire::{icmp, ip, ipv4};
-use core::net::IpAddr;
+use core::net::IpAddr as AnyAddr;
 use core::task::Waker;
 
 /// What came to an echo socket.
@@ -20,7 +23,7 @@ pub enum Echoed {
     /// A reply to a request of this sequence number.
     Reply {
         /// Who answered.
-        from: IpAddr,
+        from: AnyAddr,
         /// The request's sequence number.
         seq: u16,
         /// Payload octets; as many as fit were copied.
@@ -31,7 +34,7 @@ pub enum Echoed {
     /// An ICMP error about a request.
     Error {
         /// Who reported it.
-        from: IpAddr,
+        from: AnyAddr,
         /// The request's sequence number.
         seq: u16,
         /// What it says.
@@ -85,7 +88,7 @@ impl<'a> Stack<'a> {
     pub fn icmp_send(
         &mut self,
         socket: IcmpHandle,
-        dst: IpAddr,
+        dst: AnyAddr,
         seq: u16,
         payload: &[u8],
         ttl: Option<u8>,
@@ -101,9 +104,7 @@ impl<'a> Stack<'a> {
         if ttl == Some(0) {
             return Err(SendError::Malformed);
         }
-        if !is_reachable(dst) {
-            return Err(SendError::InvalidRemote);
-        }
+        let dst = inside(dst).filter(|&dst| is_reachable(dst)).ok_or(SendError::InvalidRemote)?;
         let (iface, source) = self.datagram_way(dst, None, None)?;
         let mut frame = self.datagram_frame(iface, dst, 0, icmp::HEADER + payload.len())?;
         let written = match (source, dst) {
@@ -177,7 +178,7 @@ fn describe(packet: &[u8], payload: usize) -> Option<Echoed> {
     if ip::is_v6(packet) {
         use crate::icmp::v6::{Message, receive};
         let ip = ip::parse(packet).ok()?;
-        let (from, ttl) = (ip.src, ip.hop_limit);
+        let (from, ttl) = (outside(ip.src), ip.hop_limit);
         let message = packet.get(payload.checked_sub(icmp::HEADER)?..)?;
         return match receive(message, &ip, Destination::Ours).ok()? {
             Message::EchoReply { seq, data, .. } => Some(Echoed::Reply { from, seq, len: data.len(), ttl }),
@@ -187,7 +188,7 @@ fn describe(packet: &[u8], payload: usize) -> Option<Echoed> {
     }
     let _ = payload;
     let ip = ipv4::parse(packet).ok()?;
-    let from = IpAddr::V4(ip.src);
+    let from = AnyAddr::V4(ip.src);
     match crate::icmp::receive(packet.get(ip.header_len..)?, Destination::Ours).ok()? {
         Message::EchoReply { seq, data, .. } => Some(Echoed::Reply { from, seq, len: data.len(), ttl: ip.ttl }),
         Message::Error { error, quote } => Some(Echoed::Error { from, seq: quote.echo()?.1, error }),

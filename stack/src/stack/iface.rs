@@ -2,6 +2,7 @@
 
 use crate::device::{Capabilities, Link, Mac, Medium, TxMeta};
 use crate::error::AddressError;
+use crate::family::IpAddr;
 use crate::frame::{Frame, Pool};
 use crate::ip::addr::{self, Cidr};
 pub use crate::ip::route::IfaceId;
@@ -10,7 +11,7 @@ use crate::ip::{slaac, v6};
 use crate::link::arp::Defence;
 use crate::link::ethernet;
 use crate::time::Instant;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::Ipv4Addr;
 use heapless::{Deque, Vec};
 
 /// Addresses per interface.
@@ -205,7 +206,7 @@ impl<'a> Iface<'a> {
     }
 
     pub fn has_address(&self, ip: IpAddr) -> bool {
-        self.addresses.iter().any(|a| a.addr() == ip)
+        self.addresses.iter().any(|a| a.ip() == ip)
     }
 
     /// Whether `ip` is a broadcast address of this interface's networks, or the limited broadcast.
@@ -223,7 +224,7 @@ impl<'a> Iface<'a> {
     pub fn source_for(&self, now: Instant, towards: IpAddr) -> Option<IpAddr> {
         #[cfg(feature = "ipv6")]
         if let IpAddr::V6(dst) = towards {
-            let candidates = self.addresses.iter().filter_map(|cidr| match cidr.addr() {
+            let candidates = self.addresses.iter().filter_map(|cidr| match cidr.ip() {
                 IpAddr::V6(addr) => {
                     Some(v6::Candidate { addr, deprecated: self.v6.is_deprecated(now, IpAddr::V6(addr)) })
                 }

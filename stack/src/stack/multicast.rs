@@ -2,12 +2,13 @@
 
 use super::{IfaceId, Reply, Stack};
 use crate::error::GroupError;
+use crate::family::IpAddr;
 pub use crate::ip::igmp::MAX_GROUPS;
 use crate::ip::igmp::{ALL_HOSTS, Due, What};
 use crate::ip::v4::Fields;
 use crate::ready::Key;
 use crate::wire::{igmp, ipv4};
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::Ipv4Addr;
 
 /// Internetwork control (RFC 9776 §4): the precedence of messages between hosts and routers.
 const TOS: u8 = 0xc0;

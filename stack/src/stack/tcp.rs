@@ -6,6 +6,7 @@
 use super::{IfaceId, Stack};
 use crate::error::{AcceptError, BindError, ConnectError, Full, Stale, TcpError};
 use crate::event::{Readiness, Wakers};
+use crate::family::{self, IpAddr};
 use crate::ip::addr;
 use crate::ready::Key;
 use crate::sockets::demux::{Target, Tuple};
@@ -16,7 +17,7 @@ use crate::tcp::layer::{ConnectOptions, Entry, ListenEntry, ListenOptions, Liste
 use crate::tcp::listen::Listener;
 use crate::tcp::rcv::{room_for, window_of};
 use crate::tcp::state::State;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr as AnyAddr, SocketAddr};
 use core::task::Waker;
 
 impl<'a> Stack<'a> {
@@ -27,7 +28,7 @@ impl<'a> Stack<'a> {
     /// full table have errors of their own.
     pub fn tcp_listen(
         &mut self,
-        addr: Option<IpAddr>,
+        addr: Option<AnyAddr>,
         port: u16,
         options: &ListenOptions,
     ) -> Result<ListenerHandle, BindError> {
@@ -38,6 +39,7 @@ impl<'a> Stack<'a> {
         let mut options = *options;
         options.tcp.rx_buffer = window_of(self.tcp.bytes.at_most(room_for(options.tcp.rx_buffer)));
         let options = &options;
+        let addr = family::any_inside(addr).ok_or(BindError::NotOurAddress)?;
         if addr.is_some_and(|a| !self.is_own(a)) {
             return Err(BindError::NotOurAddress);
         }
@@ -75,7 +77,7 @@ impl<'a> Stack<'a> {
         conn.owner = Owner::User;
         let tuple = conn.conn.tuple();
         let handle = self.tcp.conns.handle(index).ok_or(AcceptError::WouldBlock)?;
-        Ok((TcpHandle(handle), SocketAddr::new(tuple.remote_addr, tuple.remote_port)))
+        Ok((TcpHandle(handle), family::socket(tuple.remote_addr, tuple.remote_port)))
     }
 
     /// Whether a connection waits to be accepted.
@@ -116,7 +118,7 @@ impl<'a> Stack<'a> {
             return Err(ConnectError::Invalid);
         }
         let (iface, tuple) = self.connect_tuple(remote, options)?;
-        let mss = self.mss(iface, remote.ip());
+        let mss = self.mss(iface, tuple.remote_addr);
         let buffers = self.tcp.take_buffers(&options.tcp).ok_or(ConnectError::NoBuffer)?;
         let conn = Conn::connect(tuple, &options.tcp, buffers, mss);
         let index = self.add_connection(conn, iface, Owner::User).map_err(|_| ConnectError::Full)?;
@@ -134,26 +136,23 @@ impl<'a> Stack<'a> {
         remote: SocketAddr,
         options: &ConnectOptions,
     ) -> Result<(IfaceId, Tuple), ConnectError> {
-        let is_host = addr::is_unicast_host(remote.ip()) && !self.is_any_broadcast(remote.ip());
+        let to = family::inside(remote.ip()).ok_or(ConnectError::InvalidRemote)?;
+        let is_host = addr::is_unicast_host(to) && !self.is_any_broadcast(to);
         // Loopback addresses are no host's on a wire, and ours inside.
-        if remote.port() == 0 || !(is_host || remote.ip().is_loopback()) {
+        if remote.port() == 0 || !(is_host || to.is_loopback()) {
             return Err(ConnectError::InvalidRemote);
         }
-        let (iface, source) = self.source(remote.ip()).ok_or(ConnectError::NoRoute)?;
-        let local = match options.local {
+        let (iface, source) = self.source(to).ok_or(ConnectError::NoRoute)?;
+        let local = match family::any_inside(options.local).ok_or(ConnectError::NotOurAddress)? {
             Some(local) if local.is_unspecified() => source,
-            Some(local) if local.is_ipv4() != remote.is_ipv4() || !self.may_send(local, remote.ip()) => {
+            Some(local) if local.is_ipv4() != to.is_ipv4() || !self.may_send(local, to) => {
                 return Err(ConnectError::NotOurAddress);
             }
             Some(local) => local,
             None => source,
         };
-        let mut tuple = Tuple {
-            local_addr: local,
-            local_port: options.local_port,
-            remote_addr: remote.ip(),
-            remote_port: remote.port(),
-        };
+        let mut tuple =
+            Tuple { local_addr: local, local_port: options.local_port, remote_addr: to, remote_port: remote.port() };
         if tuple.local_port == 0 {
             tuple.local_port = self.ephemeral(&tuple).ok_or(ConnectError::NoPort)?;
         } else if self.tcp.find(self.tcp.hash(&tuple), &tuple).is_some() || is_self(&tuple) {
@@ -532,13 +531,13 @@ impl<'a> TcpSocket<'_, 'a> {
     /// Our end.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         let tuple = self.conn().ok()?.tuple();
-        Some(SocketAddr::new(tuple.local_addr, tuple.local_port))
+        Some(family::socket(tuple.local_addr, tuple.local_port))
     }
 
     /// The peer's end.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
         let tuple = self.conn().ok()?.tuple();
-        Some(SocketAddr::new(tuple.remote_addr, tuple.remote_port))
+        Some(family::socket(tuple.remote_addr, tuple.remote_port))
     }
 
     /// Whether `read` would not say `WouldBlock`.

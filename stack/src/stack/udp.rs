@@ -4,6 +4,7 @@ use super::datagram::{MAX_UDP_PAYLOAD, is_group, is_reachable};
 use super::{IfaceId, Stack};
 use crate::error::{BindError, RecvError, SendError, Stale};
 use crate::event::{Readiness, Wakers};
+use crate::family::{self, IpAddr, SocketAddr, inside, outside};
 use crate::frame::Frame;
 use crate::ip::addr;
 use crate::ready::Key;
@@ -11,7 +12,7 @@ use crate::sockets::ports;
 use crate::sockets::queue::Queued;
 use crate::sockets::udp::{Received, Udp, UdpHandle, UdpOptions};
 use crate::wire::{ip, udp};
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr as AnyAddr, Ipv4Addr, SocketAddr as AnySocketAddr};
 use core::task::Waker;
 
 impl<'a> Stack<'a> {
@@ -19,11 +20,12 @@ impl<'a> Stack<'a> {
     ///
     /// # Errors
     /// [`BindError`]; `Invalid` for a time to live of 0 and a DSCP above 63.
-    pub fn udp_bind(&mut self, addr: Option<IpAddr>, port: u16, options: &UdpOptions) -> Result<UdpHandle, BindError> {
+    pub fn udp_bind(&mut self, addr: Option<AnyAddr>, port: u16, options: &UdpOptions) -> Result<UdpHandle, BindError> {
         if !options.is_valid() {
             return Err(BindError::Invalid);
         }
         let addr = addr.filter(|a| !a.is_unspecified());
+        let addr = family::any_inside(addr).ok_or(BindError::NotOurAddress)?;
         if addr.is_some_and(|a| !self.is_own(a) && !is_group(a) && !self.is_any_broadcast(a)) {
             return Err(BindError::NotOurAddress);
         }
@@ -130,7 +132,7 @@ impl<'a> UdpSocket<'_, 'a> {
     ///
     /// # Errors
     /// [`SendError`]; nothing was sent then. `WouldBlock` when the queue or the pool is full.
-    pub fn send_to(&mut self, payload: &[u8], to: SocketAddr) -> Result<(), SendError> {
+    pub fn send_to(&mut self, payload: &[u8], to: AnySocketAddr) -> Result<(), SendError> {
         let mut reserved = self.reserve(payload.len(), to)?;
         reserved.payload().copy_from_slice(payload);
         self.send_reserved(reserved)
@@ -142,7 +144,7 @@ impl<'a> UdpSocket<'_, 'a> {
     /// As [`send_to`](Self::send_to); `InvalidRemote` when it is not connected.
     pub fn send(&mut self, payload: &[u8]) -> Result<(), SendError> {
         let to = self.socket().map_err(|_| SendError::Stale)?.remote.ok_or(SendError::InvalidRemote)?;
-        self.send_to(payload, to)
+        self.send_to(payload, family::socket_outside(to))
     }
 
     /// Sends `payload` to `to` from an address of ours; or, for a host that is about to get one, from the unspecified
@@ -150,7 +152,8 @@ impl<'a> UdpSocket<'_, 'a> {
     ///
     /// # Errors
     /// As [`send_to`](Self::send_to).
-    pub fn send_from(&mut self, payload: &[u8], from: IpAddr, to: SocketAddr) -> Result<(), SendError> {
+    pub fn send_from(&mut self, payload: &[u8], from: AnyAddr, to: AnySocketAddr) -> Result<(), SendError> {
+        let from = inside(from).ok_or(SendError::NotOurAddress)?;
         let mut reserved = self.reserve_by(payload.len(), to, (None, Some(from)))?;
         reserved.payload().copy_from_slice(payload);
         self.send_reserved(reserved)
@@ -162,7 +165,7 @@ impl<'a> UdpSocket<'_, 'a> {
     /// # Errors
     /// As [`send_to`](Self::send_to).
     pub fn reply(&mut self, received: &Received, payload: &[u8]) -> Result<(), SendError> {
-        let way = (Some(received.iface), Some(received.local));
+        let way = (Some(received.iface), inside(received.local));
         let mut reserved = self.reserve_by(payload.len(), received.from, way)?;
         reserved.payload().copy_from_slice(payload);
         self.send_reserved(reserved)
@@ -173,7 +176,7 @@ impl<'a> UdpSocket<'_, 'a> {
     ///
     /// # Errors
     /// As [`send_to`](Self::send_to).
-    pub fn reserve(&mut self, len: usize, to: SocketAddr) -> Result<Reserved<'a>, SendError> {
+    pub fn reserve(&mut self, len: usize, to: AnySocketAddr) -> Result<Reserved<'a>, SendError> {
         self.reserve_by(len, to, (None, None))
     }
 
@@ -181,7 +184,7 @@ impl<'a> UdpSocket<'_, 'a> {
     fn reserve_by(
         &mut self,
         len: usize,
-        to: SocketAddr,
+        to: AnySocketAddr,
         (by, from): (Option<IfaceId>, Option<IpAddr>),
     ) -> Result<Reserved<'a>, SendError> {
         let stack = &mut *self.stack;
@@ -196,6 +199,7 @@ impl<'a> UdpSocket<'_, 'a> {
         if socket.tx.is_full() {
             return Err(SendError::WouldBlock);
         }
+        let to = family::socket_inside(to).ok_or(SendError::InvalidRemote)?;
         let dst = to.ip();
         if to.port() == 0 || !is_reachable(dst) {
             return Err(SendError::InvalidRemote);
@@ -283,7 +287,8 @@ impl<'a> UdpSocket<'_, 'a> {
     ///
     /// # Errors
     /// [`SendError::InvalidRemote`] or [`SendError::NoRoute`].
-    pub fn connect(&mut self, remote: SocketAddr) -> Result<(), SendError> {
+    pub fn connect(&mut self, remote: AnySocketAddr) -> Result<(), SendError> {
+        let remote = family::socket_inside(remote).ok_or(SendError::InvalidRemote)?;
         if remote.port() == 0
             || remote.ip().is_unspecified()
             || addr::is_martian_source(remote.ip()) && !remote.ip().is_loopback()
@@ -298,14 +303,14 @@ impl<'a> UdpSocket<'_, 'a> {
     }
 
     /// The address and port it is bound to; the address is unspecified when it is every one.
-    pub fn local_addr(&self) -> Option<SocketAddr> {
+    pub fn local_addr(&self) -> Option<AnySocketAddr> {
         let socket = self.socket().ok()?;
-        Some(SocketAddr::new(socket.local.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), socket.port))
+        Some(family::socket(socket.local.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), socket.port))
     }
 
     /// The address it is connected to.
-    pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.socket().ok()?.remote
+    pub fn remote_addr(&self) -> Option<AnySocketAddr> {
+        self.socket().ok()?.remote.map(family::socket_outside)
     }
 
     /// Whether a receive would not say `WouldBlock`.
@@ -350,14 +355,14 @@ impl<'a> Stack<'a> {
         let local = match self.is_own(to) {
             true => to,
             // Nothing, where there is no address yet.
-            false => self.iface(iface)?.source_for(self.now, ip.src).unwrap_or(ip::unspecified(ip.src)),
+            false => self.iface(iface)?.source_for(self.now, ip.src).unwrap_or(family::unspecified(ip.src)),
         };
         Some(Received {
             len: 0,
             full_len: header.len - udp::HEADER,
-            from: SocketAddr::new(ip.src, header.src_port),
-            to: SocketAddr::new(to, header.dst_port),
-            local,
+            from: family::socket(ip.src, header.src_port),
+            to: family::socket(to, header.dst_port),
+            local: outside(local),
             iface,
             ttl: ip.hop_limit,
             tos: ip.tos,

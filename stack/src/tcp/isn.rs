@@ -3,7 +3,7 @@
 //! Implements RFC 6528 §3 and RFC 9293 §3.4.1: `ISN = M + F(four-tuple, secret)`, M a clock of 4 microseconds. A second
 //! connection of the same four-tuple starts beyond the first; nobody can guess that of another.
 
-use core::net::IpAddr;
+use crate::family::IpAddr;
 
 use crate::rng::Key;
 use crate::seq::Seq;

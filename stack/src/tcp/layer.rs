@@ -7,6 +7,7 @@ use super::rcv::room_for;
 use super::sent::Sent;
 use super::timewait::TimeWaitTable;
 use crate::event::{Readiness, Wakers};
+use crate::family::IpAddr;
 use crate::ip::route::IfaceId;
 use crate::ready::{NodeId, Scheduler};
 use crate::ring::Ring;
@@ -16,7 +17,7 @@ use crate::sockets::binding::{Bindings, Kind};
 use crate::sockets::demux::{Demux, Target, Tuple};
 use crate::sockets::ports::Ports;
 use crate::sockets::table::{Handle, Slab};
-use core::net::IpAddr;
+use core::net::IpAddr as AnyAddr;
 
 /// Names a TCP connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,7 +49,7 @@ impl Default for ListenOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConnectOptions {
     /// The local address; `None` or unspecified: the one that suits the route.
-    pub local: Option<IpAddr>,
+    pub local: Option<AnyAddr>,
     /// The local port; 0: an ephemeral one.
     pub local_port: u16,
     /// Settings of the connection.

@@ -15,6 +15,7 @@
 mod cookies;
 mod syns;
 
+use crate::family::IpAddr;
 use crate::ip::addr::is_unicast_host;
 use crate::rng::{Key, Purpose, Secret};
 use crate::seq::Seq;
@@ -26,7 +27,6 @@ use crate::tcp::rcv::{syn_window, window_shift};
 use crate::time::Instant;
 use crate::wire::segment::{Flags, Header, Options, Reply, Segment, Timestamps};
 use cookies::{Cookies, Remembered};
-use core::net::IpAddr;
 use managed::ManagedSlice;
 pub(crate) use syns::SynSlot;
 use syns::{Claimed, NO_SCALE, SynQueue};

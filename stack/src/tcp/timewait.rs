@@ -6,6 +6,7 @@
 //! An entry has no buffers, only the numbers that answers are made of. Entries are chained in the order in which they
 //! end; a full table gives up the one nearest its end.
 
+use crate::family::IpAddr;
 use crate::grow::{grow, most};
 use crate::seq::Seq;
 use crate::sockets::demux::Tuple;
@@ -14,7 +15,7 @@ use crate::tcp::conn::TimeWaitParams;
 use crate::tcp::listen::ts_clock;
 use crate::time::{Duration, Instant};
 use crate::wire::segment::{Flags, Header, Reply, Segment, Timestamps};
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::Ipv4Addr;
 use managed::ManagedSlice;
 
 const NONE: u32 = u32::MAX;

@@ -7,9 +7,9 @@ use super::conn::{Conn, Verdict};
 use super::info::{SoftError, TcpInfo};
 use super::state::State;
 use crate::error::TcpError;
+use crate::family::IpAddr;
 use crate::seq::Seq;
 use crate::sockets::demux::Tuple;
-use core::net::IpAddr;
 
 impl Conn<'_> {
     /// Moves received octets into `dst`. `Ok(0)`, for a `dst` that is not empty: the peer will send no more.

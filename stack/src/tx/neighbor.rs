@@ -1,6 +1,7 @@
 //! Asking for neighbours, and letting go what waited for them.
 
 use crate::device::Mac;
+use crate::family::IpAddr;
 use crate::frame::Frame;
 use crate::link::arp;
 use crate::link::neighbor::{Action, Heard};
@@ -8,7 +9,6 @@ use crate::ready::Key;
 #[cfg(feature = "tcp")]
 use crate::ready::NodeId;
 use crate::stack::{IfaceId, Reply, Stack};
-use core::net::IpAddr;
 
 impl<'a> Stack<'a> {
     /// A neighbour's timer: ask (again), give up, or grow old.

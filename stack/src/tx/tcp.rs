@@ -4,6 +4,7 @@
 
 use super::{Resolved, Turn, push_ethernet};
 use crate::device::Mac;
+use crate::family::IpAddr;
 use crate::frame::Frame;
 use crate::ip::v4::{self, Fields};
 use crate::link::ethernet::{self, EthernetHeader};
@@ -22,7 +23,6 @@ use crate::wire::checksum::{self, Sum};
 use crate::wire::ip;
 use crate::wire::ipv4;
 use crate::wire::segment::{self, Header};
-use core::net::IpAddr;
 
 /// How long a connection without a route waits before it looks again.
 const NO_ROUTE_RETRY: Duration = Duration::from_secs(1);

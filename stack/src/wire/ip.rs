@@ -1,11 +1,11 @@
 //! Wire format: what IPv4 and IPv6 headers have in common.
 
+use crate::family::IpAddr;
 use crate::stats::DropReason;
 use crate::wire::checksum::{self, Sum};
 use crate::wire::ipv4::{self, Ipv4Header};
 #[cfg(feature = "ipv6")]
 use crate::wire::ipv6::{self, Ipv6Header};
-use core::net::IpAddr;
 
 /// A received packet that is whole, as the layers above see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,13 +104,5 @@ pub(crate) const fn header_len(dst: IpAddr) -> usize {
         #[cfg(feature = "ipv6")]
         IpAddr::V6(_) => ipv6::HEADER,
         _ => ipv4::HEADER,
-    }
-}
-
-/// No address, in the family of `of`.
-pub(crate) const fn unspecified(of: IpAddr) -> IpAddr {
-    match of {
-        IpAddr::V4(_) => IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED),
-        IpAddr::V6(_) => IpAddr::V6(core::net::Ipv6Addr::UNSPECIFIED),
     }
 }

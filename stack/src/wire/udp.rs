@@ -2,9 +2,9 @@
 //!
 //! Implements the header of RFC 768, with RFC 8200 §8.1 on its checksum over IPv6.
 
+use crate::family::IpAddr;
 use crate::stats::DropReason;
 use crate::wire::checksum;
-use core::net::IpAddr;
 use smoltcp::wire::UdpPacket;
 
 /// Octets of the header.
@@ -84,7 +84,8 @@ pub(crate) fn fill_checksum(datagram: &mut [u8], src: IpAddr, dst: IpAddr) {
     set_checksum(datagram, sum.finish());
 }
 
-#[cfg(test)]
+// Cases of both families.
+#[cfg(all(test, feature = "ipv6"))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

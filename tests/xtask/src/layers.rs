@@ -12,7 +12,10 @@ use std::path::Path;
 const LAYERS: &[(&str, &[&str])] = &[
     (
         "base",
-        &["time", "rng", "seq", "error", "stats", "log", "config", "event", "frame", "device", "grow", "ip::addr"],
+        &[
+            "time", "rng", "seq", "error", "stats", "log", "config", "event", "frame", "device", "grow", "family",
+            "ip::addr",
+        ],
     ),
     ("containers", &["wire::checksum", "ring", "assembler", "deadline", "ready", "sockets::table", "sockets::demux"]),
     ("wire", &["wire"]),

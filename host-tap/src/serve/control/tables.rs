@@ -18,7 +18,7 @@ fn name(names: &[String], iface: IfaceId) -> String {
 
 /// BSD's flags of a route: Up, Gateway, Host, Blackhole, Reject, Dynamic (by a redirect), Static.
 fn flags(route: &Route) -> String {
-    let host = route.prefix == Cidr::host(route.prefix.addr());
+    let host = Some(route.prefix) == Cidr::host(route.prefix.addr());
     let kind = match route.iface {
         IfaceId::BLACKHOLE => "BS",
         IfaceId::REJECT => "RS",
@@ -79,7 +79,7 @@ fn described(stack: &Stack<'static>, names: &[String], question: &Value) -> Resu
     let prefix = match text {
         "default" if gateway.is_some_and(|g| g.is_ipv6()) => Cidr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
         "default" => Cidr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
-        _ => text.parse().ok().or_else(|| text.parse().ok().map(Cidr::host)),
+        _ => text.parse().ok().or_else(|| text.parse().ok().and_then(Cidr::host)),
     };
     let prefix = prefix.ok_or_else(|| format!("{text} is no prefix such as 192.0.2.0/24"))?;
     let metric = u16::try_from(question["metric"].as_u64().unwrap_or(0)).map_err(|_| "the metric is 65535 at most")?;

@@ -7,12 +7,12 @@
 use super::parked::{Lot, Parked};
 use super::{Action, Demand, Heard, NeighborInfo, NeighborSlot, NeighborState, RETRANS};
 use crate::device::Mac;
+use crate::family::IpAddr;
 use crate::frame::Frame;
 use crate::rng::{Key, Purpose, Secret};
 use crate::sockets::demux::Demux;
 use crate::stats::{DropReason, Stats};
 use crate::time::{Duration, Instant};
-use core::net::IpAddr;
 use managed::ManagedSlice;
 
 /// What a socket used within this time is in use: REACHABLE_TIME.

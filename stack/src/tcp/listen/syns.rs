@@ -15,11 +15,12 @@
 //!
 //! Entries that wait equally long are in one list, in the order of their ends: no heap is needed.
 
+use crate::family::IpAddr;
 use crate::grow::{grow, most};
 use crate::seq::Seq;
 use crate::sockets::demux::Tuple;
 use crate::time::{Duration, Instant};
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::Ipv4Addr;
 use managed::ManagedSlice;
 
 const NONE: u16 = u16::MAX;
