@@ -101,6 +101,8 @@ impl Shared {
         Some(slot as u16)
     }
 
+    // Every frame that goes out of scope comes here: inlined, it would be most of a small program's flash.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn put(&self, slot: u16) {
         let mut head = self.head.load(Ordering::Relaxed);
         loop {

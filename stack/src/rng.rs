@@ -5,9 +5,10 @@
 //! under a key of its own, so that one kind says nothing of another: ISNs (RFC 6528), ports (RFC 6056), IP
 //! identifications (RFC 7739), demultiplexing.
 
+mod sip;
+
 use core::fmt;
-use core::hash::Hasher;
-use siphasher::sip::{SipHasher13, SipHasher24};
+use sip::Rounds;
 
 /// 16 octets that nobody else knows. There is no default.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,12 +41,12 @@ impl Secret {
     }
 
     /// The key for one purpose.
+    #[inline(never)]
     pub(crate) fn key(&self, purpose: Purpose) -> Key {
         let mut out = [0; 16];
         for (half, chunk) in out.chunks_exact_mut(8).enumerate() {
-            let mut h = SipHasher24::new_with_key(&self.0);
-            h.write(&[purpose as u8, half as u8]);
-            chunk.copy_from_slice(&h.finish().to_le_bytes());
+            let value = sip::hash(Rounds(2, 4), &self.0, &[purpose as u8, half as u8]);
+            chunk.copy_from_slice(&value.to_le_bytes());
         }
         Key(out)
     }
@@ -65,12 +66,12 @@ pub(crate) struct Key([u8; 16]);
 impl Key {
     /// The PRF's value of `data`: SipHash-1-3, for values that an observer sees only through a table's behaviour.
     pub fn hash(&self, data: &[u8]) -> u64 {
-        SipHasher13::new_with_key(&self.0).hash(data)
+        sip::hash(Rounds(1, 3), &self.0, data)
     }
 
     /// The PRF's value of `data`: SipHash-2-4, for values that are shown to observers.
     pub fn prf(&self, data: &[u8]) -> u64 {
-        SipHasher24::new_with_key(&self.0).hash(data)
+        sip::hash(Rounds(2, 4), &self.0, data)
     }
 }
 
