@@ -188,8 +188,7 @@ impl Attachment {
     }
 
     fn attached(&self, device: AnyDevice, lease: Lease, name: String, note: Option<String>) -> Attached {
-        let first = self.addresses.iter().map(Cidr::addr).find(IpAddr::is_ipv4);
-        let mac = self.mac.or(first.map(mac_of)).unwrap_or_else(|| mac_of_machine(&name));
+        let mac = self.mac.unwrap_or_else(|| mac_for(&name, &self.addresses));
         let (addresses, gateways) = (self.addresses.clone(), self.gateways.clone());
         let (dhcp, dns) = (self.dhcp, self.dns.clone());
         Attached { device, lease, name, mac, addresses, gateways, dhcp, dns, alone: false, note }
@@ -233,6 +232,12 @@ impl Attachment {
 
 fn is_link_local(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
+}
+
+/// The stack's MAC address on a device where it has these addresses.
+pub(crate) fn mac_for(name: &str, addresses: &[Cidr]) -> Mac {
+    let first = addresses.iter().map(Cidr::addr).find(IpAddr::is_ipv4);
+    first.map(mac_of).unwrap_or_else(|| mac_of_machine(name))
 }
 
 /// Our MAC address, locally administered, from our IP address: as unique on the link as that is, and the same after a

@@ -11,6 +11,7 @@ pub mod failure;
 pub mod netns;
 pub mod pcapng;
 pub mod pool;
+pub mod router;
 pub mod runtime;
 pub mod serve;
 pub mod sys;

@@ -16,6 +16,8 @@ pub use echo::IcmpHandle;
 use crate::family::IpAddr;
 use crate::frame::Frame;
 use crate::ip::addr::is_martian_source_v4;
+#[cfg(feature = "forward")]
+use crate::ip::forward::Obstacle;
 use crate::ip::v4::Destination;
 use crate::stats::DropReason;
 use crate::wire::icmp::{HEADER, IcmpHeader, PROTOCOL, emit, kind, parse};
@@ -254,6 +256,9 @@ pub(crate) enum Report {
     ProtocolUnreachable,
     PortUnreachable,
     ReassemblyTimeout,
+    /// A packet for another host cannot be passed on.
+    #[cfg(feature = "forward")]
+    Transit(Obstacle),
 }
 
 impl Report {
@@ -262,8 +267,25 @@ impl Report {
             Self::ProtocolUnreachable => (kind::DEST_UNREACHABLE, 2),
             Self::PortUnreachable => (kind::DEST_UNREACHABLE, 3),
             Self::ReassemblyTimeout => (kind::TIME_EXCEEDED, 1),
+            #[cfg(feature = "forward")]
+            Self::Transit(obstacle) => return Self::transit(obstacle),
         };
         IcmpHeader { kind, code, rest: [0; 4] }
+    }
+
+    /// RFC 1812 §5.2.7.
+    #[cfg(feature = "forward")]
+    fn transit(obstacle: Obstacle) -> IcmpHeader {
+        let (kind, code, mtu) = match obstacle {
+            Obstacle::HopsExceeded => (kind::TIME_EXCEEDED, 0, 0),
+            Obstacle::NoRoute => (kind::DEST_UNREACHABLE, 0, 0),
+            Obstacle::Unreachable | Obstacle::Scope => (kind::DEST_UNREACHABLE, 1, 0),
+            Obstacle::Rejected => (kind::DEST_UNREACHABLE, 13, 0),
+            // RFC 1191 §4.
+            Obstacle::TooBig(mtu) => (kind::DEST_UNREACHABLE, 4, mtu),
+        };
+        let [hi, lo] = mtu.to_be_bytes();
+        IcmpHeader { kind, code, rest: [0, 0, hi, lo] }
     }
 }
 
@@ -272,13 +294,14 @@ impl Report {
 //= https://www.rfc-editor.org/rfc/rfc1122#section-3.2.2
 //# An ICMP error message MUST NOT be sent as the result of receiving:
 pub(crate) fn may_report(header: &Ipv4Header, payload: &[u8], destination: Destination, to_group: bool) -> bool {
+    destination == Destination::Ours && !to_group && may_report_transit(header, payload)
+}
+
+/// As [`may_report`], about a packet for another host, which routers may pass on.
+pub(crate) fn may_report_transit(header: &Ipv4Header, payload: &[u8]) -> bool {
     let about_error = header.protocol == PROTOCOL
         && !matches!(payload.first(), Some(&(kind::ECHO_REPLY | kind::ECHO_REQUEST | 13..=18)));
-    !about_error
-        && destination == Destination::Ours
-        && !to_group
-        && header.frag_offset == 0
-        && !is_martian_source_v4(header.src)
+    !about_error && header.frag_offset == 0 && !is_martian_source_v4(header.src)
 }
 
 /// The longest error message with its IP header (RFC 1812 §4.3.2.3).

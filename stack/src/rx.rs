@@ -3,6 +3,8 @@
 //! Implements RFC 1122 §2.3 and §3.2.1, with RFC 1812's and RFC 7126's view of what must not be on a wire. Each early
 //! return names its [`DropReason`].
 
+#[cfg(feature = "forward")]
+mod forward;
 mod icmp;
 #[cfg(feature = "ipv6")]
 mod icmpv6;
@@ -149,19 +151,32 @@ impl<'a> Stack<'a> {
         let is = |expected| named.is_none_or(|found| found == expected);
         // Each family's answer is taken apart by itself: what both have in common then needs no memory.
         let (upper, arrival) = match frame.first().map(|b| b >> 4) {
-            Some(4) if is(ethernet::IPV4) => match self.handle_ipv4(origin, &mut frame, checksum, link_group)? {
-                Some(whole) => whole,
-                None => return Ok(()),
+            Some(4) if is(ethernet::IPV4) => match self.handle_ipv4(origin, &mut frame, checksum, link_group) {
+                Ok(Some(whole)) => whole,
+                Ok(None) => return Ok(()),
+                Err(reason) => return self.not_taken(reason, origin, frame, checksum),
             },
             #[cfg(feature = "ipv6")]
-            Some(6) if is(ethernet::IPV6) => match self.handle_ipv6(origin, &mut frame, checksum, link_group)? {
-                Some(whole) => whole,
-                None => return Ok(()),
+            Some(6) if is(ethernet::IPV6) => match self.handle_ipv6(origin, &mut frame, checksum, link_group) {
+                Ok(Some(whole)) => whole,
+                Ok(None) => return Ok(()),
+                Err(reason) => return self.not_taken(reason, origin, frame, checksum),
             },
             Some(_) => return Err(DropReason::UnknownEtherType),
             None => return Err(DropReason::FrameTooShort),
         };
         self.deliver(upper, frame, arrival)
+    }
+
+    /// What is not for us goes on, where this is a router.
+    #[inline]
+    fn not_taken(&mut self, reason: DropReason, origin: Origin, frame: Frame<'a>, checksum: RxChecksum) -> Drop {
+        #[cfg(feature = "forward")]
+        if reason == DropReason::NotOurAddress {
+            return self.forward(origin, frame, checksum);
+        }
+        let _ = (origin, frame, checksum);
+        Err(reason)
     }
 
     #[inline]

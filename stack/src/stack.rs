@@ -18,6 +18,8 @@ mod carrier;
 mod datagram;
 #[cfg(feature = "icmp")]
 mod echo;
+#[cfg(feature = "forward")]
+mod forward;
 mod iface;
 #[cfg(feature = "ipv6")]
 mod ipv6;
@@ -60,6 +62,8 @@ use crate::device::Device;
 use crate::frame::Frame;
 #[cfg(feature = "icmp")]
 use crate::icmp::echo::EchoLayer;
+#[cfg(feature = "forward")]
+use crate::ip::forward::Forwarding;
 use crate::ip::limit::Limiter;
 #[cfg(feature = "ipv6")]
 use crate::ip::paths::Paths;
@@ -156,6 +160,12 @@ pub struct Stack<'a> {
     pub(crate) acd_node: Option<crate::ready::NodeId>,
     #[cfg(feature = "multicast")]
     pub(crate) igmp_node: Option<crate::ready::NodeId>,
+    /// How packets for others are passed on, if they are.
+    #[cfg(feature = "forward")]
+    pub(crate) forwarding: Option<Forwarding>,
+    /// Interfaces by which no more packets for others can leave until some have.
+    #[cfg(feature = "forward")]
+    pub(crate) transit_full: IfaceSet,
     /// Packets to ourselves.
     pub(crate) looped: Deque<Frame<'a>, LOOPED>,
 }
@@ -206,6 +216,10 @@ impl<'a> Stack<'a> {
             acd_node: None,
             #[cfg(feature = "multicast")]
             igmp_node: None,
+            #[cfg(feature = "forward")]
+            forwarding: None,
+            #[cfg(feature = "forward")]
+            transit_full: IfaceSet::default(),
             looped: Deque::new(),
             config: Config { ttl: config.ttl.max(1), ..config },
         }
@@ -233,6 +247,7 @@ impl<'a> Stack<'a> {
         loop {
             while received < budget
                 && (blocked || !self.is_full_of_replies(iface))
+                && !self.is_full_of_transit()
                 && let Some((frame, meta)) = device.receive()
             {
                 self.handle_frame(iface, frame, meta);
@@ -256,7 +271,7 @@ impl<'a> Stack<'a> {
         }
         device.flush();
         self.count(iface, before_all);
-        self.polled(more)
+        self.polled(more | self.is_full_of_transit())
     }
 
     /// What has passed by all interfaces.
@@ -345,6 +360,24 @@ impl<'a> Stack<'a> {
         self.iface(iface).is_some_and(|i| i.stalled.is_none() && i.is_full_of_replies())
     }
 
+    /// Whether packets for others are passed on.
+    pub(crate) fn is_router(&self) -> bool {
+        #[cfg(feature = "forward")]
+        return self.forwarding.is_some();
+        #[cfg(not(feature = "forward"))]
+        false
+    }
+
+    /// Whether a packet for another host might find no room to wait in, and polling the interface that it leaves by makes
+    /// some.
+    #[inline]
+    fn is_full_of_transit(&self) -> bool {
+        #[cfg(feature = "forward")]
+        return !self.transit_full.is_empty();
+        #[cfg(not(feature = "forward"))]
+        false
+    }
+
     fn polled(&mut self, more: bool) -> Polled {
         let pending = self.pending();
         Polled { next: self.next_after(pending), more, pending }
@@ -361,6 +394,9 @@ impl<'a> Stack<'a> {
     /// Egress of `iface` cannot go on, and nothing in the stack will tell when it can.
     pub(crate) fn stall(&mut self, iface: IfaceId) {
         let until = self.now + STALL;
+        // What finds no room there from now on is lost rather than have everybody wait.
+        #[cfg(feature = "forward")]
+        self.transit_full.take(iface);
         if let Some(Some(iface)) = self.ifaces.get_mut(iface.index()) {
             iface.stalled = Some(until);
         }

@@ -73,6 +73,15 @@ drop_reasons! {
     MartianDestination = "martian-destination",
     /// A packet for another host, and we do not forward.
     NotOurAddress = "not-our-address",
+    /// A packet for another host that no router passes on: from or to an address of its link, or back to a link without
+    /// stations.
+    NotForwarded = "not-forwarded",
+    /// A packet for another host from a source that lies elsewhere (RFC 3704).
+    ReversePath = "reverse-path",
+    /// A packet for another host whose hops ran out.
+    HopsExceeded = "hops-exceeded",
+    /// A packet for another host that found no room to wait in.
+    TransitFull = "transit-full",
     /// Unicast IP in a link-layer broadcast or multicast (RFC 1122 §3.3.6).
     LinkBroadcast = "link-broadcast",
     /// A protocol number nobody here speaks.
@@ -215,6 +224,8 @@ pub struct Stats {
     pub icmp_in: usize,
     /// ICMP messages sent.
     pub icmp_out: usize,
+    /// Packets for others that were taken to be passed on.
+    pub forwarded: usize,
     /// Datagrams reassembled.
     pub reassembled: usize,
     /// Fragments sent.
@@ -250,6 +261,7 @@ impl Stats {
             udp_out: 0,
             icmp_in: 0,
             icmp_out: 0,
+            forwarded: 0,
             reassembled: 0,
             fragments_out: 0,
         }

@@ -5,6 +5,8 @@
 
 #[cfg(any(feature = "udp", feature = "raw", feature = "icmp"))]
 mod datagram;
+#[cfg(feature = "forward")]
+mod forward;
 #[cfg(feature = "ipv6")]
 mod ndp;
 mod neighbor;
@@ -118,7 +120,17 @@ impl<'a> Stack<'a> {
             Some(Reply::Parked(frame)) => return Some(self.turn_of_parked(id, frame)),
             None => {}
         }
-        let (node, key) = self.sched.pop_ready(id.index())?;
+        #[cfg(feature = "forward")]
+        if iface.transit.goes_first() {
+            return Some(self.transit_turn(id));
+        }
+        let Some((node, key)) = self.sched.pop_ready(id.index()) else {
+            #[cfg(feature = "forward")]
+            if self.iface(id).is_some_and(|i| !i.transit.is_empty()) {
+                return Some(self.transit_turn(id));
+            }
+            return None;
+        };
         Some(match key {
             #[cfg(feature = "tcp")]
             Key::Tcp(index) => self.tcp_turn(id, node, index),

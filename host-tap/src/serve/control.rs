@@ -275,6 +275,7 @@ pub fn counters(stats: &Stats) -> Vec<(String, usize)> {
         ("udp_out", stats.udp_out),
         ("icmp_in", stats.icmp_in),
         ("icmp_out", stats.icmp_out),
+        ("forwarded", stats.forwarded),
         ("reassembled", stats.reassembled),
         ("fragments_out", stats.fragments_out),
         ("dropped", stats.dropped_total()),

@@ -11,6 +11,7 @@ mod dhcp;
 mod ipv6;
 mod multicast;
 mod ping;
+mod router;
 mod tools;
 mod traceroute;
 mod world;

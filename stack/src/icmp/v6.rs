@@ -6,6 +6,8 @@
 use super::{IcmpError, Quote};
 use crate::frame::Frame;
 use crate::ip::addr::is_unicast_host;
+#[cfg(feature = "forward")]
+use crate::ip::forward::Obstacle;
 use crate::ip::v4::Destination;
 use crate::stats::DropReason;
 use crate::wire::checksum;
@@ -156,6 +158,9 @@ pub(crate) enum Report {
     PortUnreachable,
     ReassemblyTimeout,
     Problem(Problem),
+    /// A packet for another host cannot be passed on.
+    #[cfg(feature = "forward")]
+    Transit(Obstacle),
 }
 
 impl Report {
@@ -165,6 +170,21 @@ impl Report {
             Self::PortUnreachable => (kind::DEST_UNREACHABLE, 4, 0),
             Self::ReassemblyTimeout => (kind::TIME_EXCEEDED, 1, 0),
             Self::Problem(p) => (kind::PARAMETER_PROBLEM, p.code, u32::from(p.pointer)),
+            #[cfg(feature = "forward")]
+            Self::Transit(obstacle) => Self::transit(obstacle),
+        }
+    }
+
+    /// RFC 4443 §3.1 to §3.3.
+    #[cfg(feature = "forward")]
+    fn transit(obstacle: Obstacle) -> (u8, u8, u32) {
+        match obstacle {
+            Obstacle::HopsExceeded => (kind::TIME_EXCEEDED, 0, 0),
+            Obstacle::NoRoute => (kind::DEST_UNREACHABLE, 0, 0),
+            Obstacle::Scope => (kind::DEST_UNREACHABLE, 2, 0),
+            Obstacle::Unreachable => (kind::DEST_UNREACHABLE, 3, 0),
+            Obstacle::Rejected => (kind::DEST_UNREACHABLE, 6, 0),
+            Obstacle::TooBig(mtu) => (kind::PACKET_TOO_BIG, 0, u32::from(mtu)),
         }
     }
 }

@@ -55,7 +55,9 @@ impl<'a> Stack<'a> {
         //# current first-hop gateway for the specified destination
         let on_link = iface.addresses.iter().any(|a| a.has(gateway));
         let usable = on_link && !iface.is_broadcast_ip(gateway) && !self.is_own(gateway) && gateway != from;
-        if !self.is_own(quote.src) || hop.iface != id || hop.next != from || dst == from || !usable {
+        // RFC 1812 §5.2.7.2: a router forwards by its own routes.
+        if self.is_router() || !self.is_own(quote.src) || hop.iface != id || hop.next != from || dst == from || !usable
+        {
             return bad;
         }
         let prefix = Cidr::one(dst);

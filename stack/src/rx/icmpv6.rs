@@ -98,9 +98,9 @@ impl<'a> Stack<'a> {
         //# If the message is a response to a message sent to one of the
         //# node's unicast addresses, the Source Address of the reply MUST be
         //# that same address.
-        let from = match dst.is_multicast() {
-            true => iface.source_for(self.now, src.into()),
-            false => Some(IpAddr::V6(dst)),
+        let from = match self.is_own(dst.into()) {
+            true => Some(IpAddr::V6(dst)),
+            false => iface.source_for(self.now, src.into()),
         };
         let Some(IpAddr::V6(from)) = from else { return self.stats.drop(DropReason::NoRoute) };
         let hop_limit = self.hop_limit(arrived);

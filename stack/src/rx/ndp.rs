@@ -65,7 +65,8 @@ impl Stack<'_> {
             let heard = self.neighbors.learn(self.now, id.0, src.into(), mac, &mut self.stats);
             self.heard(heard);
         }
-        self.send_ndp(id, target, src, mac, &Sent::Advert { target, mac: own, solicited: true });
+        let answer = Sent::Advert { target, mac: own, solicited: true, router: self.is_router() };
+        self.send_ndp(id, target, src, mac, &answer);
         Ok(())
     }
 
@@ -73,7 +74,8 @@ impl Stack<'_> {
     pub(crate) fn advertise_to_all(&mut self, id: IfaceId, target: Ipv6Addr) -> bool {
         let Some(mac) = self.iface(id).map(|i| i.mac) else { return false };
         let to = Some(v6::group_mac(v6::ALL_NODES));
-        self.send_ndp(id, target, v6::ALL_NODES, to, &Sent::Advert { target, mac, solicited: false })
+        let news = Sent::Advert { target, mac, solicited: false, router: self.is_router() };
+        self.send_ndp(id, target, v6::ALL_NODES, to, &news)
     }
 
     /// Somebody says that it has `target`.
@@ -207,7 +209,11 @@ impl Stack<'_> {
         destination: Ipv6Addr,
         options: Options<'_>,
     ) -> Drop {
-        let believed = self.iface(id).is_some_and(|i| i.v6.follows_routers)
+        //= https://www.rfc-editor.org/rfc/rfc4861#section-8.2
+        //# A router MUST NOT update its routing tables upon receipt of a
+        //# Redirect.
+        let believed = !self.is_router()
+            && self.iface(id).is_some_and(|i| i.v6.follows_routers)
             && self.hop(destination.into(), None).is_some_and(|h| h.iface == id && h.next == IpAddr::V6(src))
             && !self.is_configured(destination.into())
             && !self.is_configured(target.into());

@@ -162,7 +162,7 @@ impl<'a> Stack<'a> {
 
 /// The upper layer of a packet that was refused, as far as a second walk, past what was refused, can tell: its protocol
 /// and what it begins with. An ICMPv6 error that is hidden behind what is refused counts as one.
-fn upper_layer(packet: &[u8], next: u8) -> (u8, &[u8]) {
+pub(super) fn upper_layer(packet: &[u8], next: u8) -> (u8, &[u8]) {
     let (mut next, mut at) = (next, ipv6::HEADER);
     for _ in 0..8 {
         let header = packet.get(at..).and_then(|h| h.first_chunk::<2>());

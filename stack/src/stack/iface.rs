@@ -5,6 +5,8 @@ use crate::error::AddressError;
 use crate::family::IpAddr;
 use crate::frame::{Frame, Pool};
 use crate::ip::addr::{self, Cidr};
+#[cfg(feature = "forward")]
+use crate::ip::forward::Transit;
 pub use crate::ip::route::IfaceId;
 #[cfg(feature = "ipv6")]
 use crate::ip::{slaac, v6};
@@ -52,7 +54,7 @@ impl IfaceSet {
     }
 
     /// Takes `id` out; whether it was there.
-    #[cfg(any(feature = "ipv6", feature = "carrier"))]
+    #[cfg(any(feature = "ipv6", feature = "carrier", feature = "forward"))]
     pub(crate) fn take(&mut self, id: IfaceId) -> bool {
         let was = self.contains(id);
         self.0 &= !(1 << (id.0 & 31));
@@ -102,6 +104,9 @@ pub(crate) struct Iface<'a> {
     pub replies: Deque<Reply<'a>, MAX_REPLIES>,
     /// How many of them may wait: what strangers provoke takes a quarter of the pool at most.
     reply_share: usize,
+    /// Packets for others that leave by it.
+    #[cfg(feature = "forward")]
+    pub transit: Transit<'a>,
     pub counters: super::InterfaceCounters,
     /// Refused by the device: the first to be offered again.
     pub held: Option<(Frame<'a>, TxMeta)>,
@@ -144,6 +149,8 @@ impl<'a> Iface<'a> {
             addresses: Vec::new(),
             replies: Deque::new(),
             reply_share: (pool.count() / 4).clamp(1, MAX_REPLIES),
+            #[cfg(feature = "forward")]
+            transit: Transit::new(),
             counters: super::InterfaceCounters::default(),
             held: None,
             cutting: None,
@@ -298,6 +305,10 @@ impl<'a> Iface<'a> {
 
     /// Whether something other than sockets waits to leave.
     pub fn owes(&self) -> bool {
+        #[cfg(feature = "forward")]
+        if !self.transit.is_empty() {
+            return true;
+        }
         self.held.is_some() || self.cutting.is_some() || !self.replies.is_empty() || self.announce != 0
     }
 }

@@ -16,7 +16,11 @@ impl<'a> Stack<'a> {
         match self.neighbors.on_deadline(self.now, index, &mut self.stats) {
             Action::Request { iface, addr, unicast } => self.request_neighbor(IfaceId(iface), index, addr, unicast),
             // Connections look again, and thereby ask again, a second later at the earliest.
-            Action::Failed => self.wake_waiters(index),
+            Action::Failed => {
+                #[cfg(feature = "forward")]
+                self.give_up_transit(index);
+                self.wake_waiters(index);
+            }
             Action::None => {}
         }
         self.schedule_neighbor(index);
@@ -60,8 +64,14 @@ impl<'a> Stack<'a> {
     /// What was heard of a neighbour.
     pub(crate) fn heard(&mut self, heard: Heard) {
         let Heard::Resolved(index) = heard else { return };
-        let Some(id) = self.neighbors.slot_mut(index).map(|s| IfaceId(s.key().0)) else { return };
+        let Some((iface, _addr)) = self.neighbors.slot_mut(index).map(|s| s.key()) else { return };
+        let id = IfaceId(iface);
         while let Some(parked) = self.neighbors.take_parked(index) {
+            #[cfg(feature = "forward")]
+            if parked.is_transit() {
+                self.transit_found(super::Hop { iface: id, next: _addr }, parked.frame);
+                continue;
+            }
             self.queue_reply(id, Reply::Parked(parked.frame));
         }
         self.wake_waiters(index);

@@ -1,6 +1,6 @@
 //! The command line: commands, options, and what is wrong with them, in one line each.
 
-use crate::{ctl, demo, doctor, get, nc, ping, serve, traceroute};
+use crate::{ctl, demo, doctor, get, nc, ping, router, serve, traceroute};
 use clap::{Args, Parser, Subcommand};
 use ringtap::device::Mac;
 use ringtap::ip::addr::Cidr;
@@ -36,7 +36,9 @@ enum Command {
     Demo(DemoArgs),
     /// Attaches to a tap or tun and serves echo, discard, daytime, chargen and HTTP.
     Serve(ServeArgs),
-    /// Talks to a running `serve`.
+    /// Passes packets on between taps (or tuns), and serves on each of them.
+    Router(RouterArgs),
+    /// Talks to a running `serve` or `router`.
     Ctl(CtlArgs),
     /// Pings a host from the stack.
     Ping(PingArgs),
@@ -157,6 +159,37 @@ pub struct ServeArgs {
     /// A multicast group to join.
     #[arg(long, value_name = "GROUP")]
     pub join: Vec<IpAddr>,
+}
+
+/// `router`.
+#[derive(Debug, Args)]
+pub struct RouterArgs {
+    /// The ports: NAME=CIDR[,CIDR...], a tap (made if it is not there) and the stack's addresses on it.
+    #[arg(required = true, value_name = "PORT")]
+    pub ports: Vec<String>,
+    /// The ports are tuns: IP packets without Ethernet.
+    #[arg(long)]
+    pub tun: bool,
+    /// A route: PREFIX=GATEWAY.
+    #[arg(long, value_name = "ROUTE")]
+    pub route: Vec<String>,
+    /// Whether a packet's source has to lie where the packet comes from.
+    #[arg(long, value_enum, default_value_t = SourceCheck::Strict)]
+    pub source_check: SourceCheck,
+    /// A UNIX socket for `ringtap ctl`.
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
+}
+
+/// What `--source-check` can be.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum SourceCheck {
+    /// By the very interface that packets to it leave by.
+    Strict,
+    /// Anywhere, if there is a route to it.
+    Loose,
+    /// Anywhere.
+    Off,
 }
 
 /// `ctl`.
@@ -331,6 +364,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
     match cli.command.unwrap_or(Command::Demo(cli.demo)) {
         Command::Demo(args) => demo::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Router(args) => router::run(args),
         Command::Ctl(args) => ctl::run(args),
         Command::Ping(args) => ping::run(args),
         Command::Traceroute(args) => traceroute::run(args),

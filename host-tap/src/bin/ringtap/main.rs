@@ -9,6 +9,7 @@ mod get;
 mod nc;
 mod ping;
 mod resolve;
+mod router;
 mod serve;
 mod traceroute;
 

@@ -19,6 +19,27 @@ const SHARE: usize = 4;
 pub(crate) struct Parked<'a> {
     pub frame: Frame<'a>,
     neighbor: u32,
+    #[cfg(feature = "forward")]
+    transit: bool,
+}
+
+impl<'a> Parked<'a> {
+    fn own(neighbor: u32, frame: Frame<'a>) -> Self {
+        Self {
+            frame,
+            neighbor,
+            #[cfg(feature = "forward")]
+            transit: false,
+        }
+    }
+
+    /// Whether it is passed on for others.
+    pub fn is_transit(&self) -> bool {
+        #[cfg(feature = "forward")]
+        return self.transit;
+        #[cfg(not(feature = "forward"))]
+        false
+    }
 }
 
 /// The parked packets of a table, oldest first.
@@ -52,7 +73,38 @@ impl<'a> Lot<'a> {
         if self.packets.len() >= self.limit {
             return Some(frame);
         }
-        match self.packets.push(Parked { frame, neighbor }) {
+        match self.packets.push(Parked::own(neighbor, frame)) {
+            Ok(()) => out,
+            Err(refused) => Some(refused.frame),
+        }
+    }
+
+    /// As [`park`](Self::park), for a packet that is passed on for others: together these take half of the room, and
+    /// push out none but their own kind.
+    #[cfg(feature = "forward")]
+    pub fn park_transit(&mut self, neighbor: u32, frame: Frame<'a>) -> Option<Frame<'a>> {
+        let pool = frame.pool();
+        let count = |which: &dyn Fn(&Parked<'a>) -> bool| self.packets.iter().filter(|p| which(p)).count();
+        let of_neighbor = |p: &Parked<'a>| p.neighbor == neighbor;
+        let of_pool = |p: &Parked<'a>| p.frame.pool().is(pool);
+        let in_transit = |p: &Parked<'a>| p.transit;
+        let full_of: Option<&dyn Fn(&Parked<'a>) -> bool> = if count(&of_neighbor) >= PER_NEIGHBOR {
+            Some(&of_neighbor)
+        } else if count(&of_pool) >= (pool.count() / SHARE).max(1) {
+            Some(&of_pool)
+        } else if self.packets.len() >= self.limit || count(&in_transit) >= (self.limit / 2).max(1) {
+            Some(&in_transit)
+        } else {
+            None
+        };
+        let out = match full_of {
+            None => None,
+            Some(which) => match self.packets.iter().position(|p| p.transit && which(p)) {
+                Some(at) => Some(self.packets.remove(at).frame),
+                None => return Some(frame),
+            },
+        };
+        match self.packets.push(Parked { frame, neighbor, transit: true }) {
             Ok(()) => out,
             Err(refused) => Some(refused.frame),
         }
@@ -61,6 +113,12 @@ impl<'a> Lot<'a> {
     /// Takes the oldest packet of a neighbour.
     pub fn take(&mut self, neighbor: u32) -> Option<Parked<'a>> {
         let at = self.packets.iter().position(|p| p.neighbor == neighbor)?;
+        Some(self.packets.remove(at))
+    }
+
+    /// As [`take`](Self::take), passing over what is passed on for others.
+    pub fn take_own(&mut self, neighbor: u32) -> Option<Parked<'a>> {
+        let at = self.packets.iter().position(|p| p.neighbor == neighbor && !p.is_transit())?;
         Some(self.packets.remove(at))
     }
 

@@ -147,6 +147,14 @@ impl<'a> Neighbors<'a> {
         }
     }
 
+    /// As [`park`](Self::park), for a packet that is passed on.
+    #[cfg(feature = "forward")]
+    pub fn park_transit(&mut self, index: u32, frame: Frame<'a>, stats: &mut Stats) {
+        if self.lot.park_transit(index, frame).is_some() {
+            stats.drop(DropReason::NeighborQueueFull);
+        }
+    }
+
     /// Takes the oldest packet parked for a neighbour that is known now.
     pub fn take_parked(&mut self, index: u32) -> Option<Parked<'a>> {
         self.lot.take(index)
@@ -218,11 +226,14 @@ impl<'a> Neighbors<'a> {
         }
     }
 
-    /// The entry's timer fired, or may have. Afterwards its [`deadline`](Self::deadline) has changed.
+    /// The entry's timer fired, or may have. Afterwards its [`deadline`](Self::deadline) has changed. When it has failed,
+    /// what is parked for it is dropped, but for what is passed on for others: that is to be taken.
     pub fn on_deadline(&mut self, now: Instant, index: u32, stats: &mut Stats) -> Action {
         let action = self.judge_deadline(now, index);
         if action == Action::Failed {
-            self.drop_parked(index, DropReason::NeighborFailed, stats);
+            while self.lot.take_own(index).is_some() {
+                stats.drop(DropReason::NeighborFailed);
+            }
         }
         action
     }

@@ -1,0 +1,86 @@
+//! `ringtap router`: one stack on several taps that passes packets on between them.
+
+use crate::cli::{RouterArgs, SourceCheck};
+use ringtap::ip::addr::Cidr;
+use ringtap::ip::forward::{Forwarding, ReversePath};
+use ringtap::ip::route::Route;
+use ringtap_host::epoll::Signals;
+use ringtap_host::failure::Failure;
+use ringtap_host::router::{PortOptions, Router};
+use ringtap_host::serve::control::{Controlled, counters};
+use ringtap_host::serve::{Services, limits};
+use ringtap_host::tap::TapOptions;
+use std::io::Write;
+use std::net::IpAddr;
+use std::process::ExitCode;
+
+/// Runs until SIGINT or SIGTERM.
+pub fn run(args: RouterArgs) -> Result<ExitCode, Failure> {
+    let signals = Signals::new().map_err(|e| Failure::io("cannot wait for signals", &e))?;
+    let ports = args.ports.iter().map(|text| port(text, args.tun)).collect::<Result<Vec<_>, Failure>>()?;
+    let mut router = Router::open(&ports, limits(), Some(signals))?;
+    for text in &args.route {
+        add_route(&mut router, text)?;
+    }
+    let reverse_path = match args.source_check {
+        SourceCheck::Strict => ReversePath::Strict,
+        SourceCheck::Loose => ReversePath::Loose,
+        SourceCheck::Off => ReversePath::Off,
+    };
+    router.stack().set_forwarding(Some(Forwarding::with(reverse_path)));
+    let mut app = Controlled::new(Services::start(router.stack())?);
+    for name in router.names() {
+        app.name_interface(name);
+    }
+    if let Some(path) = &args.control {
+        app.listen(router.poller(), path)?;
+    }
+    say(&format!("ready {}", router.names().join(" ")));
+    let end = router.run(&mut app);
+    let stats = counters(router.stack().stats()).iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>();
+    let devices = router.device_counters().iter().map(ToString::to_string).collect::<Vec<_>>();
+    say(&format!("forwarded; {}; devices {}", stats.join(" "), devices.join(", ")));
+    end.map(|_| ExitCode::SUCCESS)
+}
+
+/// `NAME=CIDR,CIDR`.
+fn port(text: &str, tun: bool) -> Result<PortOptions, Failure> {
+    let wrong = || Failure::usage(format!("{text} is no port")).remedy("give one like rt0=10.1.0.1/24,fd01::1/64");
+    let (name, addresses) = text.split_once('=').ok_or_else(wrong)?;
+    let addresses = addresses.split(',').map(str::parse).collect::<Result<Vec<Cidr>, _>>().map_err(|_| wrong())?;
+    let tap = if tun { TapOptions::tun(name) } else { TapOptions::tap(name) };
+    Ok(PortOptions { tap, addresses })
+}
+
+/// `PREFIX=GATEWAY`.
+fn add_route(router: &mut Router, text: &str) -> Result<(), Failure> {
+    let wrong = || Failure::usage(format!("{text} is no route")).remedy("give one like 10.9.0.0/16=10.1.0.2");
+    let (prefix, gateway) = text.split_once('=').ok_or_else(wrong)?;
+    let (prefix, gateway): (Cidr, IpAddr) =
+        (prefix.parse().map_err(|_| wrong())?, gateway.parse().map_err(|_| wrong())?);
+    let stack = router.stack();
+    let found = stack.interfaces().find(|i| i.addresses.iter().any(|a| a.contains(gateway))).map(|i| i.id);
+    let iface = found.ok_or_else(|| Failure::usage(format!("no port's network has the gateway {gateway}")))?;
+    let route = Route { prefix, gateway: Some(gateway), iface, metric: 0 };
+    stack.add_route(route).map_err(|e| Failure::usage(format!("{text}: {e}")))
+}
+
+/// A line on stdout, at once; a reader that is gone is no reason to end.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_a_name_and_its_addresses() {
+        let p = port("rt0=10.1.0.1/24,fd01::1/64", false).expect("right usage");
+        assert_eq!((p.tap.name.as_str(), p.tap.tun, p.addresses.len()), ("rt0", false, 2));
+        for text in ["rt0", "rt0=", "rt0=10.1.0.1", "rt0=10.1.0.1/24,"] {
+            assert_eq!(port(text, true).expect_err("wrong usage").code(), 2, "{text}");
+        }
+    }
+}

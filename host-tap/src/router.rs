@@ -1,0 +1,206 @@
+//! One stack on several taps or tuns: an event loop for a router.
+//!
+//! All ports' frames come from one pool, so that what is passed on from one to another is not copied. The loop is that of
+//! [`engine`](crate::engine) without other threads: an [`App`] runs beside the stack.
+
+use crate::attach::mac_for;
+use crate::clock::Clock;
+use crate::device::{AnyDevice, Counters, HostDevice};
+use crate::engine::{App, End};
+use crate::entropy;
+use crate::epoll::{Poller, Signals};
+use crate::failure::Failure;
+use crate::pool::{DEFAULT_FRAMES, Lease, slot_size};
+use crate::sys::{Events, Interest};
+use crate::tap::{TapOptions, TapPort};
+use ringtap::config::Config;
+use ringtap::device::Medium;
+use ringtap::ip::addr::Cidr;
+use ringtap::stack::{Identifiers, IfaceId, Limits, Stack, Storage};
+use ringtap::time::Instant;
+use std::os::fd::AsFd;
+
+/// Frames each way in one poll of a port.
+const BUDGET: usize = 64;
+
+/// Rounds over all ports without a look at other descriptors, while there is work.
+const ROUNDS: usize = 8;
+
+/// Octets of a datagram that was in fragments, with headers; and how many there may be at a time.
+const LARGE: (usize, usize) = (65_535 + 128, 64);
+
+/// Tokens of ports count down from here; [`SIGNAL`] is above.
+const FIRST_PORT: u64 = u64::MAX - 1;
+const SIGNAL: u64 = u64::MAX;
+
+/// A port to be opened.
+#[derive(Clone, Debug)]
+pub struct PortOptions {
+    /// The tap or tun.
+    pub tap: TapOptions,
+    /// The stack's addresses on it.
+    pub addresses: Vec<Cidr>,
+}
+
+struct Port {
+    device: AnyDevice,
+    iface: IfaceId,
+    watched: Interest,
+}
+
+/// The loop.
+pub struct Router {
+    stack: Stack<'static>,
+    ports: Vec<Port>,
+    names: Vec<String>,
+    clock: Clock,
+    poller: Poller,
+    events: Events,
+    signals: Option<Signals>,
+    _lease: Lease,
+    _large: Lease,
+}
+
+impl Router {
+    /// A stack with these ports, which does not forward yet.
+    ///
+    /// # Errors
+    /// When a port cannot be opened, an address cannot be, or the process has no descriptor left.
+    pub fn open(ports: &[PortOptions], limits: Limits, signals: Option<Signals>) -> Result<Self, Failure> {
+        let opened = ports.iter().map(|p| TapPort::open(&p.tap)).collect::<Result<Vec<TapPort>, Failure>>()?;
+        let slot = opened.iter().map(|p| slot_size(p.medium(), p.mtu())).max().unwrap_or(0);
+        let lease = Lease::new(slot.max(slot_size(Medium::Ethernet, 1_500)), DEFAULT_FRAMES);
+        let large = Lease::new(LARGE.0, LARGE.1);
+        let mut config = Config::new(entropy::secret()?);
+        config.large_pool = Some(large.pool());
+        let failed = |e: std::io::Error| Failure::io("cannot make an event loop", &e);
+        let mut router = Self {
+            stack: Stack::new(config, Storage::growing(limits)),
+            ports: Vec::new(),
+            names: Vec::new(),
+            clock: Clock::new(),
+            poller: Poller::new().map_err(failed)?,
+            events: Events::new(),
+            signals,
+            _lease: lease,
+            _large: large,
+        };
+        if let Some(signals) = &router.signals {
+            router.poller.add(signals, SIGNAL, Interest::READ).map_err(failed)?;
+        }
+        for (port, options) in opened.into_iter().zip(ports) {
+            router.add(port, &options.addresses)?;
+        }
+        Ok(router)
+    }
+
+    fn add(&mut self, port: TapPort, addresses: &[Cidr]) -> Result<(), Failure> {
+        let (name, medium) = (port.name().to_string(), port.medium());
+        let device: AnyDevice = Box::new(port.with_pool(self._lease.pool()));
+        let refused = |e: &dyn std::fmt::Display| Failure::usage(format!("{name}: {e}"));
+        let iface = self.stack.add_interface(&device, mac_for(&name, addresses)).map_err(|e| refused(&e))?;
+        for &cidr in addresses {
+            self.stack.add_address(iface, cidr).map_err(|e| refused(&format_args!("{cidr}: {e}")))?;
+        }
+        if medium == Medium::Ethernet && addresses.iter().any(|a| a.addr().is_ipv6()) {
+            self.stack.add_link_local(iface, Identifiers::Eui64).map_err(|e| refused(&e))?;
+        }
+        let token = FIRST_PORT - self.ports.len() as u64;
+        let failed = |e: std::io::Error| Failure::io("cannot wait for a device", &e);
+        self.poller.add(device.descriptor(), token, Interest::READ).map_err(failed)?;
+        self.ports.push(Port { device, iface, watched: Interest::READ });
+        self.names.push(name);
+        Ok(())
+    }
+
+    /// The stack.
+    pub fn stack(&mut self) -> &mut Stack<'static> {
+        &mut self.stack
+    }
+
+    /// The interface of the port of this name.
+    pub fn iface(&self, name: &str) -> Option<IfaceId> {
+        let at = self.names.iter().position(|n| n == name)?;
+        self.ports.get(at).map(|p| p.iface)
+    }
+
+    /// What the ports are called, in the order of their interfaces.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The set in which an app may wait for descriptors of its own, with tokens from [`APP`](crate::engine::APP) on.
+    pub fn poller(&self) -> &Poller {
+        &self.poller
+    }
+
+    /// What was lost at each port's device.
+    pub fn device_counters(&self) -> Vec<Counters> {
+        self.ports.iter().map(|p| p.device.counters()).collect()
+    }
+
+    /// Runs until a signal, the app or a failure of a device ends it.
+    ///
+    /// # Errors
+    /// Why a device is gone.
+    pub fn run(&mut self, app: &mut dyn App) -> Result<End, Failure> {
+        loop {
+            let until = self.work(app);
+            if let Some(failure) = self.ports.iter().find_map(|p| p.device.failure()) {
+                return Err(failure);
+            }
+            if app.done() {
+                return Ok(End::Done);
+            }
+            if self.sleep(until, app)? {
+                return Ok(End::Signal);
+            }
+        }
+    }
+
+    /// Polls all ports while there is work, and hands out events; says when to come back.
+    fn work(&mut self, app: &mut dyn App) -> Option<Instant> {
+        let mut now = self.clock.now();
+        for _ in 0..ROUNDS {
+            let before = self.stack.stats().rx_frames;
+            let mut busy = false;
+            for port in &mut self.ports {
+                now = self.clock.now();
+                busy |= self.stack.poll(now, port.iface, &mut port.device, BUDGET).more;
+            }
+            while let Some(event) = self.stack.next_event() {
+                app.on_event(&mut self.stack, event.socket, event.what);
+                event.wake();
+            }
+            busy |= app.turn(&mut self.stack, now);
+            busy |= self.stack.stats().rx_frames != before || !self.stack.pending().is_empty();
+            if !busy {
+                return [self.stack.next_deadline(), app.deadline()].into_iter().flatten().min();
+            }
+        }
+        Some(now)
+    }
+
+    /// Sleeps until `until`, or something is ready; `true` when that was a signal.
+    fn sleep(&mut self, until: Option<Instant>, app: &mut dyn App) -> Result<bool, Failure> {
+        let failed = |e: std::io::Error| Failure::io("cannot wait for events", &e);
+        for (port, n) in self.ports.iter_mut().zip(0..) {
+            let wanted = Interest { write: port.device.wants_write().is_some(), ..Interest::READ };
+            if wanted != port.watched {
+                self.poller.modify(port.device.descriptor().as_fd(), FIRST_PORT - n, wanted).map_err(failed)?;
+                port.watched = wanted;
+            }
+            port.device.idle();
+        }
+        self.poller.wait(&mut self.events, until.map(|at| self.clock.until(at))).map_err(failed)?;
+        let mut signalled = false;
+        for ready in self.events.iter() {
+            match ready.token {
+                SIGNAL => signalled |= self.signals.as_mut().is_some_and(Signals::take),
+                token if token > FIRST_PORT - self.ports.len() as u64 => {}
+                _ => app.on_ready(&mut self.stack, &self.poller, ready),
+            }
+        }
+        Ok(signalled)
+    }
+}
