@@ -304,6 +304,7 @@ impl Conn<'_> {
 
     /// `taken` octets came in order while others waited beyond a hole.
     fn fill_hole(&mut self, taken: u32) {
+        self.note_known(self.rcv.nxt - taken, 0, taken);
         self.holes.advance(taken);
         let mut joined = self.holes.pop_front();
         if let Some(fin) = self.rcv.fin {
@@ -331,10 +332,11 @@ impl Conn<'_> {
         self.sack.note(Repair::OutOfOrder);
         let offset = text.seq.distance_from(self.rcv.nxt);
         let held = self.rx.write_at(offset as usize, text.payload) as u32;
-        self.note_held(text.seq, offset, held);
+        self.note_known(self.rcv.nxt, offset, held);
         if held == 0 || self.holes.add(offset, held).is_err() {
             return Verdict::drop(DropReason::TcpNoRoom);
         }
+        self.note_held(offset);
         ControlFlow::Continue(())
     }
 

@@ -23,7 +23,9 @@ impl Rack {
 
 #[cfg(feature = "sack")]
 impl Conn<'_> {
-    pub(super) const fn rack_on_ack(&self, _: Instant, _: &Segment<'_>, _: &Delivered, _: Option<(Seq, Seq)>) {}
+    pub(super) const fn rack_before_repair(&self) {}
+
+    pub(super) const fn rack_on_ack(&self, _: Instant, _: &Segment<'_>, _: &Delivered, _: Option<(Seq, Seq)>, _: u32) {}
 
     pub(super) const fn rack_detect(&self, _now: Instant) -> u32 {
         0

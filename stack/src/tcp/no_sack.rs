@@ -38,7 +38,9 @@ impl Sack {
 impl Conn<'_> {
     pub(super) const fn agree_on_sack(&self, _permitted: bool, _irs: Seq) {}
 
-    pub(super) const fn note_held(&self, _seq: Seq, _offset: u32, _len: u32) {}
+    pub(super) const fn note_known(&self, _base: Seq, _offset: u32, _len: u32) {}
+
+    pub(super) const fn note_held(&self, _offset: u32) {}
 
     pub(super) const fn note_duplicate(&self, _left: Seq, _right: Seq) {}
 

@@ -93,9 +93,17 @@ impl Rack {
         self.rtt = micros(now).wrapping_sub(at);
     }
 
+    /// Nothing was to be repaired before this acknowledgment: what was remembered of earlier deliveries may be older than
+    /// its clock and its numbers can tell.
+    fn forget_deliveries(&mut self, una: Seq) {
+        self.has_delivered = false;
+        self.fack = una;
+    }
+
     /// RFC 8985 §6.2, step 4: a duplicate says that the window was too short.
     fn widen(&mut self, una: Seq, nxt: Seq) {
-        if self.dsack_round.is_some_and(|end| una.before(end)) {
+        // A round of long ago is over, though its end seems to lie ahead.
+        if self.dsack_round.is_some_and(|end| una.before(end) && end.at_or_before(nxt)) {
             return;
         }
         self.dsack_round = Some(nxt);
@@ -110,8 +118,20 @@ const fn sent_after(t1: u32, seq1: Seq, t2: u32, seq2: Seq) -> bool {
 }
 
 impl Conn<'_> {
-    /// RFC 8985 §6.2, steps 1 to 4, and §7.4: what an acknowledgment says.
-    pub(super) fn rack_on_ack(&mut self, now: Instant, seg: &Segment<'_>, news: &Delivered, dup: Option<(Seq, Seq)>) {
+    /// Nothing is being repaired yet, and an acknowledgment has come that may change that.
+    pub(super) fn rack_before_repair(&mut self) {
+        self.sack.rack.forget_deliveries(self.snd.una);
+    }
+
+    /// RFC 8985 §6.2, steps 1 to 4, and §7.4: what an acknowledgment says, of which `acked` octets are new.
+    pub(super) fn rack_on_ack(
+        &mut self,
+        now: Instant,
+        seg: &Segment<'_>,
+        news: &Delivered,
+        dup: Option<(Seq, Seq)>,
+        acked: u32,
+    ) {
         if !self.sack.rack.on {
             return;
         }
@@ -127,7 +147,11 @@ impl Conn<'_> {
         let (una, nxt) = (self.snd.una, self.snd.nxt);
         let rack = &mut self.sack.rack;
         let before = rack.fack;
-        for newest in [news.original, resent].into_iter().flatten() {
+        //= https://www.rfc-editor.org/rfc/rfc8985#section-6.2
+        //# Iterate through newly acknowledged segments in order of ascending xmit_ts
+        let is_resent_newer = matches!((news.original, resent), (Some(a), Some(b)) if !is_later(a.0, b.0));
+        let in_order = if is_resent_newer { [news.original, resent] } else { [resent, news.original] };
+        for newest in in_order.into_iter().flatten() {
             rack.update(now, newest);
         }
         // RFC 8985 §6.2, step 3: what was sent once, and arrives below what has arrived, was reordered.
@@ -136,10 +160,11 @@ impl Conn<'_> {
         }
         let highest = [news.original, news.resent].into_iter().flatten().map(|(_, end)| end);
         rack.fack = highest.fold(before.later(una), Seq::later);
-        if dup.is_some() {
-            rack.widen(una, nxt);
+        let is_of_probe = self.is_duplicate_of_probe(dup);
+        if dup.is_some() && !is_of_probe {
+            self.sack.rack.widen(una, nxt);
         }
-        self.probe_on_ack(seg, dup);
+        self.probe_on_ack(seg, is_of_probe, acked);
     }
 
     /// RFC 8985 §6.2, step 4: the reordering window, in microseconds.
@@ -237,16 +262,16 @@ impl Conn<'_> {
         self.snd.phase == Phase::Open && !self.sent.is_marked() && self.state.is_synchronized() && self.snd.wnd > 0
     }
 
-    /// PTO.
-    fn probe_timeout(&self) -> Duration {
-        let lone = self.snd.outstanding() <= u32::from(self.snd.mss);
+    /// PTO; `lone`: for a single segment, whose acknowledgment the peer may delay.
+    fn probe_timeout(&self, lone: bool) -> Duration {
         match self.rtt.srtt_micros() {
             0 => FIRST_PROBE,
             srtt => Duration::from_micros(2 * u64::from(srtt)) + if lone { MAX_ACK_DELAY } else { Duration::ZERO },
         }
     }
 
-    /// The retransmission timer was started: it waits for a probe first, if there is to be one.
+    /// The retransmission timer was started: it waits for a probe first, if there is to be one. Whether a segment stays
+    /// alone is not known yet, and looked at when the timer expires.
     #[inline]
     pub(super) fn schedule_probe(&mut self, now: Instant) {
         if !self.sack.is_on() {
@@ -255,7 +280,7 @@ impl Conn<'_> {
         self.sack.rack.waiting = Waiting::Rto;
         if self.sack.rack.on && self.may_probe() {
             self.sack.rack.waiting = Waiting::Probe;
-            self.timers.retransmit = self.timers.retransmit.earlier(Timer::after(now, self.probe_timeout()));
+            self.timers.retransmit = self.timers.retransmit.earlier(Timer::after(now, self.probe_timeout(false)));
         }
     }
 
@@ -268,7 +293,8 @@ impl Conn<'_> {
             return !self.timers.retransmit.is_due(now);
         }
         let since = if self.last_sent > self.progress_at { self.last_sent } else { self.progress_at };
-        let due = Timer::after(since, self.probe_timeout()).earlier(Timer::after(self.progress_at, rto));
+        let lone = self.snd.outstanding() <= u32::from(self.snd.mss);
+        let due = Timer::after(since, self.probe_timeout(lone)).earlier(Timer::after(self.progress_at, rto));
         if !due.is_due(now) {
             self.sack.rack.waiting = Waiting::Probe;
             self.timers.retransmit = due;
@@ -281,25 +307,45 @@ impl Conn<'_> {
 
     fn probe_tail(&mut self) {
         let mss = u32::from(self.snd.mss);
-        let is_new = self.tx.len() > self.snd.outstanding() as usize && self.snd.window_room() >= mss;
+        let is_new = self.lend_for_probe();
         self.snd.phase = Phase::Probing;
         self.sack.note(Repair::Probe);
         self.snd.recover = self.snd.nxt;
         self.sack.rack.probe_is_resent = !is_new;
-        if is_new {
-            //= https://www.rfc-editor.org/rfc/rfc8985#section-7.3
-            //# The TLP_send_probe() procedure [...] transmit the lowest-sequence unsent segment
-            self.sack.rack.lent = true;
-            self.cc.set_cwnd(self.cc.cwnd().max(self.snd.outstanding()) + mss, mss);
-        } else {
+        if !is_new {
             self.sent.mark_tail_lost(self.snd.una, mss);
             self.sack.force = true;
             self.sync_repair();
         }
     }
 
-    /// RFC 8985 §7.4: what an acknowledgment says of the probe.
-    fn probe_on_ack(&mut self, seg: &Segment<'_>, duplicate: Option<(Seq, Seq)>) {
+    //= https://www.rfc-editor.org/rfc/rfc8985#section-7.3
+    //# If an unsent segment exists AND the receive window allows new data to be sent: Transmit the lowest-sequence
+    //# unsent segment of up to SMSS
+    /// Makes room for a probe of new text; false if none can leave all the same: the peer's window is full, or Nagle's
+    /// rule holds back what there is.
+    fn lend_for_probe(&mut self) -> bool {
+        let (mss, before) = (u32::from(self.snd.mss), self.cc.cwnd());
+        self.sack.rack.lent = self.tx.len() > self.snd.outstanding() as usize && self.snd.window_room() >= mss;
+        if self.sack.rack.lent {
+            self.cc.set_cwnd(before.max(self.snd.outstanding()) + mss, mss);
+            self.sack.rack.lent = self.new_text(mss).is_some();
+        }
+        if !self.sack.rack.lent {
+            self.cc.set_cwnd(before, mss);
+        }
+        self.sack.rack.lent
+    }
+
+    /// The probe sent something again, and it has come twice: that tells nothing of reordering.
+    fn is_duplicate_of_probe(&self, duplicate: Option<(Seq, Seq)>) -> bool {
+        self.snd.phase == Phase::Probing
+            && self.sack.rack.probe_is_resent
+            && duplicate.is_some_and(|(_, right)| right == self.snd.recover)
+    }
+
+    /// RFC 8985 §7.4: what an acknowledgment says of the probe; `acked` octets are new.
+    fn probe_on_ack(&mut self, seg: &Segment<'_>, is_duplicate: bool, acked: u32) {
         if self.snd.phase != Phase::Probing {
             return;
         }
@@ -311,8 +357,9 @@ impl Conn<'_> {
         if self.snd.una.before(end) {
             return;
         }
-        let is_duplicate = duplicate.is_some_and(|(_, right)| right == end);
-        let is_echo = self.snd.una == end && seg.options.sack.is_empty() && seg.ack == end && self.snd.is_idle();
+        //= https://www.rfc-editor.org/rfc/rfc8985#section-7.4.2
+        //# Else If ACK is a DUPACK without any SACK option
+        let is_second = acked == 0 && seg.ack == self.snd.una && seg.options.sack.is_empty() && seg.payload.is_empty();
         if !self.sack.rack.probe_is_resent || is_duplicate {
             self.snd.phase = Phase::Open;
         } else if self.snd.una.after(end) {
@@ -321,7 +368,7 @@ impl Conn<'_> {
             self.snd.phase = Phase::Open;
             self.cc.on_loss(self.cc.cwnd(), mss);
             self.cc.set_cwnd(self.cc.ssthresh(), mss);
-        } else if !is_echo {
+        } else if is_second {
             self.snd.phase = Phase::Open;
         }
     }

@@ -100,15 +100,24 @@ impl Sack {
         self.repairs
     }
 
-    /// `seq` came beyond a hole.
+    //= https://www.rfc-editor.org/rfc/rfc2018#section-4
+    //# The SACK option SHOULD be filled out by repeating the most recently reported SACK blocks (based on first SACK
+    //# blocks in previous SACK options) that are not subsets of a SACK block already included in the SACK option being
+    //# constructed.
+    /// `seq` came beyond a hole, and lies now in the range of `left` to `right`: one entry is enough for that.
     #[cold]
-    fn note_recent(&mut self, seq: Seq) {
-        let at = self.recent.iter().position(|&r| r == seq).unwrap_or(self.recent.len() - 1);
-        if let Some(passed) = self.recent.get_mut(..=at) {
-            passed.rotate_right(1);
+    fn note_recent(&mut self, seq: Seq, left: Seq, right: Seq) {
+        let before = core::mem::replace(&mut self.recent, [seq; 4]);
+        let others = before.iter().filter(|r| r.before(left) || r.at_or_after(right));
+        self.recent.iter_mut().skip(1).zip(others).for_each(|(place, &other)| *place = other);
+    }
+
+    /// Octets came twice. Those that follow one another are told as one: several segments may have one acknowledgment.
+    fn note_twice(&mut self, left: Seq, right: Seq) {
+        if self.told {
+            let left = self.duplicate.filter(|known| known.1 == left).map_or(left, |known| known.0);
+            self.duplicate = Some((left, right));
         }
-        let [newest, ..] = &mut self.recent;
-        *newest = seq;
     }
 
     /// The blocks of an acknowledgment of `nxt`.
@@ -139,26 +148,30 @@ impl Sack {
 }
 
 impl Conn<'_> {
-    /// Text from `seq` on came beyond a hole; `offset` and `len` say where it lies behind RCV.NXT.
+    /// Text of `len` octets is about to be taken, `offset` octets behind `base`, where the ranges held count from: what
+    /// of it is there already (RFC 2883 §4).
     #[cold]
-    pub(super) fn note_held(&mut self, seq: Seq, offset: u32, len: u32) {
-        if !self.sack.told {
-            return;
-        }
-        self.sack.note_recent(seq);
-        // RFC 2883 §4: what of it was there before.
+    pub(super) fn note_known(&mut self, base: Seq, offset: u32, len: u32) {
         let end = offset.saturating_add(len);
         if let Some(range) = self.holes.ranges().find(|r| r.0 < end && offset < r.1) {
-            let (left, right) = (range.0.max(offset), range.1.min(end));
-            self.sack.duplicate = Some((self.rcv.nxt + left, self.rcv.nxt + right));
+            self.sack.note_twice(base + range.0.max(offset), base + range.1.min(end));
+        }
+    }
+
+    /// The text at `offset` is held now.
+    #[cold]
+    pub(super) fn note_held(&mut self, offset: u32) {
+        let nxt = self.rcv.nxt;
+        if let Some(range) = self.holes.ranges().find(|r| r.0 <= offset && offset < r.1) {
+            self.sack.note_recent(nxt + offset, nxt + range.0, nxt + range.1);
         }
     }
 
     /// Octets that RCV.NXT had passed came again.
     #[cold]
     pub(super) fn note_duplicate(&mut self, left: Seq, right: Seq) {
-        if self.sack.told && left.before(right) && right.at_or_before(self.rcv.nxt) {
-            self.sack.duplicate = Some((left, right));
+        if left.before(right) && right.at_or_before(self.rcv.nxt) {
+            self.sack.note_twice(left, right);
         }
     }
 
@@ -218,6 +231,9 @@ impl Conn<'_> {
         let mut news = Delivered::default();
         let una = self.snd.una;
         let flight = self.pipe();
+        if self.snd.phase == Phase::Open && !self.sent.is_marked() {
+            self.rack_before_repair();
+        }
         let mut fin_acked = false;
         let mut acked = 0;
         if seg.ack.after(una) {
@@ -229,7 +245,7 @@ impl Conn<'_> {
         if self.sent.is_reneged() {
             self.on_reneging();
         }
-        self.rack_on_ack(now, seg, &news, duplicate);
+        self.rack_on_ack(now, seg, &news, duplicate, acked);
         let undone = self.undo_if_spurious(now, seg, &news, duplicate, acked);
         let lost = if undone { 0 } else { self.detect_losses(now) };
         self.move_repair(now, acked, flight, &news, lost);

@@ -68,15 +68,19 @@ impl Conn<'_> {
         *undo = Undo { prior: self.cc.prior(), is_armed: true, is_first: true, ..Undo::new() };
     }
 
-    /// A time-out: as a recovery; and F-RTO begins, unless the time-out is itself a repeated one.
+    /// A time-out: as a recovery; and F-RTO begins. One that repeats itself is undone as the first would be, but by
+    /// timestamps and duplicates only.
     pub(super) fn save_for_undo_of_rto(&mut self, is_first: bool) {
         if is_first && matches!(self.snd.phase, Phase::Open | Phase::Probing) {
             self.save_for_undo();
             self.sack.rack.undo.frto = Frto::First;
-        } else {
-            self.sack.rack.undo.is_armed = false;
-            self.sack.rack.undo.frto = Frto::Off;
+            return;
         }
+        //= https://www.rfc-editor.org/rfc/rfc5682#section-3.1
+        //# If the TCP sender is already in RTO recovery AND "recover" is larger than or equal to SND.UNA, do not enter
+        //# step 2 of this algorithm.
+        self.sack.rack.undo.frto = Frto::Off;
+        self.sack.rack.undo.is_armed &= self.snd.phase == Phase::Loss;
     }
 
     /// `len` octets were sent again.
@@ -103,7 +107,8 @@ impl Conn<'_> {
         if !undo.is_armed {
             return false;
         }
-        if undo.end.is_some_and(|end| una.after(end)) {
+        // What was remembered long ago lies neither behind nor ahead.
+        if undo.end.is_some_and(|end| una.after(end) || end.after(self.snd.nxt)) {
             undo.is_armed = false;
             return false;
         }
@@ -152,8 +157,10 @@ impl Conn<'_> {
         false
     }
 
+    /// Whether new text can leave: neither the peer's window nor Nagle's rule may hold it back, or F-RTO would wait for
+    /// what does not come.
     fn has_new_text(&self) -> bool {
-        self.tx.len() > self.snd.outstanding() as usize && self.snd.window_room() >= u32::from(self.snd.mss)
+        self.new_text(u32::from(self.snd.mss)).is_some()
     }
 
     /// Whether old segments wait until it is known if they are lost.

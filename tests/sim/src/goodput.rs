@@ -122,7 +122,8 @@ fn sender(sim: &mut Sim) -> Option<TcpInfo> {
     sim.hosts[0].stack.tcp(handle).ok()?.info().ok()
 }
 
-fn prepare(seed: u64, setting: &Setting) -> Sim {
+/// The simulation of a setting, before it has begun.
+pub fn prepare(seed: u64, setting: &Setting) -> Sim {
     let delay = Duration::from_micros(setting.rtt.as_micros() / 2);
     let back = Impairments::delay(delay);
     let there = Impairments {
