@@ -273,18 +273,18 @@ fn no_probe_is_sent_into_a_closed_window_nor_while_losses_are_being_repaired() {
 #[test]
 fn a_probe_that_repairs_the_tail_halves_the_window_and_one_that_repaired_nothing_does_not() {
     // What the peer says of the probe once it has acknowledged it, and whether something was lost.
-    let says: [(&str, &[&[(u32, u32)]], bool); 3] = [
-        ("nothing", &[], true),
-        ("a duplicate report", &[&[(4, 5)]], false),
-        ("a second acknowledgment", &[&[]], false),
+    let says = [
+        ("nothing", true, vec![]),
+        ("a duplicate report", false, vec![vec![(4, 5)]]),
+        ("a second acknowledgment", false, vec![vec![]]),
     ];
-    for (what, acks, is_lost) in says {
+    for (what, is_lost, acks) in says {
         let mut p = sending(5);
         p.sack(4, &[]);
         let (_, probe) = next(&mut p);
         assert_eq!(probe, [4]);
         p.sack(5, &[]);
-        for blocks in acks {
+        for blocks in &acks {
             p.sack(5, blocks);
         }
         let before = p.info().cwnd;
