@@ -171,6 +171,9 @@ fn bare_metal(run: &Run, report: &mut Report) {
             }
         }
         build(report, "ringtap-drivers", target, "default", &[]);
+        if run.full || thorough.contains(&target) {
+            build(report, "ringtap-adapters", target, "all three", &[]);
+        }
     }
 }
 
