@@ -13,7 +13,7 @@ use crate::stats::DropReason;
 use crate::tcp::conn::{Conn, Fate, Verdict};
 use crate::tcp::isn;
 use crate::tcp::layer::Owner;
-use crate::tcp::listen::{Handshake, ListenVerdict, SynAck};
+use crate::tcp::listen::{COOKIES, Handshake, ListenVerdict, SynAck};
 use crate::tcp::timewait::TwVerdict;
 use crate::wire::ip;
 use crate::wire::segment::{Header, Reply as Reset, Segment};
@@ -168,7 +168,9 @@ impl<'a> Stack<'a> {
             }
             ListenVerdict::Complete(handshake) => self.complete(index, tuple, iface, &handshake).map(Some),
             ListenVerdict::Stateless(syn_ack) => {
-                self.send_cookie(index, iface, syn_ack);
+                if COOKIES {
+                    self.send_cookie(index, iface, syn_ack);
+                }
                 Ok(None)
             }
         }

@@ -28,6 +28,7 @@ impl<'a, T> Arena<'a, T> {
     /// The smallest slice of at least `wanted` elements, else the largest there is; `None` when nothing is left.
     ///
     /// This is a look at every slice of the stock: once per socket, never per packet.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn take(&mut self, wanted: usize) -> Option<ManagedSlice<'a, T>> {
         let Some(stock) = &mut self.stock else {
             return Self::vector();
@@ -46,6 +47,7 @@ impl<'a, T> Arena<'a, T> {
     }
 
     /// Takes a slice back.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn give_back(&mut self, slice: ManagedSlice<'a, T>) {
         if let (Some(stock), ManagedSlice::Borrowed(slice)) = (&mut self.stock, slice)
             && let Some(place) = stock.iter_mut().find(|place| place.is_none())

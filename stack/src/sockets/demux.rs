@@ -25,20 +25,24 @@ impl Tuple {
         key.hash(bytes.get(..len).unwrap_or(&bytes)) as u32
     }
 
-    /// A layout that no two tuples share: 12 octets for IPv4, 36 for IPv6.
-    pub fn octets(&self) -> ([u8; 36], usize) {
-        let mut out = [0; 36];
+    /// A layout that no two tuples share: the first so many octets, 12 for IPv4, 36 for IPv6; the rest is zero.
+    #[cfg_attr(target_os = "none", inline(never))]
+    pub fn octets(&self) -> ([u8; OCTETS], usize) {
+        let mut out = [0; OCTETS];
         let len = match (self.local_addr, self.remote_addr) {
             (IpAddr::V4(local), IpAddr::V4(remote)) => {
                 out[..4].copy_from_slice(&local.octets());
                 out[4..8].copy_from_slice(&remote.octets());
                 8
             }
+            #[cfg(feature = "ipv6")]
             (local, remote) => {
                 out[..16].copy_from_slice(&v6_octets(local));
                 out[16..32].copy_from_slice(&v6_octets(remote));
                 32
             }
+            #[cfg(not(feature = "ipv6"))]
+            _ => 8,
         };
         out[len..len + 2].copy_from_slice(&self.local_port.to_be_bytes());
         out[len + 2..len + 4].copy_from_slice(&self.remote_port.to_be_bytes());
@@ -46,6 +50,10 @@ impl Tuple {
     }
 }
 
+/// Octets of the longest [`Tuple::octets`].
+pub(crate) const OCTETS: usize = if cfg!(feature = "ipv6") { 36 } else { 12 };
+
+#[cfg(feature = "ipv6")]
 fn v6_octets(addr: IpAddr) -> [u8; 16] {
     match addr {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),

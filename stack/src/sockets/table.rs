@@ -128,12 +128,15 @@ impl<'a, T> Slab<'a, T> {
         }
     }
 
-    #[inline]
+    // On a small processor a look-up is a call: it is made at a hundred places.
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     pub fn at(&self, index: u32) -> Option<&T> {
         self.places.get(index as usize)?.value()
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     pub fn at_mut(&mut self, index: u32) -> Option<&mut T> {
         match self.places.get_mut(index as usize)? {
             Place::Taken { value, .. } => Some(value),

@@ -5,7 +5,7 @@
 use core::ops::ControlFlow;
 
 use super::cc::Acked;
-use super::conn::{Conn, Verdict};
+use super::conn::{Conn, Stop};
 use super::info::Repair;
 use super::snd::Phase;
 use super::state::{Event, State};
@@ -20,9 +20,9 @@ use crate::wire::segment::{Flags, Segment};
 const DUP_THRESHOLD: u8 = 3;
 
 impl Conn<'_> {
-    pub(super) fn fifth_check_ack(&mut self, now: Instant, seg: &Segment<'_>) -> ControlFlow<Verdict> {
+    pub(super) fn fifth_check_ack(&mut self, now: Instant, seg: &Segment<'_>) -> ControlFlow<Stop> {
         if !seg.flags.contains(Flags::ACK) {
-            return Verdict::drop(DropReason::TcpNoAck);
+            return Stop::drop(DropReason::TcpNoAck);
         }
         if self.state == State::SynReceived {
             self.check_ack_of_syn(now, seg)?;
@@ -32,7 +32,7 @@ impl Conn<'_> {
         //# ((SND.UNA - MAX.SND.WND) <= SEG.ACK <= SND.NXT).
         if seg.ack.after(self.snd.nxt) || seg.ack.before(self.snd.una - self.snd.max_wnd) {
             self.challenge(now);
-            return Verdict::drop(DropReason::TcpBadAck);
+            return Stop::drop(DropReason::TcpBadAck);
         }
         if seg.ack.before(self.snd.una) {
             if self.is_repairing(seg) {
@@ -58,7 +58,7 @@ impl Conn<'_> {
             //# the sending TCP peer MUST allow the connection to stay open
             self.progress_at = now;
         }
-        if self.state == State::Closed { ControlFlow::Break(Verdict::default()) } else { ControlFlow::Continue(()) }
+        if self.state == State::Closed { ControlFlow::Break(Stop::Quietly) } else { ControlFlow::Continue(()) }
     }
 
     /// The peer's window changed.

@@ -91,6 +91,17 @@ pub(crate) struct Verdict {
     pub fate: Fate,
 }
 
+/// Why the steps of a segment go no further.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stop {
+    /// All is done that it asks for.
+    Quietly,
+    /// It is not processed (further).
+    Drop(DropReason),
+    /// It acknowledges something never sent, before the connection is synchronized: `<SEQ=SEG.ACK><CTL=RST>`.
+    Reset,
+}
+
 /// What a call changed for others: the part of a [`Verdict`] that every call may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
@@ -390,17 +401,22 @@ impl<'a> Conn<'a> {
     }
 
     /// Ends the connection at once.
+    #[cold]
+    #[inline(never)]
     pub(super) fn close_with(&mut self, error: Option<TcpError>) {
         self.end(error);
         self.fate = Fate::Closed;
     }
 
     /// Ends the connection; the peer is to be told by a reset, which the connection stays for.
+    #[cold]
+    #[inline(never)]
     pub(super) fn abort_with(&mut self, error: Option<TcpError>) {
         self.end(error);
         self.reset_owed = true;
     }
 
+    #[inline(never)]
     fn end(&mut self, error: Option<TcpError>) {
         if self.state != State::Closed {
             self.enter(Event::End);
@@ -437,6 +453,8 @@ impl<'a> Conn<'a> {
     }
 
     /// Owes a challenge ACK, unless this second's are used up (RFC 5961 §7).
+    #[cold]
+    #[inline(never)]
     pub(super) fn challenge(&mut self, now: Instant) {
         self.refill(now);
         if self.budget.challenges < CHALLENGES {
@@ -461,14 +479,10 @@ impl<'a> Conn<'a> {
         }
     }
 
-    /// The end of every call: timers, and what the call came to.
-    pub(super) fn finish(&mut self, now: Instant, outcome: ControlFlow<Verdict>) -> Verdict {
+    /// The end of every call that time passes in: timers, and what the call came to.
+    pub(super) fn finish(&mut self, now: Instant) -> Verdict {
         self.arm(now);
-        let News { events, fate } = self.take_news();
-        match outcome {
-            ControlFlow::Break(verdict) => Verdict { events, fate, ..verdict },
-            ControlFlow::Continue(()) => Verdict { events, fate, ..Verdict::default() },
-        }
+        self.take_verdict()
     }
 
     pub(super) fn take_verdict(&mut self) -> Verdict {
@@ -492,8 +506,8 @@ impl<'a> Conn<'a> {
     }
 }
 
-impl Verdict {
-    pub(super) fn drop(reason: DropReason) -> ControlFlow<Self> {
-        ControlFlow::Break(Self { drop: Some(reason), ..Self::default() })
+impl Stop {
+    pub(super) const fn drop<T>(reason: DropReason) -> ControlFlow<Self, T> {
+        ControlFlow::Break(Self::Drop(reason))
     }
 }

@@ -5,7 +5,7 @@
 
 use core::ops::ControlFlow;
 
-use super::conn::{Conn, Verdict, coarse};
+use super::conn::{Conn, Reply, Stop, Verdict, coarse};
 use super::info::Repair;
 use super::state::{Event, State};
 use crate::error::TcpError;
@@ -75,14 +75,21 @@ impl Conn<'_> {
     /// SEGMENT ARRIVES.
     pub fn handle_segment(&mut self, now: Instant, seg: &Segment<'_>) -> Verdict {
         let outcome = match self.state {
-            State::Closed => Verdict::drop(DropReason::TcpAfterClose),
+            State::Closed => Stop::drop(DropReason::TcpAfterClose),
             State::SynSent => self.handle_in_syn_sent(now, seg),
             _ => self.handle_synchronized(now, seg),
         };
-        self.finish(now, outcome)
+        let verdict = self.finish(now);
+        match outcome {
+            ControlFlow::Continue(()) | ControlFlow::Break(Stop::Quietly) => verdict,
+            ControlFlow::Break(Stop::Drop(reason)) => Verdict { drop: Some(reason), ..verdict },
+            ControlFlow::Break(Stop::Reset) => {
+                Verdict { drop: Some(DropReason::TcpBadAck), reset: Reply::reset_for(seg), ..verdict }
+            }
+        }
     }
 
-    fn handle_synchronized(&mut self, now: Instant, seg: &Segment<'_>) -> ControlFlow<Verdict> {
+    fn handle_synchronized(&mut self, now: Instant, seg: &Segment<'_>) -> ControlFlow<Stop> {
         let mut text = Text::of(seg);
         self.repeated_syn(now, seg)?;
         self.first_check_sequence_number(now, seg, &mut text)?;
@@ -97,13 +104,13 @@ impl Conn<'_> {
     }
 
     /// Simultaneous open: in SYN-RECEIVED the peer's SYN comes again, now with the ACK of ours (figure 8, line 6).
-    fn repeated_syn(&mut self, now: Instant, seg: &Segment<'_>) -> ControlFlow<Verdict> {
+    fn repeated_syn(&mut self, now: Instant, seg: &Segment<'_>) -> ControlFlow<Stop> {
         let again = Flags::SYN;
         if self.state != State::SynReceived || !seg.flags.contains(again) || seg.seq != self.rcv.irs {
             return ControlFlow::Continue(());
         }
         if seg.flags.contains(Flags::RST) {
-            return Verdict::drop(DropReason::TcpBadReset);
+            return Stop::drop(DropReason::TcpBadReset);
         }
         if seg.flags.contains(Flags::ACK) {
             self.check_ack_of_syn(now, seg)?;
@@ -111,7 +118,7 @@ impl Conn<'_> {
         } else {
             self.snd.mark_lost();
         }
-        ControlFlow::Break(Verdict::default())
+        ControlFlow::Break(Stop::Quietly)
     }
 
     fn first_check_sequence_number(
@@ -119,7 +126,7 @@ impl Conn<'_> {
         now: Instant,
         seg: &Segment<'_>,
         text: &mut Text<'_>,
-    ) -> ControlFlow<Verdict> {
+    ) -> ControlFlow<Stop> {
         self.check_timestamp(now, seg)?;
         let (nxt, wnd) = (self.rcv.nxt, self.rcv.wnd());
         if is_acceptable(seg, nxt, wnd) {
@@ -143,19 +150,19 @@ impl Conn<'_> {
         ControlFlow::Continue(())
     }
 
-    fn out_of_window(&mut self, now: Instant, seg: &Segment<'_>) -> ControlFlow<Verdict> {
+    fn out_of_window(&mut self, now: Instant, seg: &Segment<'_>) -> ControlFlow<Stop> {
         if seg.flags.contains(Flags::RST) {
-            return Verdict::drop(DropReason::TcpBadReset);
+            return Stop::drop(DropReason::TcpBadReset);
         }
         if seg.flags.contains(Flags::SYN) {
             self.challenge(now);
-            return Verdict::drop(DropReason::TcpUnexpectedSyn);
+            return Stop::drop(DropReason::TcpUnexpectedSyn);
         }
         //= https://www.rfc-editor.org/rfc/rfc9293#section-3.10.7.4
         //# If an incoming segment is not acceptable, an acknowledgment should be sent in reply (unless the RST bit is
         //# set, if so drop the segment and return)
         self.answer_unacceptable(now, seg);
-        Verdict::drop(DropReason::TcpOutOfWindow)
+        Stop::drop(DropReason::TcpOutOfWindow)
     }
 
     /// Text that comes again is acknowledged each time; what has no text might be the answer to our answer, and is
@@ -172,14 +179,14 @@ impl Conn<'_> {
     }
 
     /// RFC 7323 §5.3, R1: protection against wrapped sequence numbers.
-    fn check_timestamp(&mut self, now: Instant, seg: &Segment<'_>) -> ControlFlow<Verdict> {
+    fn check_timestamp(&mut self, now: Instant, seg: &Segment<'_>) -> ControlFlow<Stop> {
         if !self.stamps.on || seg.flags.contains(Flags::RST) {
             return ControlFlow::Continue(());
         }
         let Some(stamps) = seg.options.timestamps else {
             //= https://www.rfc-editor.org/rfc/rfc7323#section-3.2
             //# If a non-<RST> segment is received without a TSopt, a TCP SHOULD silently drop the segment.
-            return Verdict::drop(DropReason::TcpPaws);
+            return Stop::drop(DropReason::TcpPaws);
         };
         let older = Seq::new(stamps.val).before(Seq::new(self.stamps.recent));
         if !older {
@@ -194,7 +201,7 @@ impl Conn<'_> {
         } else {
             self.answer_unacceptable(now, seg);
         }
-        Verdict::drop(DropReason::TcpPaws)
+        Stop::drop(DropReason::TcpPaws)
     }
 
     //= https://www.rfc-editor.org/rfc/rfc7323#section-4.3
@@ -209,13 +216,13 @@ impl Conn<'_> {
         }
     }
 
-    fn second_check_rst(&mut self, now: Instant, seg: &Segment<'_>) -> ControlFlow<Verdict> {
+    fn second_check_rst(&mut self, now: Instant, seg: &Segment<'_>) -> ControlFlow<Stop> {
         if !seg.flags.contains(Flags::RST) {
             return ControlFlow::Continue(());
         }
         if self.state == State::TimeWait {
             // RFC 1337 §3: a reset must not end TIME-WAIT.
-            return Verdict::drop(DropReason::TcpBadReset);
+            return Stop::drop(DropReason::TcpBadReset);
         }
         if seg.seq != self.rcv.nxt {
             //= https://www.rfc-editor.org/rfc/rfc5961#section-3.2
@@ -224,7 +231,7 @@ impl Conn<'_> {
             if seg.seq.is_in(self.rcv.nxt, self.rcv.wnd()) {
                 self.challenge(now);
             }
-            return Verdict::drop(DropReason::TcpBadReset);
+            return Stop::drop(DropReason::TcpBadReset);
         }
         //= https://www.rfc-editor.org/rfc/rfc5961#section-3.2
         //# If the RST bit is set and the sequence number exactly matches the next expected sequence number (RCV.NXT),
@@ -234,10 +241,10 @@ impl Conn<'_> {
             State::Closing | State::LastAck => None,
             _ => Some(TcpError::Reset),
         });
-        ControlFlow::Break(Verdict::default())
+        ControlFlow::Break(Stop::Quietly)
     }
 
-    fn fourth_check_syn(&mut self, now: Instant, seg: &Segment<'_>) -> ControlFlow<Verdict> {
+    fn fourth_check_syn(&mut self, now: Instant, seg: &Segment<'_>) -> ControlFlow<Stop> {
         if !seg.flags.contains(Flags::SYN) {
             return ControlFlow::Continue(());
         }
@@ -245,17 +252,17 @@ impl Conn<'_> {
         //# If the SYN bit is set, irrespective of the sequence number, TCP MUST send an ACK (also referred to as
         //# challenge ACK) to the remote peer
         self.challenge(now);
-        Verdict::drop(DropReason::TcpUnexpectedSyn)
+        Stop::drop(DropReason::TcpUnexpectedSyn)
     }
 
-    pub(super) fn seventh_process_text(&mut self, text: &Text<'_>) -> ControlFlow<Verdict> {
+    pub(super) fn seventh_process_text(&mut self, text: &Text<'_>) -> ControlFlow<Stop> {
         if text.payload.is_empty() {
             return ControlFlow::Continue(());
         }
         if !self.state.may_receive() {
             // Behind the peer's FIN there is nothing to deliver or to acknowledge.
             self.rcv.ack_now = true;
-            return Verdict::drop(DropReason::TcpAfterClose);
+            return Stop::drop(DropReason::TcpAfterClose);
         }
         if self.orphan {
             return self.text_without_reader();
@@ -270,17 +277,17 @@ impl Conn<'_> {
     //= https://www.rfc-editor.org/rfc/rfc9293#section-3.6.1
     //# If such a host issues a CLOSE call while received data is still pending in the TCP connection, or if new data is
     //# received after CLOSE is called, its TCP implementation SHOULD send a RST to show that data was lost (SHLD-3).
-    fn text_without_reader(&mut self) -> ControlFlow<Verdict> {
+    fn text_without_reader(&mut self) -> ControlFlow<Stop> {
         if self.tx.is_empty() {
             self.abort_with(None);
         } else {
             self.reset_at_end = true;
         }
-        Verdict::drop(DropReason::TcpAfterClose)
+        Stop::drop(DropReason::TcpAfterClose)
     }
 
     #[inline]
-    fn take_in_order(&mut self, text: &Text<'_>) -> ControlFlow<Verdict> {
+    fn take_in_order(&mut self, text: &Text<'_>) -> ControlFlow<Stop> {
         let taken = self.rx.write(text.payload) as u32;
         self.rcv.advance(taken);
         self.rcv.unacked = self.rcv.unacked.saturating_add(taken);
@@ -325,7 +332,7 @@ impl Conn<'_> {
         }
     }
 
-    fn hold_out_of_order(&mut self, text: &Text<'_>) -> ControlFlow<Verdict> {
+    fn hold_out_of_order(&mut self, text: &Text<'_>) -> ControlFlow<Stop> {
         //= https://www.rfc-editor.org/rfc/rfc5681#section-4.2
         //# A TCP receiver SHOULD send an immediate duplicate ACK when an out-of-order segment arrives.
         self.rcv.owe_dup_ack();
@@ -334,7 +341,7 @@ impl Conn<'_> {
         let held = self.rx.write_at(offset as usize, text.payload) as u32;
         self.note_known(self.rcv.nxt, offset, held);
         if held == 0 || self.holes.add(offset, held).is_err() {
-            return Verdict::drop(DropReason::TcpNoRoom);
+            return Stop::drop(DropReason::TcpNoRoom);
         }
         self.note_held(offset);
         ControlFlow::Continue(())
@@ -360,7 +367,7 @@ impl Conn<'_> {
     }
 
     /// A SYN|ACK established the connection; its text and FIN are taken as if they came behind it.
-    pub(super) fn process_text_of_syn(&mut self, now: Instant, seg: &Segment<'_>) -> ControlFlow<Verdict> {
+    pub(super) fn process_text_of_syn(&mut self, now: Instant, seg: &Segment<'_>) -> ControlFlow<Stop> {
         let mut text = Text::of(seg);
         text.trim(self.rcv.nxt, self.rcv.wnd());
         self.seventh_process_text(&text)?;

@@ -3,11 +3,9 @@
 //! Implements RFC 6528 §3 and RFC 9293 §3.4.1: `ISN = M + F(four-tuple, secret)`, M a clock of 4 microseconds. A second
 //! connection of the same four-tuple starts beyond the first; nobody can guess that of another.
 
-use crate::family::IpAddr;
-
 use crate::rng::Key;
 use crate::seq::Seq;
-use crate::sockets::demux::Tuple;
+use crate::sockets::demux::{OCTETS, Tuple};
 use crate::time::Instant;
 
 /// The sequence number that a connection opened now starts with.
@@ -23,22 +21,10 @@ pub(crate) fn timestamp_offset(key: &Key, tuple: &Tuple) -> u32 {
 }
 
 fn prf(key: &Key, tuple: &Tuple, kind: u8) -> u64 {
-    let mut data = [0; 37];
-    let (local, rest) = data.split_at_mut(16);
-    let (remote, rest) = rest.split_at_mut(16);
-    local.copy_from_slice(&octets(tuple.local_addr));
-    remote.copy_from_slice(&octets(tuple.remote_addr));
-    let [a, b] = tuple.local_port.to_be_bytes();
-    let [c, d] = tuple.remote_port.to_be_bytes();
-    rest.copy_from_slice(&[a, b, c, d, kind]);
+    let mut data = [kind; OCTETS + 1];
+    let (octets, _) = tuple.octets();
+    data[..OCTETS].copy_from_slice(&octets);
     key.prf(&data)
-}
-
-fn octets(addr: IpAddr) -> [u8; 16] {
-    match addr {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-        IpAddr::V6(v6) => v6.octets(),
-    }
 }
 
 #[cfg(test)]

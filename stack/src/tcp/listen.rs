@@ -31,6 +31,9 @@ use managed::ManagedSlice;
 pub(crate) use syns::SynSlot;
 use syns::{Claimed, NO_SCALE, SynQueue};
 
+/// Whether there are cookies; without them, a SYN that finds no place is dropped, and the peer tries again.
+pub(crate) const COOKIES: bool = cfg!(feature = "syn-cookies");
+
 /// What a finished handshake hands to the connection that begins with it.
 ///
 /// The segment that finished it (with its text) is then given to the connection as its first.
@@ -232,7 +235,8 @@ impl<'a> Listener<'a> {
         let timestamps = options.timestamps.filter(|_| self.timestamps);
         let sack_permitted = options.sack_permitted && self.sack;
         let syn = Remembered { mss: options.mss, scale, sack_permitted };
-        let cookie = self.syns.is_tight(hash).then(|| self.cookies.make(&self.key, self.now, tuple, seg.seq, syn));
+        let tight = COOKIES && self.syns.is_tight(hash);
+        let cookie = tight.then(|| self.cookies.make(&self.key, self.now, tuple, seg.seq, syn));
         // A cookie's number is not ours to choose: half of them lie before the predecessor's end.
         let cookie = cookie.filter(|cookie| isn.min.is_none_or(|min| cookie.at_or_after(min)));
         let entry = SynSlot {
@@ -337,6 +341,7 @@ impl<'a> Listener<'a> {
         let (iss, irs) = (seg.ack - 1, seg.seq - 1);
         let syn = match seg.flags.contains(Flags::SYN) {
             true => None,
+            false if !COOKIES => None,
             false => self.cookies.check(&self.key, self.now, tuple, irs, iss),
         };
         let Some(Remembered { mss, scale, sack_permitted }) = syn else {

@@ -4,7 +4,7 @@
 
 use core::ops::ControlFlow;
 
-use super::conn::{Conn, Reply, Verdict, coarse};
+use super::conn::{Conn, Stop, coarse};
 use super::snd::Phase;
 use super::state::{Event, State};
 use super::timers::Timer;
@@ -17,7 +17,7 @@ use crate::wire::segment::{Flags, Segment};
 
 impl Conn<'_> {
     /// RFC 9293 §3.10.7.3, in its order.
-    pub(super) fn handle_in_syn_sent(&mut self, now: Instant, seg: &Segment<'_>) -> ControlFlow<Verdict> {
+    pub(super) fn handle_in_syn_sent(&mut self, now: Instant, seg: &Segment<'_>) -> ControlFlow<Stop> {
         let acked = self.syn_sent_first_check_ack(seg)?;
         self.syn_sent_second_check_rst(seg, acked)?;
         // Third, security and compartment: neither is in use.
@@ -26,7 +26,7 @@ impl Conn<'_> {
     }
 
     /// Whether our SYN is acknowledged. An unsent SYN never is.
-    fn syn_sent_first_check_ack(&mut self, seg: &Segment<'_>) -> ControlFlow<Verdict, bool> {
+    fn syn_sent_first_check_ack(&mut self, seg: &Segment<'_>) -> ControlFlow<Stop, bool> {
         if !seg.flags.contains(Flags::ACK) {
             return ControlFlow::Continue(false);
         }
@@ -34,28 +34,25 @@ impl Conn<'_> {
         //# If SEG.ACK =< ISS or SEG.ACK > SND.NXT, send a reset (unless the RST bit is set, if so drop the segment and
         //# return)
         if seg.ack.at_or_before(self.snd.iss) || seg.ack.after(self.snd.nxt) {
-            return match bad_ack(seg) {
-                ControlFlow::Break(verdict) => ControlFlow::Break(verdict),
-                ControlFlow::Continue(()) => ControlFlow::Continue(false),
-            };
+            return ControlFlow::Break(Stop::Reset);
         }
         ControlFlow::Continue(true)
     }
 
-    fn syn_sent_second_check_rst(&mut self, seg: &Segment<'_>, acked: bool) -> ControlFlow<Verdict> {
+    fn syn_sent_second_check_rst(&mut self, seg: &Segment<'_>, acked: bool) -> ControlFlow<Stop> {
         if !seg.flags.contains(Flags::RST) {
             return ControlFlow::Continue(());
         }
         if !acked {
-            return Verdict::drop(DropReason::TcpBadReset);
+            return Stop::drop(DropReason::TcpBadReset);
         }
         self.close_with(Some(TcpError::Refused));
-        ControlFlow::Break(Verdict::default())
+        ControlFlow::Break(Stop::Quietly)
     }
 
-    fn syn_sent_fourth_check_syn(&mut self, now: Instant, seg: &Segment<'_>, acked: bool) -> ControlFlow<Verdict> {
+    fn syn_sent_fourth_check_syn(&mut self, now: Instant, seg: &Segment<'_>, acked: bool) -> ControlFlow<Stop> {
         if !seg.flags.contains(Flags::SYN) {
-            return Verdict::drop(if acked { DropReason::TcpBadAck } else { DropReason::TcpNoAck });
+            return Stop::drop(if acked { DropReason::TcpBadAck } else { DropReason::TcpNoAck });
         }
         self.agree_on_options(now, seg);
         self.last_heard = now;
@@ -66,7 +63,7 @@ impl Conn<'_> {
             self.enter(Event::RecvSyn);
             self.snd.set_window(seg.seq, self.snd.iss, u32::from(seg.window));
             self.snd.mark_lost();
-            return ControlFlow::Break(Verdict::default());
+            return ControlFlow::Break(Stop::Quietly);
         }
         self.enter(Event::RecvSynAck);
         self.snd.set_window(seg.seq, seg.ack, u32::from(seg.window));
@@ -97,9 +94,9 @@ impl Conn<'_> {
     }
 
     /// RFC 9293 §3.10.7.4, fifth step in SYN-RECEIVED.
-    pub(super) fn check_ack_of_syn(&mut self, now: Instant, seg: &Segment<'_>) -> ControlFlow<Verdict> {
+    pub(super) fn check_ack_of_syn(&mut self, now: Instant, seg: &Segment<'_>) -> ControlFlow<Stop> {
         if seg.ack.at_or_before(self.snd.una) || seg.ack.after(self.snd.nxt) {
-            return bad_ack(seg);
+            return ControlFlow::Break(Stop::Reset);
         }
         self.enter(Event::SynAcked);
         let window = u32::from(seg.window) << self.snd.shift;
@@ -131,10 +128,4 @@ impl Conn<'_> {
         debug_assert!(self.state == State::Established);
         self.events |= Readiness::CONNECTED | Readiness::WRITE;
     }
-}
-
-/// An acknowledgment of something never sent, before the connection is synchronized: `<SEQ=SEG.ACK><CTL=RST>`.
-fn bad_ack(seg: &Segment<'_>) -> ControlFlow<Verdict> {
-    let reset = Reply::reset_for(seg);
-    ControlFlow::Break(Verdict { drop: Some(DropReason::TcpBadAck), reset, ..Verdict::default() })
 }

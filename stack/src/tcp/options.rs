@@ -152,12 +152,22 @@ pub(crate) fn micros(d: Duration) -> u32 {
 }
 
 /// Milliseconds in 32 bits; `u32::MAX` stands for "never".
+///
+/// 16 bits at a time: small processors divide 64 bits by a library that nothing else needs.
+#[inline(never)]
 fn millis(d: Duration) -> u32 {
-    u32::try_from(d.as_millis()).unwrap_or(u32::MAX)
+    let (mut quotient, mut rest) = (0u64, 0);
+    for place in [48, 32, 16, 0] {
+        let part = rest << 16 | (d.as_micros() >> place) as u32 & 0xffff;
+        quotient = quotient << 16 | u64::from(part / 1_000);
+        rest = part % 1_000;
+    }
+    u32::try_from(quotient).unwrap_or(u32::MAX)
 }
 
+#[cfg_attr(target_os = "none", inline(never))]
 fn span(millis: u32) -> Duration {
-    if millis == u32::MAX { Duration::MAX } else { Duration::from_millis(u64::from(millis)) }
+    if millis == u32::MAX { Duration::MAX } else { Duration::from_micros(u64::from(millis) * 1_000) }
 }
 
 impl Settings {
@@ -205,5 +215,19 @@ impl Settings {
 
     pub fn keep_interval(&self) -> Duration {
         span(self.keep_interval)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn milliseconds_are_those_of_a_division(micros: u64, shift in 0u32..64) {
+            let d = Duration::from_micros(micros >> shift);
+            prop_assert_eq!(u64::from(millis(d)), d.as_millis().min(u64::from(u32::MAX)));
+        }
     }
 }

@@ -52,6 +52,7 @@ impl Rtt {
     }
 
     /// The time-out now in force.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn rto(&self, settings: &Settings) -> Duration {
         let micros = u64::from(self.base) << self.backoff;
         Duration::from_micros(micros.min(u64::from(settings.rto_max)))

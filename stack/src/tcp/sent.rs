@@ -120,10 +120,12 @@ impl<'a> SentLog<'a> {
         if at >= slots { at - slots } else { at }
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     fn record(&self, n: u32) -> Option<&Sent> {
         self.slots.get(self.index(n))
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     fn record_mut(&mut self, n: u32) -> Option<&mut Sent> {
         let i = self.index(n);
         self.slots.get_mut(i)

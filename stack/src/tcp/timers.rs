@@ -3,8 +3,6 @@
 //! Four are enough, because their uses exclude each other: text in flight (RFC 6298 §5) and a closed window
 //! (RFC 9293 §3.8.6.1) share one, as do the ends of a connection's life (linger, FIN-WAIT-2, a reset that cannot leave).
 
-use core::ops::ControlFlow;
-
 use super::conn::{Conn, Fate, RESET_PATIENCE, Verdict};
 use super::info::{Repair, SoftError};
 use super::snd::Phase;
@@ -29,6 +27,7 @@ impl Timer {
         Self(at.as_micros())
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn after(now: Instant, span: Duration) -> Self {
         Self::at(now + span)
     }
@@ -41,6 +40,7 @@ impl Timer {
         self.0 <= now.as_micros() && !self.is_off()
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn earlier(self, other: Self) -> Self {
         Self(self.0.min(other.0))
     }
@@ -91,7 +91,7 @@ impl Conn<'_> {
             self.timers.life = Timer::OFF;
             self.on_end_of_life(now);
         }
-        self.finish(now, ControlFlow::Continue(()))
+        self.finish(now)
     }
 
     /// When [`on_deadline`](Self::on_deadline) is to be called; `None`: not by itself.
@@ -109,7 +109,7 @@ impl Conn<'_> {
             self.on_retransmit_timer(now);
             self.rtt.calm_down();
         }
-        self.finish(now, ControlFlow::Continue(()))
+        self.finish(now)
     }
 
     /// The connection was not answered in time.

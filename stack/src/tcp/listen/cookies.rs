@@ -15,7 +15,7 @@
 
 use crate::rng::Key;
 use crate::seq::Seq;
-use crate::sockets::demux::Tuple;
+use crate::sockets::demux::{OCTETS, Tuple};
 use crate::time::{Duration, Instant};
 
 /// What MSS options are rounded down to.
@@ -102,7 +102,7 @@ impl Signer<'_> {
     }
 
     fn prf(&self, purpose: [u8; 2]) -> u64 {
-        let mut data = [0; 46];
+        let mut data = [0; OCTETS + 10];
         let (octets, _) = self.tuple.octets();
         let (first, rest) = data.split_at_mut(octets.len());
         first.copy_from_slice(&octets);

@@ -179,11 +179,12 @@ impl<'a> SynQueue<'a> {
         Some(start + at as u16)
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn get(&self, index: u16) -> Option<&SynSlot> {
         self.slots.get(usize::from(index)).filter(|slot| slot.list != FREE)
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     fn get_mut(&mut self, index: u16) -> Option<&mut SynSlot> {
         self.slots.get_mut(usize::from(index)).filter(|slot| slot.list != FREE)
     }
@@ -330,6 +331,7 @@ impl<'a> SynQueue<'a> {
         self.append(index, list);
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     fn append(&mut self, index: u16, list: u8) {
         let Some(ends) = self.lists.get_mut(usize::from(list)) else { return };
         let last = core::mem::replace(&mut ends.tail, index);
