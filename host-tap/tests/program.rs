@@ -409,7 +409,7 @@ fn wrong_usage_and_failures_are_one_line_with_the_right_exit_code() {
         (&["serve", "--dev", "rt1", "--mtu", "20"], "MTU", 2),
         (&["serve", "--dev", "rt1", "--addr", "10.0.0.0/8"], "host can have", 2),
         (&["serve", "--dev", "rt1", "--addr", "ff02::1/64"], "host can have", 2),
-        (&["serve", "--dev", "rt1", "--join", "ff02::77"], "not built yet", 2),
+        (&["serve", "--dev", "rt1", "--join", "fd07::1"], "not a multicast group", 2),
         (&["serve", "--dev", "rt1", "--join", "10.0.0.1"], "not a multicast group", 2),
         (&["serve", "--dev", "rt1", "--mac", "ff:ff:ff:ff:ff:ff"], "group address", 2),
         (&["get", "--dev", "rt1", "https://10.7.0.1/"], "not built yet", 2),
@@ -443,13 +443,15 @@ fn a_device_that_vanishes_ends_serve_with_one_line() {
 }
 
 #[test]
-fn the_demo_succeeds_and_lists_what_is_not_built_yet() {
+fn the_demo_succeeds_in_everything() {
     let pcap = path("demo.pcapng");
     let start = Instant::now();
     let output = run(&["demo", "--pcap", pcap.to_str().expect("a plain path")]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("not built yet") && !text.contains("FAILED"), "{text}");
+    let rows: Vec<_> = text.lines().filter(|l| l.contains(" -> ")).collect();
+    assert!(rows.len() >= 26 && rows.iter().all(|row| row.contains("  ok  ")), "{text}");
+    assert_eq!(rows.iter().filter(|row| row.contains("multicast")).count(), 4, "{text}");
     assert!(start.elapsed() < Duration::from_secs(30));
     assert!(std::fs::metadata(&pcap).is_ok_and(|m| m.len() > 100 << 20));
     let _ = std::fs::remove_file(pcap);

@@ -53,8 +53,12 @@ errors! {
     pub enum GroupError {
         /// Not a multicast address.
         NotAGroup = "not a multicast group",
-        /// The interface is in as many groups as it can be.
-        Full = "no room for another group",
+        /// The interface is in as many groups, or its filters name as many sources, as can be.
+        Full = "no room for another group or source",
+        /// A source that is no host's address of the group's family.
+        BadSource = "not a source that a group can have",
+        /// The socket was closed.
+        Stale = "the socket was closed",
         /// The interface is not in this group.
         NotJoined = "the group was not joined",
         /// No such interface.

@@ -5,7 +5,7 @@ pub mod addr;
 pub mod forward;
 pub(crate) mod fragment;
 #[cfg(feature = "multicast")]
-pub(crate) mod igmp;
+pub(crate) mod groups;
 pub(crate) mod limit;
 #[cfg(feature = "ipv6")]
 pub(crate) mod paths;

@@ -36,8 +36,6 @@ pub(crate) enum Key {
     Reassembly = 8,
     #[cfg(feature = "acd")]
     Acd = 9,
-    #[cfg(feature = "multicast")]
-    Igmp = 10,
 }
 
 /// Where a node is linked.

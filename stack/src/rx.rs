@@ -286,7 +286,7 @@ impl<'a> Stack<'a> {
             return Err(DropReason::IgmpMalformed);
         }
         let message = crate::wire::igmp::parse(message)?;
-        self.on_igmp(arrival.iface, message);
+        self.on_membership(arrival.iface, &message);
         Ok(())
     }
 

@@ -18,6 +18,8 @@ mod carrier;
 mod datagram;
 #[cfg(feature = "icmp")]
 mod echo;
+#[cfg(any(feature = "ipv6", feature = "multicast"))]
+mod filter;
 #[cfg(feature = "forward")]
 mod forward;
 mod iface;
@@ -34,6 +36,8 @@ mod tcp;
 mod udp;
 mod wake;
 
+#[cfg(feature = "multicast")]
+pub use crate::ip::groups::{MAX_GROUPS, MAX_MEMBERSHIPS, MAX_SOURCES, SourceFilter};
 #[cfg(feature = "ipv6")]
 pub use crate::ip::slaac::{AddressState, Identifiers};
 #[cfg(feature = "acd")]
@@ -44,8 +48,6 @@ pub use datagram::MAX_UDP_PAYLOAD;
 #[cfg(feature = "icmp")]
 pub use echo::Echoed;
 pub use iface::{IfaceId, IfaceSet, MAX_ADDRESSES};
-#[cfg(feature = "multicast")]
-pub use multicast::MAX_GROUPS;
 #[cfg(feature = "alloc")]
 pub use storage::Limits;
 pub use storage::{StaticStorage, Storage};
@@ -151,15 +153,16 @@ pub struct Stack<'a> {
     #[cfg(feature = "ipv6")]
     pub(crate) v6_timer: Option<Instant>,
     /// Interfaces whose device does not know its groups.
-    #[cfg(feature = "ipv6")]
+    #[cfg(any(feature = "ipv6", feature = "multicast"))]
     pub(crate) regroup: IfaceSet,
     /// Interfaces whose link has changed, which nobody was told yet.
     #[cfg(feature = "carrier")]
     pub(crate) link_events: IfaceSet,
     #[cfg(feature = "acd")]
     pub(crate) acd_node: Option<crate::ready::NodeId>,
+    /// When something is to be told of groups.
     #[cfg(feature = "multicast")]
-    pub(crate) igmp_node: Option<crate::ready::NodeId>,
+    pub(crate) group_timer: Option<Instant>,
     /// How packets for others are passed on, if they are.
     #[cfg(feature = "forward")]
     pub(crate) forwarding: Option<Forwarding>,
@@ -208,14 +211,14 @@ impl<'a> Stack<'a> {
             paths: Paths::new(),
             #[cfg(feature = "ipv6")]
             v6_timer: None,
-            #[cfg(feature = "ipv6")]
+            #[cfg(any(feature = "ipv6", feature = "multicast"))]
             regroup: IfaceSet::default(),
             #[cfg(feature = "carrier")]
             link_events: IfaceSet::default(),
             #[cfg(feature = "acd")]
             acd_node: None,
             #[cfg(feature = "multicast")]
-            igmp_node: None,
+            group_timer: None,
             #[cfg(feature = "forward")]
             forwarding: None,
             #[cfg(feature = "forward")]
@@ -233,13 +236,6 @@ impl<'a> Stack<'a> {
         self.begin(now, iface);
         #[cfg(feature = "carrier")]
         self.see_link(iface, device.link());
-        #[cfg(feature = "ipv6")]
-        if self.regroup.contains(iface)
-            && let Some(groups) = self.changed_groups(iface)
-        {
-            // Without a filter, a device receives all groups.
-            let _ = device.set_multicast_filter(&groups);
-        }
         let before_all = self.passed();
         let (mut received, mut sent, mut more) = (0, 0, false);
         // Whether the device takes nothing more: then replies that find no place are lost rather than receive stop.
@@ -268,6 +264,13 @@ impl<'a> Stack<'a> {
             if !burst {
                 break;
             }
+        }
+        #[cfg(any(feature = "ipv6", feature = "multicast"))]
+        if self.regroup.contains(iface)
+            && let Some(groups) = self.changed_groups(iface)
+        {
+            // Without a filter, a device receives all groups.
+            let _ = device.set_multicast_filter(&groups);
         }
         device.flush();
         self.count(iface, before_all);
@@ -335,6 +338,8 @@ impl<'a> Stack<'a> {
         let next = earlier(self.sched.next_deadline(), stall);
         #[cfg(feature = "ipv6")]
         let next = earlier(next, self.v6_timer);
+        #[cfg(feature = "multicast")]
+        let next = earlier(next, self.group_timer);
         next
     }
 
@@ -408,6 +413,10 @@ impl<'a> Stack<'a> {
         if self.is_v6_due() {
             self.v6_deadline();
         }
+        #[cfg(feature = "multicast")]
+        if self.group_timer.is_some_and(|at| self.now >= at) {
+            self.group_deadline();
+        }
         for _ in 0..DEADLINES_PER_POLL {
             let Some((_, key)) = self.sched.pop_due(self.now) else {
                 return false;
@@ -422,8 +431,6 @@ impl<'a> Stack<'a> {
                 Key::Neighbor(index) => self.neighbor_deadline(index),
                 #[cfg(feature = "reassembly")]
                 Key::Reassembly => self.reassembly_deadline(),
-                #[cfg(feature = "multicast")]
-                Key::Igmp => self.igmp_deadline(),
                 #[cfg(feature = "acd")]
                 Key::Acd => self.acd_deadline(),
                 // Datagram sockets have no timers.

@@ -122,6 +122,8 @@ drop_reasons! {
     IcmpSourceQuench = "icmp-source-quench",
     /// An IGMP message that is truncated, damaged or about no group.
     IgmpMalformed = "igmp-malformed",
+    /// An MLD message that is truncated, about no group, from off the link, or without the Router Alert option.
+    MldMalformed = "mld-malformed",
     /// A truncated UDP header or a lying length.
     UdpMalformed = "udp-malformed",
     /// A wrong UDP checksum.

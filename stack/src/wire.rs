@@ -14,6 +14,10 @@ pub(crate) mod ip;
 pub(crate) mod ipv4;
 #[cfg(feature = "ipv6")]
 pub(crate) mod ipv6;
+#[cfg(feature = "multicast")]
+pub(crate) mod membership;
+#[cfg(all(feature = "multicast", feature = "ipv6"))]
+pub(crate) mod mld;
 #[cfg(feature = "ipv6")]
 pub(crate) mod ndp;
 pub(crate) mod segment;

@@ -2,12 +2,12 @@
 
 use super::tcp::bind_error;
 use super::{Net, Runtime, Timeout, Waiter};
-use ringtap::error::{RecvError, SendError};
+use ringtap::error::{GroupError, RecvError, SendError};
 use ringtap::event::Readiness;
 use ringtap::sockets::{UdpHandle, UdpOptions};
-use ringtap::stack::UdpSocket as Socket;
+use ringtap::stack::{SourceFilter, UdpSocket as Socket};
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -137,6 +137,35 @@ impl UdpSocket {
         self.socket(|socket| socket.remote_addr().ok_or_else(|| ErrorKind::NotConnected.into()))
     }
 
+    /// Joins a group on the stack's first interface, for as long as the socket lives, or until it leaves. To have what is
+    /// sent to the group, the socket is bound to it, or to every address.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what is no group; `QuotaExceeded` when the interface is in as many as it can be.
+    pub fn join_multicast(&self, group: IpAddr) -> io::Result<()> {
+        self.set_source_filter(group, SourceFilter::Exclude(&[]))
+    }
+
+    /// Leaves a group.
+    ///
+    /// # Errors
+    /// As [`join_multicast`](Self::join_multicast).
+    pub fn leave_multicast(&self, group: IpAddr) -> io::Result<()> {
+        self.set_source_filter(group, SourceFilter::Include(&[]))
+    }
+
+    /// Chooses the sources of a group that this socket wants, and joins it for them.
+    ///
+    /// # Errors
+    /// As [`join_multicast`](Self::join_multicast).
+    pub fn set_source_filter(&self, group: IpAddr, filter: SourceFilter<'_>) -> io::Result<()> {
+        self.0.net.act(|stack| {
+            let iface = stack.interfaces().next().map(|i| i.id).ok_or(ErrorKind::NetworkUnreachable)?;
+            let mut socket = stack.udp(self.0.handle).map_err(|_| recv_error(RecvError::Stale))?;
+            socket.set_source_filter(iface, group, filter).map_err(group_error)
+        })
+    }
+
     /// How long a receive waits; for ever if `None`.
     ///
     /// # Errors
@@ -184,6 +213,16 @@ fn send_error(error: SendError) -> io::Error {
         SendError::NotOurAddress => ErrorKind::AddrNotAvailable,
         SendError::BroadcastNotAllowed => ErrorKind::PermissionDenied,
         SendError::Stale => ErrorKind::NotConnected,
+        _ => ErrorKind::InvalidInput,
+    };
+    io::Error::new(kind, error)
+}
+
+fn group_error(error: GroupError) -> io::Error {
+    let kind = match error {
+        GroupError::Full => ErrorKind::QuotaExceeded,
+        GroupError::NoInterface => ErrorKind::NetworkUnreachable,
+        GroupError::Stale => ErrorKind::NotConnected,
         _ => ErrorKind::InvalidInput,
     };
     io::Error::new(kind, error)

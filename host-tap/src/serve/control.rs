@@ -240,7 +240,7 @@ fn answer(
 /// Joins or leaves a group on the first interface, which is the device's.
 fn change_group(stack: &mut Stack<'static>, question: &Value) -> Result<(), String> {
     let text = question["group"].as_str().unwrap_or_default();
-    let group = text.parse().map_err(|_| format!("{text} is no IPv4 address"))?;
+    let group: IpAddr = text.parse().map_err(|_| format!("{text} is no IP address"))?;
     let iface = stack.interfaces().next().ok_or("there is no interface")?.id;
     let done = match question["do"].as_str() {
         Some("join") => stack.join_group(iface, group),

@@ -4,7 +4,6 @@ use super::{Service, text};
 use ringtap::error::{RecvError, SendError};
 use ringtap::sockets::{Received, UdpHandle};
 use ringtap::stack::{Stack, UdpSocket};
-use std::net::IpAddr;
 
 /// Ports of services that answer whatever comes: an answer to one of them could go to and fro for ever.
 const ANSWERING: [u16; 5] = [7, 13, 17, 19, 37];
@@ -31,7 +30,7 @@ impl Socket {
 
     /// Answers what has come, until the socket lets it no further.
     pub fn turn(&mut self, stack: &mut Stack<'static>, handle: UdpHandle, scratch: &mut [u8]) {
-        let groups: Vec<_> = stack.interfaces().flat_map(|i| stack.groups(i.id)).map(IpAddr::V4).collect();
+        let groups: Vec<_> = stack.interfaces().flat_map(|i| stack.groups(i.id)).collect();
         let Ok(mut socket) = stack.udp(handle) else { return };
         if let Some((answer, to)) = self.pending.take() {
             self.send(&mut socket, &answer, to);

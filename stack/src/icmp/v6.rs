@@ -48,6 +48,9 @@ pub(crate) enum Message<'b> {
     },
     /// Neighbour discovery.
     Discovery,
+    /// Multicast listener discovery.
+    #[cfg(feature = "multicast")]
+    Listeners,
 }
 
 /// Whether the checksum of `message` from `src` to `dst` is right.
@@ -81,6 +84,8 @@ pub(crate) fn receive<'b>(message: &'b [u8], ip: &IpHeader, to: Destination) -> 
             return Ok(Message::EchoReply { ident: u16::from_be_bytes([a, b]), seq: u16::from_be_bytes([c, d]), data });
         }
         (133..=137, _) => return Ok(Message::Discovery),
+        #[cfg(feature = "multicast")]
+        (130..=132 | 143, _) => return Ok(Message::Listeners),
         (kind::DEST_UNREACHABLE, 4) => IcmpError::PortUnreachable,
         (kind::DEST_UNREACHABLE, 1 | 5 | 6) => IcmpError::Prohibited,
         (kind::DEST_UNREACHABLE, _) => IcmpError::HostUnreachable,

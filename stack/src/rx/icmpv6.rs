@@ -20,6 +20,8 @@ impl<'a> Stack<'a> {
         let message = frame.get(ip.header_len..).ok_or(DropReason::IcmpMalformed)?;
         match v6::receive(message, ip, arrival.to)? {
             Message::Discovery => self.handle_discovery(ip, &frame, arrival),
+            #[cfg(feature = "multicast")]
+            Message::Listeners => self.handle_listeners(ip, &frame, arrival),
             _ if ip.src.is_unspecified() => Err(DropReason::MartianSource),
             Message::EchoRequest => self.answer_echo_v6(ip, frame, arrival),
             Message::EchoReply { ident, .. } => self.echo_reply(ip.header_len, ident, frame, arrival.iface),
@@ -44,6 +46,16 @@ impl<'a> Stack<'a> {
         v6::echo_reply(&mut frame, ip, src, hop_limit).ok_or(DropReason::IcmpMalformed)?;
         self.stats.icmp_out = self.stats.icmp_out.wrapping_add(1);
         self.reply_back(from.into(), frame, arrival.iface);
+        Ok(())
+    }
+
+    /// What a router asks, or another host reports, of groups.
+    #[cfg(feature = "multicast")]
+    fn handle_listeners(&mut self, ip: &IpHeader, packet: &[u8], arrival: Arrival) -> Drop {
+        let IpAddr::V6(src) = ip.src else { return Err(DropReason::MldMalformed) };
+        let (headers, message) = packet.split_at_checked(ip.header_len).ok_or(DropReason::MldMalformed)?;
+        let message = crate::wire::mld::parse(headers, message, src, ip.hop_limit)?;
+        self.on_membership(arrival.iface, &message);
         Ok(())
     }
 

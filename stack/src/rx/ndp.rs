@@ -126,6 +126,8 @@ impl Stack<'_> {
         if let Some(Some(iface)) = self.ifaces.get_mut(id.index()) {
             iface.v6.on_duplicate(now, addr, iface.mac, &self.config.secret);
         }
+        // Another may be tried in its place.
+        self.groups_changed(id);
         self.schedule_v6();
         Err(DropReason::DuplicateAddress)
     }
@@ -187,7 +189,11 @@ impl Stack<'_> {
         let mut fits = true;
         let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return true };
         if prefix.autonomous {
+            let trials = iface.v6.tentative.len();
             fits &= iface.v6.on_prefix(now, prefix, iface.mac, &self.config.secret, &mut self.rng);
+            if iface.v6.tentative.len() != trials {
+                self.groups_changed(id);
+            }
         }
         let network = Cidr::new(prefix.prefix.into(), prefix.len).map(|c| c.network());
         //= https://www.rfc-editor.org/rfc/rfc4861#section-6.3.4

@@ -52,15 +52,45 @@ impl<'a> Stack<'a> {
     }
 
     fn udp_group(&mut self, dst: IpAddr, port: u16, from: SocketAddr, datagram: Queued<'a>) -> Drop {
-        let mut current = self.udp.next_member(None, dst, port, from, datagram.iface);
+        let mut current = self.next_receiver(None, dst, port, from, datagram.iface);
         let Some(first) = current else { return Err(DropReason::UdpNoSocket) };
         while let Some(index) = current {
-            current = self.udp.next_member(Some(index), dst, port, from, datagram.iface);
+            current = self.next_receiver(Some(index), dst, port, from, datagram.iface);
             if index != first {
                 self.udp_deliver_copy(index, &datagram);
             }
         }
         self.udp_deliver(first, datagram)
+    }
+
+    /// The next socket after `after` that wants what `from` sends to a group or to everybody.
+    fn next_receiver(
+        &self,
+        mut after: Option<u32>,
+        dst: IpAddr,
+        port: u16,
+        from: SocketAddr,
+        iface: u8,
+    ) -> Option<u32> {
+        loop {
+            let index = self.udp.next_member(after, dst, port, from, iface)?;
+            if self.wants_source(index, dst, from.ip(), iface) {
+                return Some(index);
+            }
+            after = Some(index);
+        }
+    }
+
+    /// Whether a socket's filter lets a source through.
+    #[cfg(feature = "multicast")]
+    fn wants_source(&self, socket: u32, group: IpAddr, source: IpAddr, iface: u8) -> bool {
+        let iface = self.ifaces.get(usize::from(iface)).and_then(Option::as_ref);
+        iface.and_then(|i| i.groups.wants(socket, group, source)).unwrap_or(true)
+    }
+
+    #[cfg(not(feature = "multicast"))]
+    fn wants_source(&self, _: u32, _: IpAddr, _: IpAddr, _: u8) -> bool {
+        true
     }
 
     fn udp_deliver_copy(&mut self, index: u32, datagram: &Queued<'a>) {

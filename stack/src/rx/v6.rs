@@ -83,9 +83,13 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// Whether the interface is in a group by its addresses.
+    /// Whether the interface is in a group, by its addresses or because somebody joined it.
     pub(super) fn is_group_member(&self, id: IfaceId, group: Ipv6Addr) -> bool {
         let Some(iface) = self.iface(id) else { return false };
+        #[cfg(feature = "multicast")]
+        if iface.groups.all().any(|g| g == group) {
+            return true;
+        }
         let tentative = iface.v6.tentative.iter().map(|t| t.cidr.addr());
         v6::is_member(group, iface.addresses.iter().map(|a| a.addr()).chain(tentative))
     }

@@ -328,9 +328,10 @@ impl<'a> Stack<'a> {
 
     /// The groups that an interface receives have changed: its device is told in the next poll.
     pub(crate) fn groups_changed(&mut self, id: IfaceId) {
-        #[cfg(feature = "ipv6")]
+        #[cfg(any(feature = "ipv6", feature = "multicast"))]
         self.regroup.insert(id.index());
-        #[cfg(not(feature = "ipv6"))]
+        #[cfg(all(feature = "ipv6", feature = "multicast"))]
+        self.own_groups_changed(id);
         let _ = id;
     }
 

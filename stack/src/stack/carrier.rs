@@ -71,7 +71,7 @@ impl Stack<'_> {
         #[cfg(feature = "acd")]
         self.schedule_acd();
         #[cfg(feature = "multicast")]
-        self.schedule_igmp();
+        self.schedule_groups();
     }
 
     fn link_down(&mut self, id: IfaceId) {
@@ -95,7 +95,7 @@ impl Stack<'_> {
         iface.announce = ((1_u32 << iface.addresses.len()) - 1) as u8;
         iface.readvertise = true;
         #[cfg(feature = "multicast")]
-        iface.igmp.tell_again(self.now);
+        iface.groups.tell_again(self.now, |_| true);
         #[cfg(feature = "tcp")]
         self.resume_connections(id);
     }

@@ -183,7 +183,7 @@ fn describe(packet: &[u8], payload: usize) -> Option<Echoed> {
         return match receive(message, &ip, Destination::Ours).ok()? {
             Message::EchoReply { seq, data, .. } => Some(Echoed::Reply { from, seq, len: data.len(), ttl }),
             Message::Error { error, quote } => Some(Echoed::Error { from, seq: quote.echo()?.1, error }),
-            Message::EchoRequest | Message::Discovery => None,
+            _ => None,
         };
     }
     let _ = payload;

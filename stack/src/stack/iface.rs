@@ -54,7 +54,7 @@ impl IfaceSet {
     }
 
     /// Takes `id` out; whether it was there.
-    #[cfg(any(feature = "ipv6", feature = "carrier", feature = "forward"))]
+    #[cfg(any(feature = "ipv6", feature = "multicast", feature = "carrier", feature = "forward"))]
     pub(crate) fn take(&mut self, id: IfaceId) -> bool {
         let was = self.contains(id);
         self.0 &= !(1 << (id.0 & 31));
@@ -123,7 +123,7 @@ pub(crate) struct Iface<'a> {
     pub defence: Defence,
     /// The groups that it is in.
     #[cfg(feature = "multicast")]
-    pub igmp: crate::ip::igmp::Igmp,
+    pub groups: crate::ip::groups::Groups,
     /// Addresses that are probed for, or about to be announced again (RFC 5227 §2.1, §2.3).
     #[cfg(feature = "acd")]
     pub probes: Vec<crate::link::acd::Probe, 2>,
@@ -161,7 +161,7 @@ impl<'a> Iface<'a> {
             stalled: None,
             defence: Defence::default(),
             #[cfg(feature = "multicast")]
-            igmp: crate::ip::igmp::Igmp::new(),
+            groups: crate::ip::groups::Groups::new(),
             #[cfg(feature = "acd")]
             probes: Vec::new(),
             #[cfg(feature = "acd")]

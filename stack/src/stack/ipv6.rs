@@ -1,20 +1,15 @@
 //! IPv6 for the user: addresses that come by themselves, and what can be read of them.
 
 use super::{AddressState, Identifiers, IfaceId, Stack};
-use crate::device::Mac;
 use crate::error::{AddressError, RouteError};
 use crate::ip::addr::Cidr;
 use crate::ip::route::Route;
 use crate::ip::v6;
 use crate::wire::ipv6::MIN_MTU;
 use core::net::{IpAddr, Ipv6Addr};
-use heapless::Vec;
 
 /// fe80::.
 const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
-
-/// Groups of one interface that its device is told of; with more it is told of none, and receives all.
-const MAX_GROUPS: usize = 24;
 
 impl Stack<'_> {
     /// Gives an interface a link-local address, which neighbour discovery and router advertisements go by.
@@ -135,40 +130,5 @@ impl Stack<'_> {
     /// The hop limit of what we send by an interface: a router's, or the stack's.
     pub(crate) fn hop_limit(&self, id: IfaceId) -> u8 {
         self.iface(id).and_then(|i| i.v6.hop_limit).unwrap_or(self.config.ttl)
-    }
-
-    /// The groups that an interface's device is to receive, when they have changed since it was told: all nodes, those of
-    /// its addresses, and those that sockets are bound to.
-    pub(super) fn changed_groups(&mut self, id: IfaceId) -> Option<Vec<Mac, MAX_GROUPS>> {
-        if !self.regroup.take(id) {
-            return None;
-        }
-        let iface = self.iface(id)?;
-        let mut groups = Vec::new();
-        let mut add = |mac: Mac| groups.contains(&mac) || groups.push(mac).is_ok();
-        let tentative = iface.v6.tentative.iter().map(|t| t.cidr.addr());
-        let own = iface.addresses.iter().map(Cidr::addr).chain(tentative).filter_map(|addr| match addr {
-            IpAddr::V6(addr) => Some(v6::group_mac(v6::solicited_node(addr))),
-            IpAddr::V4(_) => None,
-        });
-        let mut fits = add(v6::group_mac(v6::ALL_NODES));
-        own.for_each(|mac| fits &= add(mac));
-        #[cfg(feature = "multicast")]
-        core::iter::once(crate::ip::igmp::ALL_HOSTS)
-            .chain(iface.igmp.groups())
-            .for_each(|ip| fits &= add(crate::tx::group_mac(ip)));
-        #[cfg(feature = "udp")]
-        {
-            let mut next = self.udp.sockets.next_index(0);
-            while let Some(index) = next {
-                next = self.udp.sockets.next_index(index + 1);
-                match self.udp.sockets.at(index).and_then(|s| s.local) {
-                    Some(IpAddr::V4(ip)) if ip.is_multicast() => fits &= add(crate::tx::group_mac(ip)),
-                    Some(IpAddr::V6(ip)) if ip.is_multicast() => fits &= add(v6::group_mac(ip)),
-                    _ => {}
-                }
-            }
-        }
-        fits.then_some(groups)
     }
 }

@@ -1,7 +1,11 @@
 //! UDP for the user: bind, connect, send, receive.
 
+#[cfg(feature = "multicast")]
+use super::SourceFilter;
 use super::datagram::{MAX_UDP_PAYLOAD, is_group, is_reachable};
 use super::{IfaceId, Stack};
+#[cfg(feature = "multicast")]
+use crate::error::GroupError;
 use crate::error::{BindError, RecvError, SendError, Stale};
 use crate::event::{Readiness, Wakers};
 use crate::family::{self, IpAddr, SocketAddr, inside, outside};
@@ -79,6 +83,8 @@ impl<'a> Stack<'a> {
     fn udp_remove(&mut self, index: u32) {
         let Some(socket) = self.udp.sockets.remove_at(index) else { return };
         self.udp.bindings.remove(socket.port, index);
+        #[cfg(feature = "multicast")]
+        self.leave_all_groups(index);
         if socket.local.is_some_and(|a| a.is_multicast()) {
             self.all_groups_changed();
         }
@@ -300,6 +306,24 @@ impl<'a> UdpSocket<'_, 'a> {
         socket.remote = Some(remote);
         socket.local = socket.local.or(Some(source));
         Ok(())
+    }
+
+    /// Wants of a group what `filter` says, by an interface (RFC 9776 §2, RFC 9777 §3): the group is joined for it, or,
+    /// with [`SourceFilter::Include`] of nothing, left. Replaces what the socket wanted of this group before; what it has in
+    /// its queue stays there. A socket without a filter gets what others have joined.
+    ///
+    /// # Errors
+    /// [`GroupError`]; nothing has changed then. `Full` also when the filters of the interface would name more than
+    /// [`MAX_SOURCES`](super::MAX_SOURCES).
+    #[cfg(feature = "multicast")]
+    pub fn set_source_filter(
+        &mut self,
+        iface: IfaceId,
+        group: AnyAddr,
+        filter: SourceFilter<'_>,
+    ) -> Result<(), GroupError> {
+        self.socket().map_err(|_| GroupError::Stale)?;
+        self.stack.filter_sources(self.index, iface, group, filter)
     }
 
     /// The address and port it is bound to; the address is unspecified when it is every one.

@@ -102,6 +102,11 @@ impl<'a> Stack<'a> {
             // There is room: those on trial were counted with those in use.
             let _ = iface.v6.formed.push(Formed { addr, lifetimes });
         }
+        // RFC 9777 §5.2.14: what was told from nobody is told again once there is an address to tell it from.
+        #[cfg(feature = "multicast")]
+        if addr.is_unicast_link_local() {
+            self.tell_again(id, |group| group.is_ipv6());
+        }
         log::debug!("interface {} has an IPv6 address", id.index());
     }
 

@@ -2,17 +2,19 @@
 //!
 //! Implements RFC 9776 §4 (version 3), RFC 2236 §2 (version 2), and version 1 as RFC 9776 §7 needs it.
 
+use crate::family::IpAddr;
 use crate::stats::DropReason;
+use crate::time::Duration;
 use crate::wire::checksum;
+use crate::wire::membership::{Message, Query, Sources, Version, float};
 use core::net::Ipv4Addr;
 
 /// The protocol's number.
 pub(crate) const PROTOCOL: u8 = 2;
 /// Octets of a message of versions 1 and 2.
 pub(crate) const SHORT: usize = 8;
-/// Octets of a version 3 report of one record without sources.
-pub(crate) const REPORT: usize = 16;
-
+/// Octets of a version 3 query without sources.
+const QUERY: usize = 12;
 /// Message types.
 pub(crate) mod kind {
     pub const QUERY: u8 = 0x11;
@@ -22,55 +24,8 @@ pub(crate) mod kind {
     pub const V3_REPORT: u8 = 0x22;
 }
 
-/// A record's type in a version 3 report (RFC 9776 §4.2.12).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RecordType {
-    /// We are in the group, for all sources.
-    IsExclude = 2,
-    /// We left the group.
-    ToInclude = 3,
-    /// We joined the group.
-    ToExclude = 4,
-}
-
-/// A querier's version, as its query shows (RFC 9776 §7.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Version {
-    V1,
-    V2,
-    V3,
-}
-
-/// What a received message says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Message {
-    Query {
-        version: Version,
-        /// In tenths of a second.
-        max_response: u32,
-        /// `None`: about all groups.
-        group: Option<Ipv4Addr>,
-        /// The robustness variable, where one is given.
-        robustness: Option<u8>,
-        /// The querier's interval in seconds, where one is given.
-        interval: Option<u32>,
-    },
-    /// Another host is in the group.
-    Report(Ipv4Addr),
-    /// For routers.
-    Other,
-}
-
-/// Codes from 128 on are floating (RFC 9776 §4.1.1).
-fn float(code: u8) -> u32 {
-    match code {
-        0..128 => code.into(),
-        _ => (u32::from(code & 0x0f) | 0x10) << (u32::from(code >> 4 & 7) + 3),
-    }
-}
-
 /// Reads a message, the payload of an IP packet.
-pub(crate) fn parse(message: &[u8]) -> Result<Message, DropReason> {
+pub(crate) fn parse(message: &[u8]) -> Result<Message<'_>, DropReason> {
     let [kind, code, _, _, a, b, c, d] = *message.first_chunk::<SHORT>().ok_or(DropReason::IgmpMalformed)?;
     if !checksum::sum(message).is_valid() {
         return Err(DropReason::IgmpMalformed);
@@ -78,57 +33,58 @@ pub(crate) fn parse(message: &[u8]) -> Result<Message, DropReason> {
     let ip = Ipv4Addr::new(a, b, c, d);
     match kind {
         kind::QUERY => {}
-        kind::V1_REPORT | kind::V2_REPORT if ip.is_multicast() => return Ok(Message::Report(ip)),
+        kind::V1_REPORT | kind::V2_REPORT if ip.is_multicast() => return Ok(Message::Report(IpAddr::V4(ip))),
         kind::V1_REPORT | kind::V2_REPORT => return Err(DropReason::IgmpMalformed),
         _ => return Ok(Message::Other),
     }
     let group = match ip {
         ip if ip.is_unspecified() => None,
-        ip if ip.is_multicast() => Some(ip),
+        ip if ip.is_multicast() => Some(IpAddr::V4(ip)),
         _ => return Err(DropReason::IgmpMalformed),
     };
-    let long = message.get(SHORT..).and_then(|rest| rest.first_chunk::<4>());
-    Ok(match (message.len(), long) {
-        // RFC 9776 §7.1: eight octets are of version 1 or 2, and what is between that and version 3 is nothing.
-        (SHORT, _) if code == 0 => {
-            Message::Query { version: Version::V1, max_response: 100, group, robustness: None, interval: None }
-        }
-        (SHORT, _) => {
-            let max_response = code.into();
-            Message::Query { version: Version::V2, max_response, group, robustness: None, interval: None }
-        }
-        (_, Some(&[flags, interval, hi, lo])) => {
-            let sources = usize::from(u16::from_be_bytes([hi, lo]));
-            if message.len() < SHORT + 4 + 4 * sources {
-                return Err(DropReason::IgmpMalformed);
-            }
-            let robustness = Some(flags & 7).filter(|r| *r > 0);
-            let interval = Some(float(interval)).filter(|i| *i > 0);
-            let max_response = float(code);
-            Message::Query { version: Version::V3, max_response, group, robustness, interval }
-        }
-        (_, None) => return Err(DropReason::IgmpMalformed),
-    })
+    // In tenths of a second.
+    let time = |tenths: u32| Duration::from_millis(u64::from(tenths) * 100);
+    let old = Query {
+        version: if code == 0 { Version::V1 } else { Version::V2 },
+        // RFC 9776 §7.2.1: version 1 says nothing, and means ten seconds.
+        max_response: time(if code == 0 { 100 } else { code.into() }),
+        group,
+        sources: Sources::V4(&[]),
+        robustness: None,
+        interval: None,
+    };
+    // RFC 9776 §7.1: eight octets are of version 1 or 2, and what is between that and version 3 is nothing.
+    if message.len() == SHORT {
+        return Ok(Message::Query(old));
+    }
+    let (&[.., flags, interval, hi, lo], rest) =
+        message.split_first_chunk::<QUERY>().ok_or(DropReason::IgmpMalformed)?;
+    let named = usize::from(u16::from_be_bytes([hi, lo]));
+    let sources = rest.as_chunks::<4>().0.get(..named).ok_or(DropReason::IgmpMalformed)?;
+    Ok(Message::Query(Query {
+        version: Version::V3,
+        max_response: time(float(code)),
+        sources: Sources::V4(sources),
+        robustness: Some(flags & 7).filter(|r| *r > 0),
+        interval: Some(float(interval)).filter(|i| *i > 0),
+        ..old
+    }))
 }
 
 /// A message of versions 1 and 2.
 pub(crate) fn short(kind: u8, group: Ipv4Addr) -> [u8; SHORT] {
     let [a, b, c, d] = group.octets();
-    finished([kind, 0, 0, 0, a, b, c, d])
+    let mut message = [kind, 0, 0, 0, a, b, c, d];
+    fill_checksum(&mut message);
+    message
 }
 
-/// A version 3 report of one record without sources.
-pub(crate) fn report(record: RecordType, group: Ipv4Addr) -> [u8; REPORT] {
-    let [a, b, c, d] = group.octets();
-    finished([kind::V3_REPORT, 0, 0, 0, 0, 0, 0, 1, record as u8, 0, 0, 0, a, b, c, d])
-}
-
-fn finished<const N: usize>(mut message: [u8; N]) -> [u8; N] {
-    let checksum = checksum::sum(&message).finish();
+/// Computes and stores a message's checksum.
+pub(crate) fn fill_checksum(message: &mut [u8]) {
+    let checksum = checksum::sum(message).finish();
     if let Some(field) = message.get_mut(2..4) {
         field.copy_from_slice(&checksum.to_be_bytes());
     }
-    message
 }
 
 #[cfg(test)]
@@ -146,9 +102,11 @@ mod tests {
         m
     }
 
-    fn read(code: u8, long: &[u8]) -> Option<(Version, u32)> {
+    fn read(code: u8, long: &[u8]) -> Option<(Version, u64)> {
         match parse(&query(code, Ipv4Addr::UNSPECIFIED, long)) {
-            Ok(Message::Query { version, max_response, group: None, .. }) => Some((version, max_response)),
+            Ok(Message::Query(Query { version, max_response, group: None, .. })) => {
+                Some((version, max_response.as_millis() / 100))
+            }
             _ => None,
         }
     }
@@ -170,21 +128,17 @@ mod tests {
         ] {
             assert_eq!(read(code, long), expected, "{code} {long:?}");
         }
-        let Ok(Message::Query { robustness, interval, .. }) = parse(&query(100, GROUP, &[3, 0x80, 0, 0])) else {
-            panic!("a query")
-        };
-        assert_eq!((robustness, interval), (Some(3), Some(128)));
+        let message = query(100, GROUP, &[3, 0x80, 0, 1, 192, 0, 2, 1]);
+        let Ok(Message::Query(q)) = parse(&message) else { panic!("a query") };
+        assert_eq!((q.group, q.robustness, q.interval), (Some(GROUP.into()), Some(3), Some(128)));
+        assert_eq!((q.sources.len(), q.sources.nth(0)), (1, Some(Ipv4Addr::new(192, 0, 2, 1).into())));
         assert!(parse(&query(100, Ipv4Addr::new(10, 0, 0, 1), &[])).is_err());
     }
 
     #[test]
     fn what_is_written_is_valid_and_what_is_damaged_is_refused() {
-        let report = report(RecordType::ToExclude, GROUP);
-        assert_eq!(parse(&report), Ok(Message::Other));
-        assert_eq!(report[..2], [0x22, 0]);
-        assert_eq!(report[6..], [0, 1, 4, 0, 0, 0, 239, 1, 2, 3]);
         let v2 = short(kind::V2_REPORT, GROUP);
-        assert_eq!(parse(&v2), Ok(Message::Report(GROUP)));
+        assert_eq!(parse(&v2), Ok(Message::Report(GROUP.into())));
         for bit in 0..64 {
             let mut bad = v2;
             bad[bit / 8] ^= 1 << (bit % 8);

@@ -1,6 +1,6 @@
 //! A simulated network card.
 
-use ringtap::device::{Capabilities, Device, Link, Medium, RxMeta, TxMeta};
+use ringtap::device::{Capabilities, Device, Link, Mac, Medium, RxMeta, TxMeta, Unsupported};
 use ringtap::frame::{Frame, Pool};
 use std::collections::VecDeque;
 
@@ -22,6 +22,10 @@ pub struct Nic {
     pub link: Link,
     /// Frames that it has taken for sending.
     pub taken: u64,
+    /// The groups that it receives, if it was told; until then, all.
+    pub groups: Option<Vec<Mac>>,
+    /// Whether it looks at them: frames to other groups are not received.
+    pub filters: bool,
 }
 
 impl Nic {
@@ -42,7 +46,17 @@ impl Nic {
             starved: 0,
             link: Link::Up,
             taken: 0,
+            groups: None,
+            filters: false,
         }
+    }
+
+    /// Whether its filter lets a frame through.
+    fn is_wanted(&self, frame: &[u8]) -> bool {
+        let Some(to) = frame.first_chunk::<6>().filter(|to| to[0] & 1 != 0 && **to != Mac::BROADCAST.0) else {
+            return true;
+        };
+        !self.filters || self.groups.as_ref().is_none_or(|groups| groups.contains(&Mac(*to)))
     }
 }
 
@@ -58,6 +72,9 @@ impl Device<'static> for Nic {
     fn receive(&mut self) -> Option<(Frame<'static>, RxMeta)> {
         loop {
             let bytes = self.rx.pop_front()?;
+            if !self.is_wanted(&bytes) {
+                continue;
+            }
             let frame = self.pool.take(0).and_then(|mut f| f.extend(&bytes).map(|()| f));
             match frame {
                 Some(frame) => return Some((frame, self.rx_meta)),
@@ -77,5 +94,10 @@ impl Device<'static> for Nic {
 
     fn link(&self) -> Link {
         self.link
+    }
+
+    fn set_multicast_filter(&mut self, groups: &[Mac]) -> Result<(), Unsupported> {
+        self.groups = Some(groups.to_vec());
+        Ok(())
     }
 }

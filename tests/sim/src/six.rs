@@ -180,13 +180,39 @@ pub fn read(frame: &[u8]) -> Option<Sent> {
     Some(Sent { mac: frame[..6].try_into().expect("six octets"), src, dst, hops: p[7], next: p[6], payload })
 }
 
-/// The IPv6 packets among what was sent.
-pub fn of(seen: &[Seen]) -> Vec<Sent> {
-    let frames = seen.iter().filter_map(|s| match s {
+fn packets(seen: &[Seen]) -> impl Iterator<Item = Sent> {
+    seen.iter().filter_map(|s| match s {
         Seen::Other(frame) => read(frame),
         _ => None,
+    })
+}
+
+/// What a packet tells of groups, if that is what it is: its ICMPv6 message.
+fn listener_message(packet: &Sent) -> Option<&[u8]> {
+    let message = packet.payload.get(8..)?;
+    (packet.next == 0 && packet.payload[0] == 58 && matches!(message[0], 131 | 132 | 143)).then_some(message)
+}
+
+/// The IPv6 packets among what was sent, but for what is told of groups.
+pub fn of(seen: &[Seen]) -> Vec<Sent> {
+    packets(seen).filter(|p| listener_message(p).is_none()).collect()
+}
+
+/// What was told of groups (RFC 9777): to which MAC and IP address, from which, and the message.
+///
+/// # Panics
+/// On what nobody may tell.
+pub fn told(seen: &[Seen]) -> Vec<([u8; 6], Ipv6Addr, Ipv6Addr, Vec<u8>)> {
+    let all = packets(seen).filter_map(|p| {
+        let message = listener_message(&p)?.to_vec();
+        assert_eq!(p.hops, 1, "hop limit");
+        assert_eq!(p.payload[..8], [58, 0, 5, 2, 0, 0, 1, 0], "Router Alert");
+        assert_eq!(pseudo(p.src, p.dst, 58, &message), 0, "checksum");
+        assert!(p.src.is_unspecified() || p.src.is_unicast_link_local(), "{}", p.src);
+        assert_eq!(p.mac, group_mac(p.dst));
+        Some((p.mac, p.dst, p.src, message))
     });
-    frames.collect()
+    all.collect()
 }
 
 /// As [`of`], with the time of each.

@@ -1,12 +1,13 @@
-//! Groups on a whole stack: what is told of them, and who gets what is sent to them.
+//! IPv4 groups on a whole stack: what is told of them, and who gets what is sent to them.
 
+use ringtap::device::Mac;
 use ringtap::error::GroupError;
-use ringtap::sockets::UdpOptions;
-use ringtap::stack::MAX_GROUPS;
+use ringtap::sockets::{UdpHandle, UdpOptions};
+use ringtap::stack::{MAX_GROUPS, SourceFilter};
 use ringtap::stats::DropReason;
 use ringtap::time::Duration;
 use ringtap_sim::Bench;
-use ringtap_sim::bench::{H, P, P_MAC};
+use ringtap_sim::bench::{H, P, P_MAC, R};
 use ringtap_sim::packet::{self, Ip};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -78,7 +79,7 @@ fn joining_and_leaving_are_told_to_the_routers_of_version_3() {
             assert_eq!(message[6..], [&[0, 1, record, 0, 0, 0][..], &G.octets()].concat());
         }
         if record == 4 {
-            assert_eq!(b.stack.groups(b.iface).collect::<Vec<_>>(), [G]);
+            assert_eq!(b.stack.groups(b.iface).collect::<Vec<_>>(), [IpAddr::V4(G)]);
             b.stack.leave_group(b.iface, G).expect("joined");
         }
     }
@@ -166,5 +167,108 @@ fn several_sockets_on_one_group_and_port_each_get_a_copy() {
         assert_eq!((&buf[..received.len], received.to.ip()), (&b"to all"[..], IpAddr::V4(G)));
     }
     pass(&mut b, Duration::from_secs(5));
+    b.is_well();
+}
+
+/// Whether a socket has received something, which is then gone.
+fn received(b: &mut Bench, socket: UdpHandle) -> bool {
+    b.stack.udp(socket).expect("open").recv_from(&mut [0; 64]).is_ok()
+}
+
+/// RFC 9776 §3.1: each socket's filter is its own, whatever the interface receives for another.
+#[test]
+fn sockets_get_what_the_sources_of_their_filters_send_and_no_more() {
+    let mut b = bench();
+    let shared = UdpOptions { share: true, ..UdpOptions::default() };
+    let [includes, excludes, all] =
+        [0; 3].map(|_| b.stack.udp_bind(Some(IpAddr::V4(G)), 5000, &shared).expect("shared"));
+    let p = [IpAddr::V4(P)];
+    let iface = b.iface;
+    let filter = |b: &mut Bench, socket, filter| {
+        b.stack.udp(socket).expect("open").set_source_filter(iface, IpAddr::V4(G), filter)
+    };
+    let records = |told: &[Told]| told.iter().map(|t| t.2[8..].to_vec()).collect::<Vec<_>>();
+    filter(&mut b, includes, SourceFilter::Include(&p)).expect("room");
+    let allow = [&[5, 0, 0, 1][..], &G.octets(), &P.octets()].concat();
+    assert_eq!(records(&pass(&mut b, Duration::from_secs(5))), [allow.clone(), allow]);
+    filter(&mut b, excludes, SourceFilter::Exclude(&p)).expect("room");
+    let to_exclude = [&[4, 0, 0, 0][..], &G.octets()].concat();
+    assert_eq!(records(&pass(&mut b, Duration::from_secs(5))), [to_exclude.clone(), to_exclude]);
+    for (from, expected) in [(P, [true, false, true]), (R, [false, true, true])] {
+        let datagram = packet::udp((from, 9), (G, 5000), b"to some");
+        let ip = Ip { ttl: 1, ..Ip::new(from, G, 17) }.build(&datagram);
+        b.nic.rx.push_back(packet::ethernet([1, 0, 0x5e, 1, 2, 3], P_MAC, 0x0800, &ip));
+        b.poll();
+        assert_eq!([includes, excludes, all].map(|s| received(&mut b, s)), expected, "{from}");
+    }
+    // A group of a source that cannot be, of an interface that is not there; and what is closed wants nothing.
+    let bad = [IpAddr::V4(Ipv4Addr::new(255, 255, 255, 255))];
+    assert_eq!(filter(&mut b, all, SourceFilter::Include(&bad)), Err(GroupError::BadSource));
+    let six = ["2001:db8::1".parse().expect("valid text")];
+    assert_eq!(filter(&mut b, all, SourceFilter::Include(&six)), Err(GroupError::BadSource));
+    b.stack.udp(excludes).expect("open").close();
+    let to_include = [&[3, 0, 0, 1][..], &G.octets(), &P.octets()].concat();
+    assert_eq!(records(&pass(&mut b, Duration::from_secs(5))), [to_include.clone(), to_include]);
+    b.stack.udp(includes).expect("open").close();
+    let block = [&[6, 0, 0, 1][..], &G.octets(), &P.octets()].concat();
+    assert_eq!(records(&pass(&mut b, Duration::from_secs(5))), [block.clone(), block]);
+    assert_eq!(b.stack.groups(b.iface).count(), 0);
+    b.is_well();
+}
+
+/// The card receives what was joined and what sockets are bound to, and nothing else of groups.
+#[test]
+fn the_cards_filter_follows_what_is_joined_and_bound() {
+    let mut b = bench();
+    b.nic.filters = true;
+    let mac = |g: Ipv4Addr| Mac([1, 0, 0x5e, g.octets()[1] & 0x7f, g.octets()[2], g.octets()[3]]);
+    let receives = |b: &mut Bench, g: Ipv4Addr| {
+        b.poll();
+        b.nic.groups.as_ref().expect("the card was told").contains(&mac(g))
+    };
+    assert!(receives(&mut b, ALL_HOSTS) && !receives(&mut b, G));
+    let other = Ipv4Addr::new(239, 9, 9, 9);
+    let any = b.stack.udp_bind(None, 5000, &UdpOptions::default()).expect("free");
+    let datagram = |g| packet::udp((P, 9), (g, 5000), b"to all");
+    give(&mut b, G, 17, 1, &datagram(G));
+    b.poll();
+    assert!(!received(&mut b, any), "the card has not received it");
+    b.stack.join_group(b.iface, G).expect("room");
+    assert!(receives(&mut b, G));
+    give(&mut b, G, 17, 1, &datagram(G));
+    b.poll();
+    assert!(received(&mut b, any));
+    let bound = b.stack.udp_bind(Some(IpAddr::V4(other)), 5001, &UdpOptions::default()).expect("free");
+    assert!(receives(&mut b, other));
+    b.stack.udp(bound).expect("open").close();
+    b.stack.leave_group(b.iface, G).expect("joined");
+    assert!(!receives(&mut b, other) && !receives(&mut b, G));
+    pass(&mut b, Duration::from_secs(5));
+    b.is_well();
+}
+
+/// RFC 1112 §6.1: hop limit and interface are the socket's choice.
+#[test]
+fn a_datagram_to_a_group_leaves_by_the_interface_and_as_far_as_its_socket_says() {
+    let mut b = bench().with_second_link();
+    let second = b.other.as_ref().expect("two links").0;
+    b.poll();
+    let sent = |b: &mut Bench, options: &UdpOptions| {
+        let socket = b.stack.udp_bind(None, 0, options).expect("free");
+        let done = b.stack.udp(socket).expect("open").send_to(b"hello", (G, 5000).into());
+        let first = b.poll_raw();
+        let other: Vec<_> = b.other.as_mut().expect("two links").1.tx.drain(..).collect();
+        let hops = |frames: Vec<Vec<u8>>| frames.iter().filter(|f| f[23] == 17).map(|f| f[22]).collect::<Vec<_>>();
+        (done, hops(first), hops(other))
+    };
+    let (iface, ttl) = (Some(b.iface), Some(9));
+    assert_eq!(sent(&mut b, &UdpOptions { iface, ..UdpOptions::default() }), (Ok(()), vec![1], vec![]));
+    assert_eq!(
+        sent(&mut b, &UdpOptions { iface: Some(second), ttl, ..UdpOptions::default() }),
+        (Ok(()), vec![], vec![9])
+    );
+    // Which of two links is not guessed.
+    let (refused, first, other) = sent(&mut b, &UdpOptions::default());
+    assert!(refused.is_err() && first.is_empty() && other.is_empty());
     b.is_well();
 }

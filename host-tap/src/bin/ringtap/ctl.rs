@@ -7,7 +7,6 @@ use crate::resolve::resolve;
 use ringtap_host::failure::Failure;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
-use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
@@ -23,8 +22,8 @@ pub fn run(args: CtlArgs) -> Result<ExitCode, Failure> {
             let to = resolve(&host, port)?;
             (json!({ "do": "connect", "addr": to.ip().to_string(), "port": port }), false)
         }
-        CtlCommand::Join { group } => (json!({ "do": "join", "group": v4(group)?.to_string() }), false),
-        CtlCommand::Leave { group } => (json!({ "do": "leave", "group": v4(group)?.to_string() }), false),
+        CtlCommand::Join { group } => (json!({ "do": "join", "group": group.to_string() }), false),
+        CtlCommand::Leave { group } => (json!({ "do": "leave", "group": group.to_string() }), false),
         CtlCommand::Stats(f) => (json!({ "do": "stats" }), f.json),
         CtlCommand::Sockets(f) => (json!({ "do": "sockets" }), f.json),
         CtlCommand::Routes(f) => (json!({ "do": "routes" }), f.json),
@@ -52,14 +51,6 @@ pub fn run(args: CtlArgs) -> Result<ExitCode, Failure> {
     // A closed pipe is the reader's decision.
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(ExitCode::SUCCESS)
-}
-
-/// Groups of IPv6 are not built yet.
-fn v4(group: IpAddr) -> Result<Ipv4Addr, Failure> {
-    match group {
-        IpAddr::V4(group) => Ok(group),
-        IpAddr::V6(group) => Err(Failure::not_built_yet(&format!("MLD ({group})"))),
-    }
 }
 
 fn ask(path: &Path, question: &Value) -> Result<Value, Failure> {

@@ -35,7 +35,6 @@ enum Outcome {
     /// It worked; what was measured.
     Ok(String),
     Failed(String),
-    NotBuilt,
 }
 
 /// Runs all checks and prints the table.
@@ -83,8 +82,7 @@ fn run_checks(runtime: &Runtime) -> Vec<Row> {
         bar.set_message(check.what);
         let end = bar.position() + check.weight;
         let outcome = match (check.run)(runtime, check.ends, &bar) {
-            Ok(Some(text)) => Outcome::Ok(text),
-            Ok(None) => Outcome::NotBuilt,
+            Ok(text) => Outcome::Ok(text),
             Err(e) => Outcome::Failed(e.to_string()),
         };
         bar.set_position(end);
@@ -95,14 +93,13 @@ fn run_checks(runtime: &Runtime) -> Vec<Row> {
 }
 
 fn print_table(rows: &[Row]) {
-    println!("{:34}  {:16}  {:13}  measured", "what", "peer", "result");
+    println!("{:34}  {:16}  {:8}  measured", "what", "peer", "result");
     for Row { what, peer, outcome } in rows {
         let (result, text) = match outcome {
             Outcome::Ok(text) => ("ok", text.as_str()),
             Outcome::Failed(text) => ("FAILED", text.as_str()),
-            Outcome::NotBuilt => ("not built yet", ""),
         };
-        println!("{}", format!("{what:34}  {peer:16}  {result:13}  {text}").trim_end());
+        println!("{}", format!("{what:34}  {peer:16}  {result:8}  {text}").trim_end());
     }
 }
 

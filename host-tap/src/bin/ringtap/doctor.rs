@@ -47,7 +47,7 @@ fn checks() -> Vec<Check> {
         Check { what: "tap in a private namespace", result: probe("tap"), needed: true },
         Check { what: "tun in a private namespace", result: probe("tun"), needed: true },
         Check { what: "tap in this namespace (serve, ping, nc, get)", result: here(), needed: false },
-        Check { what: "multicast, offload", result: Err(Failure::not_built_yet("in this version")), needed: false },
+        Check { what: "offload", result: Err(Failure::not_built_yet("in this version")), needed: false },
     ]
 }
 

@@ -9,16 +9,10 @@ use ringtap_host::failure::Failure;
 use ringtap_host::serve::control::{Controlled, counters};
 use ringtap_host::serve::{Service, Services, limits};
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
 
 /// Runs until SIGINT or SIGTERM.
 pub fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
-    let groups = args.join.iter().map(|&group| match group {
-        IpAddr::V4(group) => Ok(group),
-        IpAddr::V6(group) => Err(Failure::not_built_yet(&format!("MLD (--join {group})"))),
-    });
-    let groups = groups.collect::<Result<Vec<Ipv4Addr>, Failure>>()?;
     // Before anything else, so that a signal during the start ends it in order, too.
     let signals = Signals::new().map_err(|e| Failure::io("cannot wait for signals", &e))?;
     let attached = args.device.attachment()?.open()?;
@@ -29,7 +23,7 @@ pub fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let (name, mac, dhcp) = (attached.name.clone(), attached.mac, attached.dhcp);
     let mut engine = Engine::new(attached, limits(), Some(signals))?;
     let services = Services::start(&mut engine.shared().lock().stack)?;
-    for group in groups {
+    for &group in &args.join {
         let joined = engine.shared().lock().stack.join_group(engine.iface(), group);
         joined.map_err(|e| Failure::usage(format!("cannot join {group}: {e}")))?;
     }

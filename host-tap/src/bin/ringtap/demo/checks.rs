@@ -1,6 +1,8 @@
 //! What the demo tries, one function each.
 
 use indicatif::ProgressBar;
+use ringtap::sockets::UdpOptions;
+use ringtap::stack::SourceFilter;
 use ringtap_host::runtime::{Pinger, Runtime, TcpListener, TcpStream, UdpSocket};
 use ringtap_host::sys;
 use std::io::{self, ErrorKind, Read, Write};
@@ -26,6 +28,10 @@ pub const V6: Ends = Ends {
     stack: IpAddr::V6(Ipv6Addr::new(0xfd07, 0, 0, 0, 0, 0, 0, 2)),
 };
 
+/// The group of the checks: nobody's in particular (RFC 2365 §6.1, RFC 3307 §4.1).
+const GROUP_V4: Ipv4Addr = Ipv4Addr::new(239, 255, 7, 7);
+const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0, 0x0707);
+
 impl Ends {
     fn kernel(self, port: u16) -> SocketAddr {
         (self.kernel, port).into()
@@ -33,6 +39,16 @@ impl Ends {
 
     fn stack(self, port: u16) -> SocketAddr {
         (self.stack, port).into()
+    }
+
+    fn group(self) -> IpAddr {
+        if self.stack.is_ipv6() { GROUP_V6.into() } else { GROUP_V4.into() }
+    }
+
+    /// Every address of the family.
+    fn any(self) -> SocketAddr {
+        let any = if self.stack.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+        SocketAddr::new(any, 0)
     }
 }
 
@@ -48,8 +64,14 @@ const ECHOED: usize = 1 << 20;
 /// Payloads: none, small, all that fits one packet of IPv6 or IPv4, and more than that.
 const SIZES: [usize; 6] = [0, 56, 1_452, 1_453, 1_472, 8_000];
 
-/// `Ok(None)`: not built yet.
-type Checked = io::Result<Option<String>>;
+/// The stack's port in groups.
+const GROUP_PORT: u16 = 7007;
+
+/// Payloads to groups: what fits one packet.
+const GROUP_SIZES: [usize; 3] = [1, 56, 1_452];
+
+/// What was measured.
+type Checked = io::Result<String>;
 
 /// One thing to try.
 pub struct Check {
@@ -99,7 +121,10 @@ pub const ALL: &[Check] = &[
     check6("IPv6: TCP bulk, 64 MiB", TO_KERNEL, BULK >> 20, bulk_kernel),
     check6("IPv6: TCP bulk, 64 MiB", TO_STACK, BULK >> 20, bulk_stack),
     check6("IPv6: HTTP, status page and 8 MiB", TO_STACK, 4, http_stack),
-    check("multicast", "both ways", 1, |_, _, _| Ok(None)),
+    check("multicast: a group of one", TO_KERNEL, 1, group_kernel),
+    check("multicast: a group of two", TO_STACK, 1, group_stack),
+    check6("IPv6: multicast: a group of one", TO_KERNEL, 1, group_kernel),
+    check6("IPv6: multicast: a group of two", TO_STACK, 1, group_stack),
 ];
 
 fn wrong(what: impl Into<String>) -> io::Error {
@@ -123,7 +148,7 @@ fn payload(len: usize) -> Vec<u8> {
 fn mean(times: &[Duration]) -> Checked {
     let total: Duration = times.iter().sum();
     let mean = total.as_secs_f64() * 1e6 / times.len().max(1) as f64;
-    Ok(Some(format!("{} of {}, mean {mean:.0} us", times.len(), times.len())))
+    Ok(format!("{} of {}, mean {mean:.0} us", times.len(), times.len()))
 }
 
 fn ping_kernel(runtime: &Runtime, ends: Ends, _: &ProgressBar) -> Checked {
@@ -218,6 +243,68 @@ fn udp_stack(_: &Runtime, ends: Ends, _: &ProgressBar) -> Checked {
     mean(&times?)
 }
 
+/// The kernel is in a group, to which the stack sends.
+fn group_kernel(runtime: &Runtime, ends: Ends, _: &ProgressBar) -> Checked {
+    let member = std::net::UdpSocket::bind(ends.any())?;
+    member.set_read_timeout(Some(TIMEOUT))?;
+    match (ends.kernel, ends.group()) {
+        (IpAddr::V4(own), IpAddr::V4(group)) => member.join_multicast_v4(&group, &own)?,
+        (_, IpAddr::V6(group)) => member.join_multicast_v6(&group, 0)?,
+        _ => return Err(ErrorKind::Unsupported.into()),
+    }
+    let to = SocketAddr::new(ends.group(), member.local_addr()?.port());
+    let sender = UdpSocket::bind(runtime, ends.stack(0))?;
+    let start = Instant::now();
+    for size in GROUP_SIZES {
+        sender.send_to(&payload(size), to)?;
+        let mut buf = [0; 2048];
+        let (n, from) = member.recv_from(&mut buf)?;
+        if from.ip() != ends.stack || buf[..n] != payload(size) {
+            return Err(wrong("what came to the group is damaged"));
+        }
+    }
+    group_measured(start)
+}
+
+/// Two sockets of the stack are in a group, to which the kernel sends; one of them leaves it.
+fn group_stack(runtime: &Runtime, ends: Ends, _: &ProgressBar) -> Checked {
+    let options = UdpOptions { share: true, ..UdpOptions::default() };
+    let group = ends.group();
+    let local = SocketAddr::new(group, GROUP_PORT);
+    let members = [(); 2].map(|()| UdpSocket::bind_with(runtime, local, &options));
+    let [stays, leaves] = members;
+    let (stays, leaves) = (stays?, leaves?);
+    for member in [&stays, &leaves] {
+        member.set_read_timeout(Some(TIMEOUT))?;
+        member.join_multicast(group)?;
+    }
+    let sender = std::net::UdpSocket::bind(ends.kernel(0))?;
+    let start = Instant::now();
+    for size in GROUP_SIZES {
+        sender.send_to(&payload(size), local)?;
+        for member in [&stays, &leaves] {
+            let mut buf = [0; 2048];
+            let (n, from) = member.recv_from(&mut buf)?;
+            if from.ip() != ends.kernel || buf[..n] != payload(size) {
+                return Err(wrong("what came to the group is damaged"));
+            }
+        }
+    }
+    leaves.set_source_filter(group, SourceFilter::Include(&[ends.stack]))?;
+    sender.send_to(b"one", local)?;
+    stays.recv_from(&mut [0; 8])?;
+    leaves.set_read_timeout(Some(Duration::from_millis(1)))?;
+    match leaves.recv_from(&mut [0; 8]) {
+        Err(e) if e.kind() == ErrorKind::WouldBlock => group_measured(start),
+        Err(e) => Err(e),
+        Ok(_) => Err(wrong("a source that is not wanted came through")),
+    }
+}
+
+fn group_measured(start: Instant) -> Checked {
+    Ok(format!("{} datagrams, {:.1} ms", GROUP_SIZES.len(), start.elapsed().as_secs_f64() * 1e3))
+}
+
 fn udp_times(
     mut exchange: impl FnMut(&[u8], &mut [u8]) -> io::Result<(usize, SocketAddr)>,
     server: SocketAddr,
@@ -290,7 +377,7 @@ where
 
 fn rate(octets: u64, start: Instant) -> Checked {
     let seconds = start.elapsed().as_secs_f64();
-    Ok(Some(format!("{:.2} Gbit/s ({:.2} s)", octets as f64 * 8e-9 / seconds, seconds)))
+    Ok(format!("{:.2} Gbit/s ({:.2} s)", octets as f64 * 8e-9 / seconds, seconds))
 }
 
 /// A port at which nobody listens.
@@ -306,7 +393,7 @@ fn closed_stack(_: &Runtime, ends: Ends, _: &ProgressBar) -> Checked {
 
 fn refused(error: Option<io::Error>) -> Checked {
     match error {
-        Some(e) if e.kind() == ErrorKind::ConnectionRefused => Ok(Some("refused at once".into())),
+        Some(e) if e.kind() == ErrorKind::ConnectionRefused => Ok("refused at once".into()),
         Some(e) => Err(e),
         None => Err(wrong("it was accepted")),
     }
