@@ -28,6 +28,10 @@ pub struct Config<'a> {
     /// for links where addresses cannot collide.
     #[cfg(feature = "ipv6")]
     pub dad_transmits: u8,
+    /// TCP connections that their users have closed and that still deliver, at most. One more is reset as it is closed, and
+    /// counted (`Stats::tcp_orphans_reset`). 4,096; each of them ends by itself after `TcpOptions::linger` at the latest.
+    #[cfg(feature = "tcp")]
+    pub orphans: usize,
     /// How long a connection stays in TIME-WAIT: 2 MSL. 60 s, half of RFC 9293's 2 x 2 minutes as most hosts have it.
     pub time_wait: Duration,
 }
@@ -44,6 +48,8 @@ impl Config<'_> {
             echo_broadcast: false,
             #[cfg(feature = "ipv6")]
             dad_transmits: 1,
+            #[cfg(feature = "tcp")]
+            orphans: 4_096,
             time_wait: Duration::from_secs(60),
         }
     }

@@ -27,6 +27,10 @@ impl Readiness {
     /// [`InterfaceView::link`](crate::stack::InterfaceView::link) says how it is.
     pub const LINK: Self = Self(64);
 
+    /// The peer has urgent text: [`TcpSocket::urgent`](crate::stack::TcpSocket::urgent) says how much is still to be read.
+    #[cfg(feature = "urgent")]
+    pub const URGENT: Self = Self(128);
+
     /// Whether `self` has any of `other`'s flags.
     pub const fn any(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -79,6 +83,8 @@ impl Wakers {
     /// The wakers that `what` concerns, taken out.
     pub fn take(&mut self, what: Readiness) -> [Option<Waker>; 2] {
         let end = Readiness::CLOSED | Readiness::ERROR;
+        #[cfg(feature = "urgent")]
+        let end = end | Readiness::URGENT;
         let read = if what.any(Readiness::READ | Readiness::ACCEPT | end) { self.read.take() } else { None };
         let write = if what.any(Readiness::WRITE | Readiness::CONNECTED | end) { self.write.take() } else { None };
         [read, write]

@@ -216,6 +216,8 @@ pub struct Stats {
     pub tcp_challenge_acks: usize,
     /// SYN|ACKs with a cookie for SYNs that found the SYN queue full (RFC 4987 §3.6).
     pub tcp_cookies_out: usize,
+    /// Connections reset as they were closed, because of too many that still delivered (`Config::orphans`).
+    pub tcp_orphans_reset: usize,
     /// Connections established, both ways.
     pub tcp_established: usize,
     /// UDP datagrams delivered to sockets.
@@ -258,6 +260,7 @@ impl Stats {
             tcp_resets_out: 0,
             tcp_challenge_acks: 0,
             tcp_cookies_out: 0,
+            tcp_orphans_reset: 0,
             tcp_established: 0,
             udp_in: 0,
             udp_out: 0,

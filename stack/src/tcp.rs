@@ -40,6 +40,11 @@ pub(crate) mod timers;
 pub(crate) mod timewait;
 #[cfg(feature = "rack")]
 pub(crate) mod undo;
+#[cfg(feature = "urgent")]
+pub(crate) mod urgent;
+#[cfg(not(feature = "urgent"))]
+#[path = "tcp/no_urgent.rs"]
+pub(crate) mod urgent;
 pub(crate) mod user;
 
 pub use info::{Repairs, SoftError, TcpInfo};

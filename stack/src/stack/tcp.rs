@@ -326,6 +326,7 @@ impl<'a> Stack<'a> {
     fn free_connection(&mut self, index: u32) {
         self.unlink(index);
         let Some(entry) = self.tcp.conns.remove_at(index) else { return };
+        self.tcp.orphans -= usize::from(entry.owner == Owner::Nobody);
         self.sched.free(entry.node);
         self.tcp.give_back(entry.conn);
     }
@@ -340,6 +341,7 @@ impl<'a> Stack<'a> {
     fn tcp_abort(&mut self, index: u32) {
         let Some(entry) = self.tcp.conns.at_mut(index) else { return };
         entry.owner = Owner::Nobody;
+        self.tcp.orphans += 1;
         let verdict = entry.conn.abort();
         self.after_call(index, verdict);
     }
@@ -491,6 +493,26 @@ impl<'a> TcpSocket<'_, 'a> {
         self.act(true, |conn| conn.write_with(f))
     }
 
+    /// Octets of urgent text that are still to be read (RFC 9293 §3.8.5); 0 when there is none, or it is read. They are
+    /// part of the stream, and come before what is not urgent; some may not have come yet. `Readiness::URGENT` tells that
+    /// there are more than before.
+    ///
+    /// RFC 6093 §5 advises new applications against urgent text.
+    #[cfg(feature = "urgent")]
+    pub fn urgent(&self) -> usize {
+        self.conn().map_or(0, Conn::urgent)
+    }
+
+    /// As [`write`](Self::write), and tells the peer that all that is queued up to here is urgent, at once even if its
+    /// window is closed. What lies more than 65,535 octets ahead is told once it is nearer.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    #[cfg(feature = "urgent")]
+    pub fn write_urgent(&mut self, data: &[u8]) -> Result<usize, TcpError> {
+        self.act(true, |conn| conn.write_urgent(data))
+    }
+
     /// Ends this direction: the peer reads what is queued, then the end. Reading goes on.
     ///
     /// # Errors
@@ -503,16 +525,23 @@ impl<'a> TcpSocket<'_, 'a> {
     }
 
     /// Gives the connection up: what was accepted for sending is delivered, within the option `linger`, and the handle
-    /// is stale. With unread text, the peer is told by a reset (RFC 9293 §3.6.1, SHLD-3).
+    /// is stale. With unread text, the peer is told by a reset (RFC 9293 §3.6.1, SHLD-3); it is, too, when there are
+    /// `Config::orphans` such connections already.
     pub fn close(self) {
-        let Some(entry) = self.stack.tcp.conns.at_mut(self.index) else { return };
-        entry.owner = Owner::Nobody;
+        let Self { stack, index } = self;
+        let Some(entry) = stack.tcp.conns.at_mut(index) else { return };
         entry.wakers = Wakers::new();
         if !entry.linked {
-            return self.stack.free_connection(self.index);
+            return stack.free_connection(index);
         }
+        if stack.tcp.orphans >= stack.config.orphans {
+            stack.stats.tcp_orphans_reset = stack.stats.tcp_orphans_reset.wrapping_add(1);
+            return stack.tcp_abort(index);
+        }
+        entry.owner = Owner::Nobody;
+        stack.tcp.orphans += 1;
         let verdict = entry.conn.close();
-        self.stack.after_call(self.index, verdict);
+        stack.after_call(index, verdict);
     }
 
     /// Resets the connection at once; the handle is stale.

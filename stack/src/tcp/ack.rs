@@ -109,6 +109,7 @@ impl Conn<'_> {
     #[inline]
     pub(super) fn after_ack(&mut self, now: Instant, fin_acked: bool) {
         self.offer_room();
+        self.on_urgent_acked();
         if fin_acked {
             self.on_fin_acked(now);
         } else if self.reset_at_end && self.tx.is_empty() {

@@ -29,6 +29,7 @@ use super::sent::{Sent, SentLog};
 use super::snd::{MSS_FLOOR, Snd};
 use super::state::{Event, State};
 use super::timers::{Timer, Timers};
+use super::urgent::Urgent;
 use crate::assembler::{Assembler, Range};
 use crate::error::TcpError;
 use crate::event::Readiness;
@@ -166,6 +167,7 @@ pub(crate) struct Conn<'a> {
     pub(super) settings: Settings,
     pub(super) stamps: Stamps,
     pub(super) budget: Budget,
+    pub(super) urgent: Urgent,
     /// Since when the peer owes us an acknowledgment: R2 counts from here.
     pub(super) progress_at: Instant,
     pub(super) last_heard: Instant,
@@ -229,6 +231,7 @@ impl<'a> Conn<'a> {
             settings,
             stamps: Stamps { on: false, recent: 0, recent_at: 0, offset: 0 },
             budget: Budget::default(),
+            urgent: Urgent::default(),
             progress_at: Instant::ZERO,
             last_heard: Instant::ZERO,
             last_sent: Instant::ZERO,

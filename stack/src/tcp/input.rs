@@ -97,7 +97,7 @@ impl Conn<'_> {
         // Third, security and compartment: neither is in use.
         self.fourth_check_syn(now, seg)?;
         self.fifth_check_ack(now, seg)?;
-        // Sixth, URG: RFC 6093 §3.1 leaves urgent text in line, where the seventh step takes it.
+        self.sixth_check_urg(seg);
         self.seventh_process_text(&text)?;
         self.eighth_check_fin(now, &text);
         ControlFlow::Continue(())
@@ -145,7 +145,9 @@ impl Conn<'_> {
             return self.out_of_window(now, seg);
         }
         self.last_heard = now;
-        self.keep_probes = 0;
+        if self.keep_probes > 0 {
+            self.on_probe_answered(now);
+        }
         self.take_timestamp(now, seg);
         ControlFlow::Continue(())
     }

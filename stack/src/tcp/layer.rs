@@ -129,6 +129,8 @@ pub(crate) struct TcpLayer<'a> {
     pub time_waits: TimeWaitTable<'a>,
     pub time_wait_node: Option<NodeId>,
     pub demux: Demux<'a>,
+    /// Connections that nobody owns and that still deliver.
+    pub orphans: usize,
     /// The connection that the last segment was for.
     pub last: u32,
     pub bindings: Bindings<'a>,
@@ -164,6 +166,7 @@ impl<'a> TcpParts<'a> {
             time_waits: self.time_waits,
             time_wait_node: None,
             demux: self.demux,
+            orphans: 0,
             last: 0,
             bindings: Bindings::new(self.bindings, secret, Kind::TcpListener),
             isn_key: secret.key(Purpose::Isn),

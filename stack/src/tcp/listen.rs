@@ -144,7 +144,7 @@ impl<'a> Listener<'a> {
         let tcp = &options.tcp;
         let mut slots = slots;
         slots.fill(SynSlot::new());
-        let syns = SynQueue::new(slots, options.backlog);
+        let syns = SynQueue::new(slots, options.backlog, tcp.connect_timeout);
         let backlog = options.backlog.min(usize::from(syns.count())) as u16;
         Self {
             syns,

@@ -8,9 +8,9 @@ use crate::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct KeepAlive {
-    /// Silence before the first probe.
+    /// Silence before the first probe; above 0.
     pub idle: Duration,
-    /// Time between probes.
+    /// Time between probes that are not answered; above 0.
     pub interval: Duration,
     /// Unanswered probes after which the connection is given up; at least 1.
     pub count: u8,
@@ -55,7 +55,9 @@ pub struct TcpOptions {
     /// How long text may stay unacknowledged before the connection is given up: R2 of RFC 9293 §3.8.3, at least 100 s
     /// there; 120 s by default. [`Duration::MAX`]: for ever.
     pub user_timeout: Duration,
-    /// As `user_timeout`, for the SYN: at least 3 minutes in RFC 9293 §3.8.3; 3 minutes by default.
+    /// As `user_timeout`, for the SYN: at least 3 minutes in RFC 9293 §3.8.3; 3 minutes by default. A listener repeats its
+    /// SYN|ACK after 1, 3, 7, 15, 31, 63 and 123 s, and forgets the handshake with the first of these (or 183 s) that is not
+    /// before this; a full SYN queue forgets it earlier.
     pub connect_timeout: Duration,
     /// How long an acknowledgment may wait for a second segment, or for text to travel with. 40 ms by default, as Linux;
     /// RFC 9293 §3.8.6.3 demands less than 500 ms. Zero: never wait.
@@ -94,7 +96,8 @@ pub struct TcpOptions {
 impl TcpOptions {
     /// Whether a connection can work with these values.
     pub(crate) fn is_valid(&self) -> bool {
-        self.rx_buffer > 0 && self.tx_buffer > 0 && self.ttl > 0 && self.dscp < 64
+        let keep = self.keep_alive.is_none_or(|keep| keep.idle > Duration::ZERO && keep.interval > Duration::ZERO);
+        self.rx_buffer > 0 && self.tx_buffer > 0 && self.ttl > 0 && self.dscp < 64 && keep
     }
 }
 

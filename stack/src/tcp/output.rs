@@ -313,7 +313,7 @@ impl Conn<'_> {
         if plan.len == 0 && self.has_blocks() && !plan.flags.intersects(Flags::SYN.with(Flags::RST)) {
             self.put_blocks(&mut options);
         }
-        Header {
+        let mut header = Header {
             src_port: self.tuple.local_port,
             dst_port: self.tuple.remote_port,
             seq: plan.seq,
@@ -322,7 +322,9 @@ impl Conn<'_> {
             window: plan.window,
             urgent: 0,
             options,
-        }
+        };
+        self.point_to_urgent(&mut header);
+        header
     }
 
     /// A SYN offers; a SYN|ACK agrees to what was offered (RFC 7323 §2.2, §3.2).

@@ -13,4 +13,6 @@ mod open;
 mod resets;
 mod segments;
 mod transfer;
+#[cfg(feature = "urgent")]
+mod urgent;
 mod windows;

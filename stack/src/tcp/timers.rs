@@ -209,6 +209,13 @@ impl Conn<'_> {
         }
     }
 
+    /// The peer lives: it may be silent again for the idle time before the next probe, whatever the time between probes.
+    #[cold]
+    pub(super) fn on_probe_answered(&mut self, now: Instant) {
+        self.keep_probes = 0;
+        self.timers.keep = Timer::after(now, self.settings.keep_idle());
+    }
+
     fn on_end_of_life(&mut self, now: Instant) {
         match self.state {
             State::Closed => {

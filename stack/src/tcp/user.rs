@@ -17,7 +17,9 @@ impl Conn<'_> {
         if self.rx.is_empty() && !dst.is_empty() {
             return self.end_of_text().map(|()| 0);
         }
-        Ok(self.rx.read(dst))
+        let n = self.rx.read(dst);
+        self.on_read();
+        Ok(n)
     }
 
     /// Shows `f` received octets in place; `f` returns how many it has used. An empty slice: the peer will send no more.
@@ -25,7 +27,9 @@ impl Conn<'_> {
         if self.rx.is_empty() {
             self.end_of_text()?;
         }
-        Ok(self.rx.read_with(f))
+        let result = self.rx.read_with(f);
+        self.on_read();
+        Ok(result)
     }
 
     /// As [`read`](Self::read), but the octets stay.

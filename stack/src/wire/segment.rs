@@ -53,7 +53,7 @@ impl Flags {
     /// The acknowledgment field is significant.
     pub const ACK: Self = Self(0x10);
     /// The urgent pointer is significant.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "urgent"))]
     pub const URG: Self = Self(0x20);
 
     /// The flags of this octet of a header.
@@ -313,8 +313,8 @@ pub(crate) struct Segment<'b> {
     /// SEG.WND, as it stands in the header: not scaled.
     pub window: u16,
     /// SEG.UP; meaningful with URG.
-    // RFC 6093 §3.1 leaves urgent text in line, so that nothing depends on where it ends.
-    #[cfg_attr(not(test), expect(dead_code, reason = "read by tests, and shown by Debug"))]
+    // RFC 6093 §3.1 leaves urgent text in line: without `urgent`, nothing depends on where it ends.
+    #[cfg_attr(not(any(test, feature = "urgent")), expect(dead_code, reason = "read by tests, and shown by Debug"))]
     pub urgent: u16,
     /// The options that we know.
     pub options: Options,

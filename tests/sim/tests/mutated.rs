@@ -159,7 +159,7 @@ impl Target {
         if let Ok(socket) = self.bench.stack.tcp(self.handle) {
             socket.abort();
         }
-        self.bench.pass(Duration::from_secs(130));
+        self.bench.pass(Duration::from_secs(190));
         while let Ok((handle, _)) = self.bench.stack.tcp_accept(self.listener) {
             self.bench.stack.tcp(handle).unwrap().abort();
         }

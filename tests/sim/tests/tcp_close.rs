@@ -385,3 +385,27 @@ fn an_acknowledgment_that_finds_the_device_full_leaves_when_there_is_room() {
     bench.poll();
     bench.is_well();
 }
+
+#[test]
+fn of_orphans_there_are_no_more_than_configured_and_one_more_is_reset_and_counted() {
+    let mut bench = Bench::with(64, |config| config.orphans = 2).with_live_neighbors();
+    let listener = bench.listen(PORT, 8, TcpOptions::default());
+    let handles: Vec<_> = (0..5).map(|n| bench.accepted(listener, 5000 + n, PORT).0).collect();
+    let mut resets = 0;
+    for handle in &handles[..4] {
+        assert_eq!(bench.stack.tcp(*handle).unwrap().write(b"to be delivered"), Ok(15));
+        bench.stack.tcp(*handle).unwrap().close();
+        resets += segments(&bench.poll()).iter().filter(|s| s.has(RST)).count();
+    }
+    assert_eq!((resets, bench.stack.stats().tcp_orphans_reset), (2, 2));
+    assert_eq!(bench.stack.tcp_connections(), 3, "two deliver, one is its user's");
+    // Once they are gone, there is room for others.
+    bench.pass(Duration::from_secs(130));
+    assert_eq!(bench.stack.tcp_connections(), 1);
+    bench.stack.tcp(handles[4]).unwrap().close();
+    assert!(segments(&bench.poll()).iter().all(|s| s.has(FIN) && !s.has(RST)));
+    assert_eq!(bench.stack.stats().tcp_orphans_reset, 2);
+    bench.pass(Duration::from_secs(130));
+    assert_eq!(bench.stack.tcp_connections(), 0);
+    bench.is_well();
+}

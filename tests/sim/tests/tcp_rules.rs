@@ -2,12 +2,13 @@
 
 use ringtap::device::{Capabilities, Medium};
 use ringtap::error::TcpError;
+use ringtap::event::Readiness;
 use ringtap::stats::DropReason;
 use ringtap::tcp::{ConnectOptions, KeepAlive, ListenOptions, State, TcpHandle, TcpOptions};
 use ringtap::time::Duration;
 use ringtap_sim::Bench;
 use ringtap_sim::bench::{H, H_MAC, P, P_MAC, Setup, segments, timed};
-use ringtap_sim::packet::{self, ACK, FIN, Ip, PSH, RST, SYN, Tcp};
+use ringtap_sim::packet::{self, ACK, FIN, Ip, PSH, RST, SYN, Tcp, URG};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 const PORT: u16 = 80;
@@ -352,5 +353,26 @@ fn a_parameter_problem_about_a_segment_in_flight_is_told_and_survived() {
     }
     b.give_tcp(&from_p(1001, next + 4, ACK));
     assert_eq!(b.stack.tcp(handle).unwrap().unacknowledged(), 0);
+    ends_well(b, handle);
+}
+
+// MUST-32, MUST-33, MUST-62
+#[test]
+fn urgent_text_is_an_event_and_its_end_can_be_told_on_the_wire() {
+    let (mut b, handle, next) = served(TcpOptions::default());
+    while b.stack.next_event().is_some() {}
+    b.give_tcp(&Tcp { urgent: 4, flags: ACK | URG, ..b.text(4000, PORT, 1001, next, b"stop, and more") });
+    let events: Vec<_> = std::iter::from_fn(|| b.stack.next_event()).map(|e| e.what).collect();
+    assert!(events.iter().any(|what| what.any(Readiness::URGENT)), "{events:?}");
+    assert_eq!(b.stack.tcp(handle).unwrap().urgent(), 4);
+    let mut buf = [0; 4];
+    assert_eq!(b.stack.tcp(handle).unwrap().read(&mut buf), Ok(4));
+    assert_eq!((b.stack.tcp(handle).unwrap().urgent(), &buf), (0, b"stop"));
+    assert_eq!(read(&mut b, handle), b", and more");
+    assert_eq!(b.stack.tcp(handle).unwrap().write_urgent(b"stopped"), Ok(7));
+    let sent = segments(&b.poll());
+    assert!(matches!(&sent[..], [s] if s.has(URG) && s.urgent == 7 && s.payload == b"stopped"), "{sent:?}");
+    b.give_tcp(&from_p(1015, next + 7, ACK));
+    assert!(write(&mut b, handle, b"calm").iter().all(|s| !s.has(URG)));
     ends_well(b, handle);
 }

@@ -9,7 +9,7 @@
 //!            owe                  commit
 //!   claim ────────▶ owed ─────────────────────▶ sent 1 ─ 1 s ─┐
 //!                    ▲                          sent 2 ─ 2 s ─┤
-//!                    │  on_deadline                  …        │      after the 6th: 32 s, then the entry goes
+//!                    │  on_deadline                  …        │      after the 8th: 60 s, then the entry goes
 //!                    └────────────────────────────────────────┘
 //! ```
 //!
@@ -31,8 +31,13 @@ const LEAST: usize = 8;
 /// The most places.
 const MAX: usize = 1 << 15;
 
-/// The first SYN|ACK and five repeats (RFC 9293 §3.8.3 leaves R1 and R2 of a passive open to us; Linux repeats 5 times).
-const SENDS: u8 = 6;
+//= https://www.rfc-editor.org/rfc/rfc9293#section-3.8.3
+//# In particular, R2 for a SYN segment MUST be set large enough to provide retransmission of the segment for at least 3
+//# minutes (MUST-23).
+/// The first SYN|ACK and seven repeats, at most: 183 seconds.
+const SENDS: u8 = 8;
+/// The longest wait between two of them, as a connection's RTO (RFC 6298 §2.5).
+const LONGEST_WAIT: u64 = 60;
 /// Lists: what is owed, then those that wait after the first, second … SYN|ACK.
 const LISTS: usize = SENDS as usize + 1;
 const OWED: u8 = 0;
@@ -154,16 +159,24 @@ pub(super) struct SynQueue<'a> {
     count: u16,
     ways: u16,
     clock: u16,
+    /// SYN|ACKs for a peer that does not answer.
+    sends: u8,
     lists: [Ends; LISTS],
 }
 
 impl<'a> SynQueue<'a> {
     /// A table over free places, of which `count` are used, or [`LEAST`]; an owned one makes them when the first SYN comes.
-    pub fn new(slots: ManagedSlice<'a, SynSlot>, count: usize) -> Self {
+    /// Handshakes are given up after the first wait that ends no earlier than `patience`.
+    pub fn new(slots: ManagedSlice<'a, SynSlot>, count: usize, patience: Duration) -> Self {
         let count = most(&slots, count.max(LEAST)).min(MAX);
         let ways = count.checked_div((count / WAYS).max(1)).unwrap_or(0);
         let lists = [Ends { head: NONE, tail: NONE }; LISTS];
-        Self { slots, count: count as u16, ways: ways as u16, clock: 0, lists }
+        let (mut sends, mut total) = (1, wait(1));
+        while sends < SENDS && total < patience {
+            sends += 1;
+            total = total + wait(sends);
+        }
+        Self { slots, count: count as u16, ways: ways as u16, clock: 0, sends, lists }
     }
 
     /// How many handshakes there can be.
@@ -279,7 +292,7 @@ impl<'a> SynQueue<'a> {
         }
         slot.is_answer = false;
         slot.sent_at = now.as_micros() as u32;
-        let list = slot.sent.min(SENDS);
+        let list = slot.sent.min(self.sends);
         self.relist(index, list);
     }
 
@@ -287,7 +300,7 @@ impl<'a> SynQueue<'a> {
     pub fn on_deadline(&mut self, now: Instant) {
         for list in 1..LISTS as u8 {
             while let Some(head) = self.head_of(list).filter(|&head| self.is_due(head, list, now)) {
-                if list == SENDS {
+                if list == self.sends {
                     self.release(head);
                 } else {
                     self.relist(head, OWED);
@@ -367,9 +380,9 @@ impl<'a> SynQueue<'a> {
     }
 }
 
-/// How long a handshake waits in a list: 1, 2, 4 … seconds.
+/// How long a handshake waits in a list: 1, 2, 4 … 60 seconds.
 fn wait(list: u8) -> Duration {
-    Duration::from_secs(1 << list.saturating_sub(1).min(SENDS))
+    Duration::from_secs((1 << list.saturating_sub(1).min(SENDS)).min(LONGEST_WAIT))
 }
 
 fn sent_at(slot: &SynSlot, now: Instant) -> Instant {

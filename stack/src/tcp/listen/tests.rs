@@ -218,7 +218,7 @@ fn text_before_the_last_ack_and_an_old_timestamp_do_not_finish_a_handshake() {
 }
 
 #[test]
-fn syn_acks_are_repeated_after_1_2_4_8_16_seconds_and_then_given_up() {
+fn syn_acks_are_repeated_with_doubling_pauses_for_three_minutes_and_then_given_up() {
     with(4, |l| {
         l.handle_segment(at(0), &tuple(1), &syn(), ISN);
         let mut now = at(0);
@@ -234,9 +234,28 @@ fn syn_acks_are_repeated_after_1_2_4_8_16_seconds_and_then_given_up() {
             now = next;
             l.on_deadline(now);
         }
-        assert_eq!((times, now), (vec![0, 1, 3, 7, 15, 31], at(63_000)));
+        assert_eq!((times, now), (vec![0, 1, 3, 7, 15, 31, 63, 123], at(183_000)));
         assert!(matches!(l.handle_segment(now, &tuple(1), &ack(ISN), ISN), ListenVerdict::Reset(_)));
     });
+}
+
+#[test]
+fn the_user_says_how_long_a_handshake_may_take() {
+    for (patience, given_up) in [(0, 1), (1, 1), (5, 7), (63, 63), (64, 123), (180, 183), (100_000, 183)] {
+        let mut options = options(4);
+        options.tcp.connect_timeout = Duration::from_secs(patience);
+        let mut memory = vec![SynSlot::new(); 4];
+        let mut l = Listener::new(ManagedSlice::Borrowed(&mut memory), &options, &Secret::new([1; 16]));
+        l.handle_segment(at(0), &tuple(1), &syn(), ISN);
+        let mut now = at(0);
+        send(&mut l, now);
+        while let Some(next) = l.deadline() {
+            now = next;
+            l.on_deadline(now);
+            send(&mut l, now);
+        }
+        assert_eq!(now, at(1000 * given_up), "{patience} s");
+    }
 }
 
 #[test]
@@ -266,7 +285,7 @@ fn with_a_full_accept_queue_the_handshake_waits_and_the_syn_ack_asks_again_each_
             l.on_deadline(now);
             sent += send(l, now).len();
         }
-        assert_eq!((sent, now.since(start)), (5, Duration::from_secs(63)));
+        assert_eq!((sent, now.since(start)), (7, Duration::from_secs(183)));
     });
 }
 

@@ -230,6 +230,7 @@ impl World {
                 seq: rest.snd_nxt.value(),
                 ack: rest.rcv_nxt.value(),
                 flags: super::harness::ACK,
+                urgent: 0,
                 window: rest.window,
                 options: Default::default(),
                 payload: Vec::new(),

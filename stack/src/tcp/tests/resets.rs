@@ -187,3 +187,26 @@ fn keep_alive_probes_an_idle_peer_and_gives_up_after_the_last() {
     assert_eq!(whys, [Why::KeepAlive, Why::KeepAlive, Why::KeepAlive, Why::Reset]);
     assert_eq!((host.fate, host.conn.error()), (Fate::Closed, Some(TcpError::TimedOut)));
 }
+
+#[test]
+fn an_answered_probe_gives_the_peer_the_whole_idle_time_again() {
+    use crate::tcp::options::{KeepAlive, TcpOptions};
+    // With more time between probes than before the first one.
+    let keep = KeepAlive { idle: Duration::from_secs(10), interval: Duration::from_secs(75), count: 3 };
+    let mut host = Host::established_with(&TcpOptions { keep_alive: Some(keep), ..plain() });
+    for _ in 0..5 {
+        assert_eq!(host.pass(Duration::from_secs(9)).len(), 0);
+        assert_eq!(host.pass(Duration::from_secs(1)).len(), 1);
+        host.accept(&seg(R, U, ACK));
+    }
+    // Silence: the probes are 75 s apart.
+    assert_eq!(host.pass(Duration::from_secs(10 + 74)).len(), 1);
+    assert_eq!(host.pass(Duration::from_secs(2 * 75)).len(), 2);
+    assert_eq!(host.pass(Duration::from_secs(2)).len(), 1);
+    assert_eq!(host.conn.error(), Some(TcpError::TimedOut));
+    for (idle, interval) in [(0, 1), (1, 0)] {
+        let (idle, interval) = (Duration::from_secs(idle), Duration::from_secs(interval));
+        let keep_alive = Some(KeepAlive { idle, interval, count: 1 });
+        assert!(!TcpOptions { keep_alive, ..plain() }.is_valid(), "a probe without end, at one instant");
+    }
+}
