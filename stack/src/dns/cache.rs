@@ -15,7 +15,7 @@ const LONGEST: u32 = 86_400;
 const LONGEST_NEGATIVE: u32 = 300;
 
 /// What is known of a name.
-pub(super) type Known = Result<Addresses, DnsError>;
+pub(crate) type Known = Result<Addresses, DnsError>;
 
 struct Entry {
     name: Name,
@@ -25,7 +25,7 @@ struct Entry {
 }
 
 /// The cache.
-pub(super) struct Cache([Option<Entry>; PLACES]);
+pub(crate) struct Cache([Option<Entry>; PLACES]);
 
 impl Cache {
     pub const fn new() -> Self {

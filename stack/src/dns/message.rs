@@ -8,7 +8,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use heapless::Vec;
 
 /// Octets of the header.
-pub(super) const HEADER: usize = 12;
+pub(crate) const HEADER: usize = 12;
 /// Octets of a question, at most: header, name, type, class.
 pub(super) const LONGEST_QUERY: usize = HEADER + 255 + 4;
 /// Addresses of one name that are kept.
@@ -32,10 +32,10 @@ pub enum RecordKind {
 
 /// Addresses of a name: one to four, in the server's order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Addresses(Vec<IpAddr, MAX_ADDRESSES>);
+pub struct Addresses(pub(crate) Vec<IpAddr, MAX_ADDRESSES>);
 
 impl Addresses {
-    pub(super) fn one(ip: IpAddr) -> Self {
+    pub(crate) fn one(ip: IpAddr) -> Self {
         let mut list = Vec::new();
         let _ = list.push(ip);
         Self(list)
@@ -88,17 +88,17 @@ pub(super) enum Verdict {
 }
 
 /// One record.
-struct Record<'m> {
-    owner: Name,
-    kind: u16,
-    class: u16,
-    ttl: u32,
+pub(crate) struct Record<'m> {
+    pub owner: Name,
+    pub kind: u16,
+    pub class: u16,
+    pub ttl: u32,
     /// Where its data begin in the message, and they themselves.
-    at: usize,
-    data: &'m [u8],
+    pub at: usize,
+    pub data: &'m [u8],
 }
 
-fn be16(message: &[u8], at: usize) -> Result<u16, BadName> {
+pub(crate) fn be16(message: &[u8], at: usize) -> Result<u16, BadName> {
     let octets = message.get(at..).and_then(|m| m.first_chunk()).ok_or(BadName)?;
     Ok(u16::from_be_bytes(*octets))
 }
@@ -109,7 +109,7 @@ fn be32(message: &[u8], at: usize) -> Result<u32, BadName> {
 }
 
 /// Reads the record at `at`, and where it ends.
-fn record(message: &[u8], at: usize) -> Result<(Record<'_>, usize), BadName> {
+pub(crate) fn record(message: &[u8], at: usize) -> Result<(Record<'_>, usize), BadName> {
     let (owner, at) = Name::read(message, at)?;
     let (kind, class, ttl) = (be16(message, at)?, be16(message, at + 2)?, be32(message, at + 4)?);
     let len = usize::from(be16(message, at + 8)?);

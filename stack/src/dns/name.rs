@@ -12,11 +12,11 @@ const MAX_LABEL: usize = 63;
 
 /// A name as on the wire, uncompressed: labels, each behind its length, and the root's empty one.
 #[derive(Clone, Debug)]
-pub(super) struct Name(Vec<u8, MAX>);
+pub(crate) struct Name(Vec<u8, MAX>);
 
 /// Text, or octets of a message, that are no name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BadName;
+pub(crate) struct BadName;
 
 impl Name {
     /// The name of `text`, with or without the last dot. Labels are of letters, digits, hyphens and underscores: what
@@ -33,6 +33,18 @@ impl Name {
             name.extend_from_slice(label.as_bytes()).map_err(|_| BadName)?;
         }
         name.push(0).map_err(|_| BadName)?;
+        Ok(Self(name))
+    }
+
+    /// The name of one label, whatever its octets are, below `suffix`: an instance's (RFC 6763 §4.1.1).
+    pub fn of_label(label: &[u8], suffix: &Self) -> Result<Self, BadName> {
+        let mut name = Vec::new();
+        if label.is_empty() || label.len() > MAX_LABEL {
+            return Err(BadName);
+        }
+        let _ = name.push(label.len() as u8);
+        let parts = name.extend_from_slice(label).and_then(|()| name.extend_from_slice(suffix.octets()));
+        parts.map_err(|_| BadName)?;
         Ok(Self(name))
     }
 

@@ -53,8 +53,8 @@ const TCP_ROOM: usize = 2048;
 /// Names a query of a [`Resolver`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueryId {
-    place: u8,
-    generation: u16,
+    pub(crate) place: u8,
+    pub(crate) generation: u16,
 }
 
 /// Where a query is.

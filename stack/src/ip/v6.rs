@@ -94,7 +94,7 @@ pub(crate) fn source(dst: Ipv6Addr, candidates: impl Iterator<Item = Candidate>)
 }
 
 /// How far an address means something (RFC 6724 §3.1), in the values of multicast scopes.
-fn scope(addr: Ipv6Addr) -> u8 {
+pub(crate) fn scope(addr: Ipv6Addr) -> u8 {
     match addr {
         a if a.is_multicast() => a.octets()[1] & 15,
         a if a.is_unicast_link_local() || a.is_loopback() => 2,
@@ -105,7 +105,7 @@ fn scope(addr: Ipv6Addr) -> u8 {
 }
 
 /// RFC 6724 §2.1.
-fn label(addr: Ipv6Addr) -> u8 {
+pub(crate) fn label(addr: Ipv6Addr) -> u8 {
     let [a, b, ..] = addr.segments();
     match addr {
         Ipv6Addr::LOCALHOST => 0,
@@ -121,7 +121,7 @@ fn label(addr: Ipv6Addr) -> u8 {
 }
 
 /// CommonPrefixLen (RFC 6724 §2.2), of the half that is no interface identifier.
-fn common_prefix(a: Ipv6Addr, b: Ipv6Addr) -> u32 {
+pub(crate) fn common_prefix(a: Ipv6Addr, b: Ipv6Addr) -> u32 {
     (a.to_bits() ^ b.to_bits()).leading_zeros().min(64)
 }
 
