@@ -36,13 +36,15 @@ pub(crate) mod ready;
 pub(crate) mod ring;
 pub(crate) mod wire;
 
-#[cfg(feature = "dhcpv4")]
+#[cfg(any(feature = "dhcpv4", feature = "dhcpv4-server", feature = "dhcpv6"))]
 pub mod dhcp;
 #[cfg(feature = "dns")]
 pub mod dns;
 pub mod icmp;
 pub mod ip;
 pub mod link;
+#[cfg(feature = "mdns")]
+pub mod mdns;
 pub mod sockets;
 pub mod stack;
 #[cfg(feature = "tcp")]

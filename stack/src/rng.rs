@@ -32,6 +32,10 @@ pub(crate) enum Purpose {
     Dhcp = 20,
     #[cfg(feature = "dns")]
     Dns = 21,
+    #[cfg(feature = "mdns")]
+    Mdns = 22,
+    #[cfg(feature = "dhcpv6")]
+    Dhcpv6 = 23,
 }
 
 impl Secret {
@@ -86,7 +90,7 @@ impl Rng {
         Self { key: secret.key(purpose), counter: 0 }
     }
 
-    #[cfg(any(feature = "dhcpv4", feature = "dns"))]
+    #[cfg(any(feature = "dhcpv4", feature = "dhcpv6", feature = "dns"))]
     /// As [`new`](Self::new), from another place of the sequence on: for several users of one purpose.
     pub fn starting(secret: &Secret, purpose: Purpose, counter: u64) -> Self {
         Self { key: secret.key(purpose), counter }

@@ -14,6 +14,7 @@ pub mod app;
 pub mod bench;
 mod capture;
 mod check;
+pub mod dnsmsg;
 pub mod goodput;
 pub mod host;
 pub mod link;
