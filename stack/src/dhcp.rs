@@ -1,4 +1,6 @@
 //! Configuration by servers: addresses, routes and name servers that somebody else on the link knows.
 
-#[cfg(feature = "dhcpv4")]
+#[cfg(any(feature = "dhcpv4", feature = "dhcpv4-server"))]
 pub mod v4;
+#[cfg(feature = "dhcpv6")]
+pub mod v6;

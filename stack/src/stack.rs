@@ -39,7 +39,7 @@ mod wake;
 #[cfg(feature = "multicast")]
 pub use crate::ip::groups::{MAX_GROUPS, MAX_MEMBERSHIPS, MAX_SOURCES, SourceFilter};
 #[cfg(feature = "ipv6")]
-pub use crate::ip::slaac::{AddressState, Identifiers};
+pub use crate::ip::slaac::{AddressState, Identifiers, RouterFlags};
 #[cfg(feature = "acd")]
 pub use acd::{AddressConflict, ProbeState, ProbeTiming};
 pub use admin::{InterfaceCounters, InterfaceView};

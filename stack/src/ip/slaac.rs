@@ -33,7 +33,7 @@ const REDIRECTS: usize = 2;
 const SERVERS: usize = 3;
 /// Search domains, per interface, and octets of one.
 const DOMAINS: usize = 2;
-const DOMAIN: usize = 64;
+pub(crate) const DOMAIN: usize = 64;
 
 /// RetransTimer (RFC 4861 §10): between probes, and from the last one to the verdict.
 const RETRANS: Duration = Duration::from_secs(1);
@@ -80,6 +80,16 @@ pub enum Identifiers {
     Opaque,
     /// From the MAC address (modified EUI-64): the same everywhere and at every start.
     Eui64,
+}
+
+/// What routers say of DHCPv6 (RFC 4861 §4.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct RouterFlags {
+    /// Addresses can be had by it.
+    pub managed: bool,
+    /// Other information, such as name servers, can.
+    pub other: bool,
 }
 
 /// Until when an address lives; `None`: without end.
@@ -159,6 +169,8 @@ pub(crate) struct Host {
     pub hop_limit: Option<u8>,
     /// MTU that a router advertised.
     pub mtu: Option<u16>,
+    /// What routers say of DHCPv6.
+    pub flags: RouterFlags,
     /// Whether router advertisements and redirects are followed.
     pub follows_routers: bool,
     /// The next router solicitation, and how long after it the one after that.
@@ -178,6 +190,7 @@ impl Host {
             domains: Vec::new(),
             hop_limit: None,
             mtu: None,
+            flags: RouterFlags { managed: false, other: false },
             follows_routers: false,
             solicit: None,
             identifiers: Identifiers::Opaque,
@@ -455,7 +468,7 @@ fn renew(lifetimes: &mut Lifetimes, now: Instant, p: &Prefix) {
 }
 
 /// The first name of `names` with dots, and what follows it; `None` for one that is cut off, compressed or too long.
-fn domain(names: &[u8]) -> Option<(String<DOMAIN>, &[u8])> {
+pub(crate) fn domain(names: &[u8]) -> Option<(String<DOMAIN>, &[u8])> {
     let (mut out, mut rest) = (String::new(), names);
     loop {
         let (&len, behind) = rest.split_first()?;

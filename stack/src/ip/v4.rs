@@ -29,7 +29,7 @@ pub(crate) enum Destination {
 pub(crate) fn admit(header: &Ipv4Header, addresses: &[Cidr], to_group: bool) -> Result<Destination, DropReason> {
     let (src, dst) = (IpAddr::V4(header.src), IpAddr::V4(header.dst));
     if is_martian_source_v4(header.src) {
-        return Err(DropReason::MartianSource);
+        return admit_beginner(header, addresses, to_group);
     }
     let mut ours = false;
     for cidr in addresses {
@@ -47,6 +47,18 @@ pub(crate) fn admit(header: &Ipv4Header, addresses: &[Cidr], to_group: bool) -> 
         //# an IP multicast or broadcast destination address.
         (true, true) => Err(DropReason::LinkBroadcast),
         (false, _) => admit_other(header.dst, addresses, to_group),
+    }
+}
+
+/// RFC 1122 §3.2.1.3 (a): a host that has no address yet asks everybody for one. Where nobody can give any, that is no
+/// source.
+#[cold]
+fn admit_beginner(header: &Ipv4Header, addresses: &[Cidr], to_group: bool) -> Result<Destination, DropReason> {
+    let asks =
+        header.src.is_unspecified() && header.dst.is_broadcast() && header.protocol == crate::wire::udp::PROTOCOL;
+    match cfg!(feature = "dhcpv4-server") && asks {
+        true => admit_other(header.dst, addresses, to_group),
+        false => Err(DropReason::MartianSource),
     }
 }
 

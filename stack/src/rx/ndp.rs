@@ -142,6 +142,9 @@ impl Stack<'_> {
         if advert.hop_limit != 0 {
             iface.v6.hop_limit = Some(advert.hop_limit);
         }
+        // Of several routers, what one offers is there.
+        iface.v6.flags.managed |= advert.managed;
+        iface.v6.flags.other |= advert.other;
         let own = iface.mac;
         if let Some(mac) = advert.options.source_mac().filter(|mac| mac.is_station() && *mac != own) {
             let heard = self.neighbors.learn(self.now, id.0, src.into(), mac, &mut self.stats);

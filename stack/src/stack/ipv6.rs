@@ -1,6 +1,6 @@
 //! IPv6 for the user: addresses that come by themselves, and what can be read of them.
 
-use super::{AddressState, Identifiers, IfaceId, Stack};
+use super::{AddressState, Identifiers, IfaceId, RouterFlags, Stack};
 use crate::error::{AddressError, RouteError};
 use crate::ip::addr::Cidr;
 use crate::ip::route::Route;
@@ -70,6 +70,11 @@ impl Stack<'_> {
                 .map(|t| (t.cidr, if t.duplicate { AddressState::Duplicate } else { AddressState::Tentative }));
             assigned.chain(tentative)
         })
+    }
+
+    /// What the routers of an interface say of DHCPv6 (RFC 4861 §4.2), as long as it follows them.
+    pub fn router_flags(&self, id: IfaceId) -> RouterFlags {
+        self.iface(id).map(|iface| iface.v6.flags).unwrap_or_default()
     }
 
     /// DNS servers that routers advertise (RFC 8106 §5.1), of all interfaces.

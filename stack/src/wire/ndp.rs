@@ -49,6 +49,9 @@ pub(crate) enum Message<'b> {
 pub(crate) struct RouterAdvert<'b> {
     /// 0: unspecified.
     pub hop_limit: u8,
+    /// The flags M and O: DHCPv6 gives addresses, and other information.
+    pub managed: bool,
+    pub other: bool,
     /// In seconds; 0: not a default router.
     pub lifetime: u16,
     pub preference: Preference,
@@ -211,6 +214,8 @@ pub(crate) fn parse(message: &[u8]) -> Result<Message<'_>, DropReason> {
         }
         kind::ROUTER_ADVERT => Message::RouterAdvert(RouterAdvert {
             hop_limit: rest[0],
+            managed: rest[1] & 0x80 != 0,
+            other: rest[1] & 0x40 != 0,
             // RFC 4191 §2.2: the reserved value is as good as medium.
             preference: Preference::of(rest[1] >> 3).unwrap_or(Preference::Medium),
             lifetime: u16::from_be_bytes([rest[2], rest[3]]),

@@ -133,6 +133,20 @@ impl<'m> Message<'m> {
         u32::from_be_bytes(self.word(4))
     }
 
+    /// Whether the client cannot take unicast yet.
+    pub fn wants_broadcast(&self) -> bool {
+        self.fixed[10] & BROADCAST_FLAG != 0
+    }
+
+    pub fn ciaddr(&self) -> Ipv4Addr {
+        self.word(12).into()
+    }
+
+    /// The relay, if there is one.
+    pub fn giaddr(&self) -> Ipv4Addr {
+        self.word(24).into()
+    }
+
     pub fn yiaddr(&self) -> Ipv4Addr {
         self.word(16).into()
     }
