@@ -9,17 +9,21 @@
 //!
 //! The stack lies behind a mutex, so that other threads may act on sockets while the loop sleeps; they tell it by a kick.
 
+mod linger;
+
 use crate::attach::Attached;
 use crate::clock::Clock;
 use crate::device::{AnyDevice, Counters, HostDevice};
 use crate::entropy;
 use crate::epoll::{Kick, Poller, Signals};
 use crate::failure::Failure;
+use crate::names::{Lookup, Names};
 use crate::pool::Lease;
 use crate::sys::{Events, Interest, Ready};
+use linger::Linger;
 use ringtap::config::Config;
 use ringtap::dhcp::v4::{DhcpClient, DhcpEvent, DhcpOptions, Lease as DhcpLease};
-use ringtap::dns::{Addresses, RecordKind, Resolver};
+use ringtap::dhcp::v6::{Dhcpv6Client, Dhcpv6Mode, Lease6};
 use ringtap::error::DnsError;
 use ringtap::event::Readiness;
 use ringtap::stack::{Event, Identifiers, IfaceId, Limits, SocketId, Stack, Storage};
@@ -65,6 +69,16 @@ pub trait App: Send {
         let _ = (stack, lease);
     }
 
+    /// A DHCPv6 server has given addresses or name servers, or what it gave is over (`None`).
+    fn on_lease6(&mut self, stack: &mut Stack<'static>, lease: Option<&Lease6>) {
+        let _ = (stack, lease);
+    }
+
+    /// This name of the link (`NAME.local`) is ours, or is again, or another one is instead.
+    fn on_name(&mut self, name: &str) {
+        let _ = name;
+    }
+
     /// Called after each poll; `true` when there is more to do at once.
     fn turn(&mut self, stack: &mut Stack<'static>, now: Instant) -> bool {
         let _ = (stack, now);
@@ -98,6 +112,16 @@ fn is_link_local(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
+/// Follows routers, and asks for addresses and name servers by DHCPv6 where they say so; on a link too small for IPv6, or
+/// without Ethernet, nothing.
+fn follow_routers(stack: &mut Stack<'static>, iface: IfaceId) -> Result<Option<Dhcpv6Client>, Failure> {
+    if stack.autoconfigure(iface, Identifiers::default()).is_err() {
+        return Ok(None);
+    }
+    let client = Dhcpv6Client::start(stack, iface, Dhcpv6Mode::AsAdvertised);
+    client.map(Some).map_err(|e| Failure::new(format!("cannot ask for an address by DHCPv6: {e}")))
+}
+
 /// Nothing beside the stack.
 pub struct NoApp;
 
@@ -109,8 +133,8 @@ pub struct Core {
     pub stack: Stack<'static>,
     /// What a DHCP server has given.
     pub lease: Option<DhcpLease>,
-    /// The resolver.
-    pub dns: Resolver,
+    /// The resolvers.
+    pub names: Names,
     /// Why the loop has ended.
     pub ended: Option<Failure>,
 }
@@ -151,29 +175,38 @@ impl Shared {
         }
     }
 
-    /// The addresses of a name, by the stack's own resolver.
+    /// The addresses of a name, best first, by the stack's own resolvers: IPv6 addresses (`Some(true)`), IPv4 ones
+    /// (`Some(false)`), or both.
     ///
     /// # Errors
     /// Why there are none.
-    pub fn resolve(&self, name: &str, kind: RecordKind) -> Result<Addresses, DnsError> {
+    pub fn lookup(&self, name: &str, v6: Option<bool>) -> Result<Vec<IpAddr>, DnsError> {
         let mut core = self.lock();
-        let now = core.stack.now();
-        let id = core.dns.query(now, name, kind)?;
+        let Core { stack, names, .. } = &mut *core;
+        let now = stack.now();
+        let mut lookup = Lookup::start(names, stack, now, (name, v6))?;
         self.kick();
         loop {
-            if let Some(outcome) = core.dns.take(id) {
+            let Core { stack, names, ended, .. } = &mut *core;
+            let now = stack.now();
+            if let Some(outcome) = lookup.poll(names, stack, now) {
                 return outcome;
             }
-            if core.ended.is_some() {
+            if ended.is_some() {
                 return Err(DnsError::ServerFailure);
             }
-            core = self.configured.wait(core).unwrap_or_else(PoisonError::into_inner);
+            // The stack's time stands still while its loop sleeps: the wait, with a little to spare, is what ends it.
+            let waited = self.configured.wait_timeout(core, LOOKUP_STEP).unwrap_or_else(PoisonError::into_inner);
+            core = waited.0;
+            if waited.1.timed_out() {
+                self.kick();
+            }
         }
     }
 
     /// Whether the stack knows a name server.
     pub fn has_name_server(&self) -> bool {
-        !self.lock().dns.servers().is_empty()
+        self.lock().names.has_server()
     }
 
     /// Tells a sleeping loop that there is work.
@@ -226,8 +259,7 @@ pub struct Engine {
     signals: Option<Signals>,
     woken: Vec<Event>,
     dhcp: Option<DhcpClient>,
-    /// Name servers were given; those of DHCP do not count then.
-    own_dns: bool,
+    dhcp6: Option<Dhcpv6Client>,
     /// Frames received, as of the last poll.
     moved: usize,
     /// How long closed connections may still deliver, once the loop was told to stop.
@@ -259,8 +291,7 @@ impl Engine {
         for ip in gateways {
             stack.add_gateway(iface, ip).map_err(|e| Failure::usage(format!("cannot use the gateway {ip}: {e}")))?;
         }
-        let mut resolver = Resolver::new(&mut stack);
-        resolver.set_servers(&dns);
+        let names = Names::new(&mut stack, iface, &dns);
         let clock = Clock::new();
         let dhcp = match dhcp {
             true => Some(
@@ -269,6 +300,7 @@ impl Engine {
             ),
             false => None,
         };
+        let dhcp6 = dhcp.as_ref().map(|_| follow_routers(&mut stack, iface)).transpose()?.flatten();
         let no_loop = |e: std::io::Error| Failure::io("cannot make an event loop", &e);
         let (poller, kick) = (Poller::new().map_err(no_loop)?, Kick::new().map_err(no_loop)?);
         poller.add(&kick, KICK, Interest::READ).map_err(no_loop)?;
@@ -277,7 +309,7 @@ impl Engine {
             poller.add(signals, SIGNAL, Interest::READ).map_err(no_loop)?;
         }
         let shared = Arc::new(Shared {
-            core: Mutex::new(Core { stack, lease: None, dns: resolver, ended: None }),
+            core: Mutex::new(Core { stack, lease: None, names, ended: None }),
             waiting: AtomicUsize::new(0),
             asleep: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -295,7 +327,7 @@ impl Engine {
             signals,
             woken: Vec::new(),
             dhcp,
-            own_dns: !dns.is_empty(),
+            dhcp6,
             moved: 0,
             stop_by: None,
             _lease: lease,
@@ -329,10 +361,19 @@ impl Engine {
     /// Why the device is gone.
     pub fn run(&mut self, app: &mut dyn App) -> Result<End, Failure> {
         let end = self.run_until_end(app);
+        self.say_goodbye();
         let ended = end.clone().err().unwrap_or_else(|| Failure::new("the stack has stopped"));
         self.shared.lock_for_loop().ended = Some(ended);
         self.shared.configured.notify_all();
         end
+    }
+
+    /// What the link was told of names is true no more.
+    fn say_goodbye(&mut self) {
+        let mut core = self.shared.lock_for_loop();
+        let Core { stack, names, .. } = &mut *core;
+        names.close(stack);
+        let _ = stack.poll(self.clock.now(), self.iface, &mut self.device, BUDGET);
     }
 
     fn run_until_end(&mut self, app: &mut dyn App) -> Result<End, Failure> {
@@ -364,7 +405,7 @@ impl Engine {
     /// Polls and hands out events; says when to come back.
     fn work(&mut self, app: &mut dyn App) -> Option<Instant> {
         let mut core = self.shared.lock_for_loop();
-        let Core { stack, lease, dns, ended: _ } = &mut *core;
+        let Core { stack, lease, names, ended: _ } = &mut *core;
         let mut busy = true;
         let mut now = Instant::ZERO;
         for _ in 0..ROUNDS {
@@ -383,15 +424,22 @@ impl Engine {
             if let Some(dhcp) = &mut self.dhcp {
                 while let Some(event) = dhcp.poll(stack, now) {
                     *lease = dhcp.lease().filter(|_| event != DhcpEvent::Lost).cloned();
-                    if !self.own_dns {
-                        use_name_servers(dns, lease.as_ref());
-                    }
+                    names.learn(lease.as_ref());
                     app.on_lease(stack, lease.as_ref());
                     self.shared.configured.notify_all();
                 }
             }
-            if dns.deadline().is_some() {
-                dns.poll(stack, now);
+            if let Some(dhcp6) = &mut self.dhcp6 {
+                while dhcp6.poll(stack, now).is_some() {
+                    names.learn6(dhcp6.lease());
+                    app.on_lease6(stack, dhcp6.lease());
+                }
+            }
+            let asked = names.deadline().is_some();
+            if let Some(name) = names.poll(stack, now) {
+                app.on_name(&name);
+            }
+            if asked {
                 self.shared.configured.notify_all();
             }
             busy = app.turn(stack, now) | polled.more | received;
@@ -402,8 +450,9 @@ impl Engine {
         }
         let next = earlier(stack.next_deadline(), app.deadline());
         let next = earlier(next, self.stop_by);
-        let next = earlier(next, dns.deadline());
+        let next = earlier(next, names.deadline());
         let next = earlier(next, self.dhcp.as_ref().and_then(DhcpClient::deadline));
+        let next = earlier(next, self.dhcp6.as_ref().and_then(Dhcpv6Client::deadline));
         // Set under the lock: whoever acts on a socket from now on sees it, and kicks.
         self.shared.asleep.store(true, Ordering::SeqCst);
         if busy { Some(now) } else { next }
@@ -459,40 +508,8 @@ impl Engine {
     }
 }
 
-/// Whether the loop looks at the device a few times more before it sleeps.
-///
-/// While packets come and go, the answer to what was just sent is seldom far, and to be woken costs as much as many looks.
-/// Others get the processor between the looks, and no more than [`Linger::IN_A_ROW`] pass without a look at everything
-/// else.
-#[derive(Default)]
-struct Linger {
-    /// Looks in vain that are left.
-    left: u32,
-    in_a_row: u32,
-}
-
-impl Linger {
-    const LOOKS: u32 = 8;
-    const IN_A_ROW: u32 = 64;
-
-    /// After a look that `moved` packets, or not.
-    fn looks_again(&mut self, moved: bool) -> bool {
-        self.left = if moved { Self::LOOKS } else { self.left.saturating_sub(1) };
-        self.in_a_row = if self.left > 0 && self.in_a_row < Self::IN_A_ROW { self.in_a_row + 1 } else { 0 };
-        self.in_a_row > 0
-    }
-}
-
-/// Asks the servers of a lease from now on, if they are others.
-fn use_name_servers(dns: &mut Resolver, lease: Option<&DhcpLease>) {
-    let servers: Vec<IpAddr> = lease.map(DhcpLease::dns).unwrap_or_default().iter().map(|&ip| ip.into()).collect();
-    if dns.servers() != servers {
-        dns.set_servers(&servers);
-    }
-    let domain = lease.map(DhcpLease::domain).filter(|d| !d.is_empty());
-    // A domain that is no name is a server's slip.
-    let _ = dns.set_search(domain.as_slice());
-}
+/// How often a lookup from another thread looks after its time.
+const LOOKUP_STEP: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// How long a stopped loop lets closed connections deliver.
 const LINGER: ringtap::time::Duration = ringtap::time::Duration::from_secs(2);

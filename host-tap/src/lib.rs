@@ -8,6 +8,7 @@ pub mod engine;
 pub mod entropy;
 pub mod epoll;
 pub mod failure;
+pub mod names;
 pub mod netns;
 pub mod pcapng;
 pub mod pool;

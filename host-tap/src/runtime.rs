@@ -17,10 +17,10 @@ use crate::attach::Attached;
 use crate::engine::{App, Engine, NoApp, Shared};
 use crate::failure::Failure;
 use ringtap::dhcp::v4::Lease;
-use ringtap::dns::{Addresses, RecordKind};
 use ringtap::error::DnsError;
 use ringtap::stack::{AddressState, Limits, Stack};
 use std::io;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::task::{Poll, Wake, Waker};
@@ -119,12 +119,13 @@ impl Runtime {
         self.net.shared.wait_for_lease(timeout)
     }
 
-    /// The addresses of a name, by the stack's own resolver.
+    /// The addresses of a name, best first, by the stack's own resolvers: IPv6 addresses (`Some(true)`), IPv4 ones
+    /// (`Some(false)`), or both. Names in `.local` are those of the link (RFC 6762).
     ///
     /// # Errors
     /// Why there are none.
-    pub fn resolve(&self, name: &str, kind: RecordKind) -> Result<Addresses, DnsError> {
-        self.net.shared.resolve(name, kind)
+    pub fn lookup(&self, name: &str, v6: Option<bool>) -> Result<Vec<IpAddr>, DnsError> {
+        self.net.shared.lookup(name, v6)
     }
 
     /// Whether the stack knows a name server.

@@ -1,12 +1,13 @@
 //! Blocking TCP: `TcpStream` and `TcpListener` in the manner of `std::net`.
 
 use super::{Net, Runtime, Timeout, Waiter};
+use ringtap::dns::{DialError, Race};
 use ringtap::error::{AcceptError, BindError, ConnectError, TcpError};
 use ringtap::event::Readiness;
 use ringtap::stack::{Stack, TcpSocket};
 use ringtap::tcp::{ConnectOptions, ListenOptions, ListenerHandle, State, TcpHandle, TcpInfo};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Poll, Waker};
@@ -14,6 +15,9 @@ use std::time::Duration;
 
 /// The first port of the range that port 0 stands for (RFC 6335 §6), and the range's length.
 const EPHEMERAL: (u16, u16) = (49_152, 16_384);
+
+/// How often a race looks whether its next attempt is due.
+const RACE_STEP: Duration = Duration::from_millis(50);
 
 /// A TCP connection of the stack. Clones share it; it is closed when the last is dropped, and what was written is then
 /// still delivered.
@@ -91,6 +95,59 @@ impl TcpStream {
             Ok(()) => Ok(stream),
             Err(e) if e.kind() == ErrorKind::WouldBlock => Err(ErrorKind::TimedOut.into()),
             Err(e) => Err(e),
+        }
+    }
+
+    /// Connects to whichever of these addresses answers first: they are tried one after another, a quarter of a second
+    /// apart (RFC 8305 §5), for `timeout` at most in all.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect), of the last attempt; `TimedOut` after `timeout`.
+    pub fn connect_any(
+        runtime: &Runtime,
+        addresses: &[IpAddr],
+        port: u16,
+        timeout: Option<Duration>,
+    ) -> io::Result<Self> {
+        let net = &runtime.net;
+        let mut race = Race::new(port, ConnectOptions::default());
+        net.act(|stack| {
+            race.offer(stack, addresses);
+            race.no_more();
+            Ok(())
+        })?;
+        let waiter = net.signal();
+        let end = timeout.and_then(|t| std::time::Instant::now().checked_add(t));
+        loop {
+            let ticket = waiter.signal.ticket();
+            let outcome = net.act(|stack| {
+                let now = stack.now();
+                let outcome = race.poll(stack, now);
+                for handle in race.attempts() {
+                    if let Ok(mut socket) = stack.tcp(*handle) {
+                        socket.register(Readiness::CONNECTED, &waiter.waker);
+                    }
+                }
+                Ok(outcome)
+            })?;
+            match outcome {
+                Some(Ok(handle)) => return Ok(Self::new(Arc::clone(net), handle)),
+                Some(Err(DialError::Tcp(error))) => return Err(tcp_error(error)),
+                Some(Err(DialError::Connect(error))) => return Err(connect_error(error)),
+                Some(Err(error)) => return Err(io::Error::new(ErrorKind::HostUnreachable, error)),
+                None => {}
+            }
+            let now = std::time::Instant::now();
+            if end.is_some_and(|end| end <= now) {
+                net.act(|stack| {
+                    race.cancel(stack);
+                    Ok(())
+                })?;
+                return Err(ErrorKind::TimedOut.into());
+            }
+            // The stack's time moves with its loop, which every call wakes: a step is short enough to see it.
+            let step = race.deadline().map(|_| now + RACE_STEP);
+            waiter.signal.wait(ticket, [step, end].into_iter().flatten().min());
         }
     }
 

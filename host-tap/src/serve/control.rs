@@ -13,7 +13,8 @@ use crate::engine::{APP, App};
 use crate::epoll::Poller;
 use crate::failure::Failure;
 use crate::sys::{Interest, Ready};
-use ringtap::dhcp::v4::Lease;
+use ringtap::dhcp::v4::{DhcpServer, Lease};
+use ringtap::dhcp::v6::Lease6;
 use ringtap::event::Readiness;
 use ringtap::stack::{SocketId, Stack};
 use ringtap::stats::Stats;
@@ -34,6 +35,12 @@ const CALLERS: usize = 32;
 /// Who is told of leases.
 type OnLease = dyn FnMut(Option<&Lease>) + Send;
 
+/// Who is told of leases of DHCPv6.
+type OnLease6 = dyn FnMut(Option<&Lease6>) + Send;
+
+/// Who is told of names of the link.
+type OnName = dyn FnMut(&str) + Send;
+
 /// The services, and a control socket to ask them by.
 pub struct Controlled {
     services: Services,
@@ -41,6 +48,9 @@ pub struct Controlled {
     /// What the stack's interfaces are called.
     names: Vec<String>,
     on_lease: Option<Box<OnLease>>,
+    on_lease6: Option<Box<OnLease6>>,
+    on_name: Option<Box<OnName>>,
+    dhcp_server: Option<DhcpServer>,
 }
 
 struct Control {
@@ -67,7 +77,15 @@ impl Drop for Control {
 impl Controlled {
     /// Services without a control socket.
     pub fn new(services: Services) -> Self {
-        Self { services, control: None, names: Vec::new(), on_lease: None }
+        Self {
+            services,
+            control: None,
+            names: Vec::new(),
+            on_lease: None,
+            on_lease6: None,
+            on_name: None,
+            dhcp_server: None,
+        }
     }
 
     /// Says what the stack's next interface is called.
@@ -78,6 +96,21 @@ impl Controlled {
     /// Calls `f` with what a DHCP server gives, and with `None` when that is over.
     pub fn on_lease(&mut self, f: impl FnMut(Option<&Lease>) + Send + 'static) {
         self.on_lease = Some(Box::new(f));
+    }
+
+    /// Gives addresses to the others on the link.
+    pub fn serve_dhcp(&mut self, server: DhcpServer) {
+        self.dhcp_server = Some(server);
+    }
+
+    /// As [`on_lease`](Self::on_lease), of DHCPv6.
+    pub fn on_lease6(&mut self, f: impl FnMut(Option<&Lease6>) + Send + 'static) {
+        self.on_lease6 = Some(Box::new(f));
+    }
+
+    /// Calls `f` with the name of the link that is ours, whenever that is claimed.
+    pub fn on_name(&mut self, f: impl FnMut(&str) + Send + 'static) {
+        self.on_name = Some(Box::new(f));
     }
 
     /// The services.
@@ -133,7 +166,22 @@ impl App for Controlled {
         }
     }
 
+    fn on_lease6(&mut self, _stack: &mut Stack<'static>, lease: Option<&Lease6>) {
+        if let Some(tell) = &mut self.on_lease6 {
+            tell(lease);
+        }
+    }
+
+    fn on_name(&mut self, name: &str) {
+        if let Some(tell) = &mut self.on_name {
+            tell(name);
+        }
+    }
+
     fn turn(&mut self, stack: &mut Stack<'static>, now: Instant) -> bool {
+        if let Some(server) = &mut self.dhcp_server {
+            server.poll(stack, now);
+        }
         self.services.turn(stack, now)
     }
 }

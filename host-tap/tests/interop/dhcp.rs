@@ -19,6 +19,11 @@ impl Dnsmasq {
         for args in ["tuntap add rt0 mode tap", "addr add 10.9.0.1/24 dev rt0", "link set rt0 up"] {
             text_of(tool("ip", "iproute2").args(args.split(' ')), b"");
         }
+        Self::start_on_tap(more)
+    }
+
+    /// Starts the server on `rt0`, which is there.
+    pub fn start_on_tap(more: &[&str]) -> Self {
         let path = |what: &str| std::env::temp_dir().join(format!("ringtap-dnsmasq-{}-{what}", std::process::id()));
         let (log, leases) = (path("log"), path("leases"));
         let mut command = match std::path::Path::new("/usr/sbin/dnsmasq").is_file() {
@@ -129,5 +134,42 @@ fn names_are_resolved_by_dnsmasq_also_by_tcp() {
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(text.contains("PING 10.9.0."), "{text}{}", String::from_utf8_lossy(&output.stderr));
         assert!(server.logged("many.test.example") > 0);
+    });
+}
+
+/// What udhcpc calls: it prints what it was told.
+const SCRIPT: &str =
+    "#!/bin/sh\n[ \"$1\" = bound ] && echo \"$ip $mask $serverid $lease\" >> \"$RINGTAP_LEASES\"\nexit 0\n";
+
+#[test]
+fn the_kernels_side_gets_its_address_from_serve() {
+    in_own_namespace(concat!(module_path!(), "::the_kernels_side_gets_its_address_from_serve"), || {
+        for args in ["tuntap add rt0 mode tap", "link set rt0 up"] {
+            text_of(tool("ip", "iproute2").args(args.split(' ')), b"");
+        }
+        let mut command = Command::new(PROGRAM);
+        command.args(["serve", "--dev", "rt0", "--dhcp-server", "10.7.0.100-10.7.0.103"]).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the program runs");
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().expect("its stdout")).read_line(&mut ready).expect("a line");
+        let path = |what: &str| std::env::temp_dir().join(format!("ringtap-udhcpc-{}-{what}", std::process::id()));
+        let (script, leases) = (path("script"), path("leases"));
+        std::fs::write(&script, SCRIPT).expect("written");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&script, mode).expect("a program");
+        let mut client = match std::path::Path::new("/usr/sbin/udhcpc").is_file() {
+            true => Command::new("/usr/sbin/udhcpc"),
+            false => tool("udhcpc", "udhcpc"),
+        };
+        client.args(["-i", "rt0", "-f", "-q", "-n", "-t", "10", "-s"]).arg(&script).env("RINGTAP_LEASES", &leases);
+        for _ in 0..2 {
+            let output = run(&mut client, b"");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        let told = std::fs::read_to_string(&leases).expect("a lease");
+        // Twice the same address for the same client.
+        assert_eq!(told, "10.7.0.100 24 10.7.0.2 600\n".repeat(2));
+        let _ = (std::fs::remove_file(&script), std::fs::remove_file(&leases));
+        let _ = (child.kill(), child.wait());
     });
 }

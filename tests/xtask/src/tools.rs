@@ -18,7 +18,7 @@ pub const TARGETS: [&str; 8] = [
 ];
 
 /// Programs and the Debian packages that bring them.
-const PROGRAMS: [(&str, &str); 15] = [
+const PROGRAMS: [(&str, &str); 16] = [
     ("nsenter", "util-linux"),
     ("unshare", "util-linux"),
     ("qemu-system-arm", "qemu-system-arm"),
@@ -34,7 +34,11 @@ const PROGRAMS: [(&str, &str); 15] = [
     ("tshark", "tshark"),
     ("nc", "netcat-openbsd"),
     ("dnsmasq", "dnsmasq-base"),
+    ("udhcpc", "udhcpc"),
 ];
+
+/// Files that are no programs, and the Debian packages that bring them.
+const FILES: [(&str, &str); 1] = [("/usr/lib/python3/dist-packages/zeroconf", "python3-zeroconf")];
 
 /// Where a program lies, looking in PATH and where the system's administration tools are.
 pub fn find(program: &str) -> Option<PathBuf> {
@@ -96,6 +100,7 @@ pub fn rustup(verb: &[&str], names: &[&str]) -> Result<(), String> {
 fn missing_packages() -> Vec<&'static str> {
     let mut packages: Vec<_> =
         PROGRAMS.into_iter().filter(|(program, _)| find(program).is_none()).map(|(_, package)| package).collect();
+    packages.extend(FILES.into_iter().filter(|(file, _)| !Path::new(file).exists()).map(|(_, package)| package));
     packages.dedup();
     packages
 }

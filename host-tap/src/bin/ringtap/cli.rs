@@ -8,7 +8,7 @@ use ringtap_host::attach::{Attachment, Carrier};
 use ringtap_host::failure::Failure;
 use ringtap_host::runtime::Runtime;
 use std::ffi::OsString;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -90,7 +90,8 @@ pub struct DeviceArgs {
     /// Asks a DHCP server for an address, routes and name servers.
     #[arg(long)]
     pub dhcp: bool,
-    /// A name server, asked by the stack itself (default: those that DHCP tells of, or else this machine's resolver).
+    /// A name server, asked by the stack itself (default: those that DHCP and routers tell of, or else this machine's
+    /// resolver).
     #[arg(long, value_name = "IP")]
     pub dns: Vec<IpAddr>,
     /// The stack's MAC address (default: made from its first address).
@@ -159,6 +160,12 @@ pub struct ServeArgs {
     /// A multicast group to join.
     #[arg(long, value_name = "GROUP")]
     pub join: Vec<IpAddr>,
+    /// Gives these addresses (at most 16) to the others on the link by DHCP.
+    #[arg(long, value_name = "FIRST-LAST", conflicts_with = "dhcp", value_parser = address_range)]
+    pub dhcp_server: Option<(Ipv4Addr, u8)>,
+    /// Claims NAME.local by multicast DNS, and tells of the HTTP server there (RFC 6762, 6763).
+    #[arg(long, value_name = "NAME")]
+    pub mdns: Option<String>,
 }
 
 /// `router`.
@@ -330,6 +337,8 @@ pub struct TracerouteArgs {
     /// Seconds to wait for an answer.
     #[arg(short = 'w', long, default_value_t = 2.0)]
     pub wait: f64,
+    #[command(flatten)]
+    pub family: Family,
 }
 
 /// `nc`.
@@ -344,6 +353,8 @@ pub struct NcArgs {
     pub host: String,
     /// Port.
     pub port: u16,
+    #[command(flatten)]
+    pub family: Family,
 }
 
 /// `get`.
@@ -353,6 +364,21 @@ pub struct GetArgs {
     pub device: DeviceArgs,
     /// `http://HOST[:PORT]/PATH`
     pub url: String,
+    #[command(flatten)]
+    pub family: Family,
+}
+
+/// `10.7.0.100-10.7.0.107`: the first address and how many.
+fn address_range(text: &str) -> Result<(Ipv4Addr, u8), String> {
+    let bad = || "give two addresses like 10.7.0.100-10.7.0.107".to_string();
+    let (first, last) = text.split_once('-').ok_or_else(bad)?;
+    let (first, last): (Ipv4Addr, Ipv4Addr) = (first.parse().map_err(|_| bad())?, last.parse().map_err(|_| bad())?);
+    let more = last.to_bits().checked_sub(first.to_bits()).ok_or_else(bad)?;
+    u8::try_from(more)
+        .ok()
+        .filter(|&more| more < 16)
+        .map(|more| (first, more + 1))
+        .ok_or_else(|| "at most 16 addresses can be given".to_string())
 }
 
 /// Parses the command line and runs the command.
@@ -452,6 +478,10 @@ mod tests {
             "--dev tap0 --addr 10.0.0.1/33",
             "--dev tap0 --mac 1:2:3",
             "--dev tap0 --mtu many",
+            "--dev tap0 --dhcp-server 10.7.0.9",
+            "--dev tap0 --dhcp-server 10.7.0.9-10.7.0.8",
+            "--dev tap0 --dhcp-server 10.7.0.9-10.7.0.25",
+            "--dev tap0 --dhcp-server 10.7.0.9-10.7.0.10 --dhcp",
             "--dev tap0 --nonsense",
         ] {
             let failure = attachment(line.trim()).expect_err("wrong usage");

@@ -17,9 +17,9 @@ const LONGEST_HEAD: u64 = 64 << 10;
 /// Fetches the URL's body to stdout.
 pub fn run(args: GetArgs) -> Result<ExitCode, Failure> {
     let url = Url::parse(&args.url)?;
-    let (runtime, to) = reach(args.device, &url.host, url.port)?;
+    let (runtime, addresses) = reach(args.device, &url.host, args.family.wanted())?;
     let failed = |e: io::Error| Failure::io(format_args!("cannot get {}", args.url), &e);
-    let mut stream = TcpStream::connect_timeout(&runtime, to, TIMEOUT).map_err(failed)?;
+    let mut stream = TcpStream::connect_any(&runtime, &addresses, url.port, Some(TIMEOUT)).map_err(failed)?;
     stream.set_read_timeout(Some(TIMEOUT)).map_err(failed)?;
     let port = if url.port == 80 { String::new() } else { format!(":{}", url.port) };
     let request = format!(

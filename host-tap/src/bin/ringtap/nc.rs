@@ -19,15 +19,16 @@ const CHUNK: usize = 64 << 10;
 
 /// Carries stdin to the peer and the peer to stdout, until the peer ends.
 pub fn run(args: NcArgs) -> Result<ExitCode, Failure> {
-    let (runtime, to) = reach(args.device, &args.host, args.port)?;
-    let done = if args.udp { datagrams(&runtime, to) } else { stream(&runtime, to) };
+    let (runtime, addresses) = reach(args.device, &args.host, args.family.wanted())?;
+    let to = SocketAddr::new(addresses.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED.into()), args.port);
+    let done = if args.udp { datagrams(&runtime, to) } else { stream(&runtime, &addresses, args.port) };
     let proto = if args.udp { "udp" } else { "tcp" };
     done.map_err(|e| Failure::io(format_args!("{proto} {to}"), &e))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn stream(runtime: &Runtime, to: SocketAddr) -> io::Result<()> {
-    let stream = TcpStream::connect(runtime, to)?;
+fn stream(runtime: &Runtime, addresses: &[IpAddr], port: u16) -> io::Result<()> {
+    let stream = TcpStream::connect_any(runtime, addresses, port, None)?;
     let (mut reader, mut writer) = stream.split();
     // Stays behind when the peer ends first: a read of stdin cannot be called off.
     let sender = std::thread::spawn(move || {

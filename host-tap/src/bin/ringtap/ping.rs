@@ -1,9 +1,8 @@
 //! `ringtap ping`: echo requests from the stack, in its event loop.
 
 use crate::cli::{LEASE_WAIT, PingArgs};
-use crate::resolve::{TRIAL, asks_itself, cannot_resolve, resolve_as};
+use crate::resolve::{TRIAL, ask_machine, asks_itself, cannot_resolve};
 use ringtap::dhcp::v4::Lease;
-use ringtap::dns::{QueryId, RecordKind, Resolver};
 use ringtap::error::SendError;
 use ringtap::event::Readiness;
 use ringtap::icmp::{IcmpError, IcmpHandle};
@@ -12,6 +11,7 @@ use ringtap::time::{Duration, Instant};
 use ringtap_host::engine::{App, Engine};
 use ringtap_host::epoll::Signals;
 use ringtap_host::failure::Failure;
+use ringtap_host::names::{Lookup, Names};
 use ringtap_host::runtime::Runtime;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -45,8 +45,11 @@ struct Ping {
     /// Until when the trial of our own IPv6 addresses is waited for.
     trial_by: Instant,
     host: String,
-    /// The resolver, and its query, until the target is known.
-    resolver: Option<Box<(Resolver, Option<QueryId>)>>,
+    family: Option<bool>,
+    /// A name server has an IPv6 address.
+    asks_by_ipv6: bool,
+    /// The resolvers, and what they are asked, until the target is known.
+    names: Option<Box<(Names, Option<Lookup>)>>,
 }
 
 /// How often the trial of our own IPv6 addresses is looked after.
@@ -57,7 +60,10 @@ pub fn run(args: PingArgs) -> Result<ExitCode, Failure> {
     let by_stack = asks_itself(&args.device, &args.host);
     let target = match by_stack {
         true => Ipv4Addr::UNSPECIFIED.into(),
-        false => resolve_as(&args.host, 0, args.family.wanted())?.ip(),
+        false => {
+            let found = ask_machine(&args.host, args.family.wanted())?;
+            found.iter().find(|ip| ip.is_ipv4()).or(found.first()).copied().unwrap_or(Ipv4Addr::UNSPECIFIED.into())
+        }
     };
     if !(args.interval.is_finite() && (0.001..=3_600.0).contains(&args.interval)) {
         return Err(Failure::usage("the interval must lie between 0.001 and 3600 seconds"));
@@ -70,11 +76,8 @@ pub fn run(args: PingArgs) -> Result<ExitCode, Failure> {
     let attached = args.device.attachment()?.open()?;
     let mut engine = Engine::new(attached, Limits::default(), Some(signals))?;
     let socket = engine.shared().lock().stack.icmp_bind(None);
-    let resolver = by_stack.then(|| {
-        let mut resolver = Resolver::new(&mut engine.shared().lock().stack);
-        resolver.set_servers(&dns);
-        Box::new((resolver, None))
-    });
+    let iface = engine.iface();
+    let names = by_stack.then(|| Box::new((Names::new(&mut engine.shared().lock().stack, iface, &dns), None)));
     let mut ping = Ping {
         target,
         socket: socket.map_err(|e| Failure::new(e.to_string()))?,
@@ -93,7 +96,9 @@ pub fn run(args: PingArgs) -> Result<ExitCode, Failure> {
         failure: None,
         trial_by: Instant::ZERO + TRIAL.into(),
         host: args.host,
-        resolver,
+        family: args.family.wanted(),
+        asks_by_ipv6: by_stack && dns.iter().any(IpAddr::is_ipv6),
+        names,
     };
     if !by_stack {
         ping.announce();
@@ -120,13 +125,8 @@ impl App for Ping {
         if lease.is_some() && self.lease_by.take().is_some() {
             self.next = stack.now();
         }
-        if let (Some(lease), Some(resolver)) = (lease, &mut self.resolver)
-            && resolver.0.servers().is_empty()
-        {
-            let servers: Vec<IpAddr> = lease.dns().iter().map(|&ip| ip.into()).collect();
-            resolver.0.set_servers(&servers);
-            let domain = Some(lease.domain()).filter(|d| !d.is_empty());
-            let _ = resolver.0.set_search(domain.as_slice());
+        if let Some(names) = &mut self.names {
+            names.0.learn(lease);
         }
     }
 
@@ -139,11 +139,10 @@ impl App for Ping {
             }
             return false;
         }
-        if self.target.is_ipv6() && now < self.trial_by && Runtime::has_address_on_trial(stack) {
-            self.next = now + TRIAL_STEP.into();
+        if self.asks_by_ipv6 && self.is_on_trial(stack, now) || self.names.is_some() && !self.resolve(stack, now) {
             return false;
         }
-        if self.resolver.is_some() && !self.resolve(stack, now) {
+        if self.target.is_ipv6() && self.is_on_trial(stack, now) {
             return false;
         }
         let all_sent = self.count != 0 && self.sent >= self.count;
@@ -169,20 +168,35 @@ impl Ping {
         println!("PING {}: {} octets of payload", self.target, self.payload.len());
     }
 
+    /// Whether our own IPv6 addresses cannot be used yet; it is looked at again soon.
+    fn is_on_trial(&mut self, stack: &Stack<'static>, now: Instant) -> bool {
+        let waits = now < self.trial_by && Runtime::has_address_on_trial(stack);
+        if waits {
+            self.next = now + TRIAL_STEP.into();
+        }
+        waits
+    }
+
     /// Whether the target is known.
     fn resolve(&mut self, stack: &mut Stack<'static>, now: Instant) -> bool {
-        let Some(resolver) = &mut self.resolver else { return true };
-        let (resolver, query) = &mut **resolver;
-        let outcome = match *query {
-            None => resolver.query(now, &self.host, RecordKind::A).map(|id| *query = Some(id)).err().map(Err),
-            Some(id) => {
-                resolver.poll(stack, now);
-                resolver.take(id)
-            }
+        let Some(names) = &mut self.names else { return true };
+        let (names, lookup) = &mut **names;
+        names.poll(stack, now);
+        let outcome = match lookup {
+            Some(lookup) => lookup.poll(names, stack, now),
+            None => match Lookup::start(names, stack, now, (&self.host, self.family)) {
+                Ok(started) => {
+                    *lookup = Some(started);
+                    None
+                }
+                Err(error) => Some(Err(error)),
+            },
         };
-        self.next = resolver.deadline().unwrap_or(now);
+        let deadlines = [names.deadline(), lookup.as_ref().and_then(Lookup::deadline)];
+        self.next = deadlines.into_iter().flatten().min().unwrap_or(now);
         let Some(outcome) = outcome else { return false };
-        self.resolver = None;
+        names.close(stack);
+        self.names = None;
         self.next = now;
         match outcome.map(|found| found.first().copied()) {
             Ok(Some(ip)) => {

@@ -1,7 +1,6 @@
 //! Names and URLs to addresses, by the stack's resolver or the host's own.
 
 use crate::cli::DeviceArgs;
-use ringtap::dns::RecordKind;
 use ringtap::error::DnsError;
 use ringtap_host::failure::Failure;
 use ringtap_host::runtime::Runtime;
@@ -10,49 +9,71 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 /// How long the trial of the stack's own IPv6 addresses may take.
 pub const TRIAL: std::time::Duration = std::time::Duration::from_secs(3);
 
-/// The address of `host`, which is a name or an address.
+/// The address of `host`, which is a name or an address, by this machine's resolver.
 pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
-    resolve_as(host, port, None)
+    let found = ask_machine(host, None)?;
+    let first = found.iter().find(|ip| ip.is_ipv4()).or(found.first());
+    first.map(|ip| SocketAddr::new(*ip, port)).ok_or_else(|| cannot_resolve(host, DnsError::NoData))
 }
 
-/// As [`resolve`], an IPv6 address (`Some(true)`), an IPv4 one (`Some(false)`), or either, IPv4 first.
-pub fn resolve_as(host: &str, port: u16, v6: Option<bool>) -> Result<SocketAddr, Failure> {
-    let literal = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    let found: Vec<SocketAddr> = match literal.parse::<IpAddr>() {
-        Ok(ip) => vec![SocketAddr::new(ip, port)],
-        Err(_) => (host, port)
+/// The addresses of `host` by this machine's resolver: IPv6 ones (`Some(true)`), IPv4 ones (`Some(false)`), or both.
+pub fn ask_machine(host: &str, v6: Option<bool>) -> Result<Vec<IpAddr>, Failure> {
+    let found: Vec<IpAddr> = match literal(host) {
+        Some(ip) => vec![ip],
+        None => (host, 0)
             .to_socket_addrs()
             .map_err(|_| Failure::new(format!("cannot resolve {host}")).remedy("give its address"))?
+            .map(|a| a.ip())
             .collect(),
     };
-    let wanted = |a: &&SocketAddr| v6.is_none_or(|v6| a.is_ipv6() == v6);
-    match found.iter().find(|a| a.is_ipv4() && wanted(a)).or(found.iter().find(wanted)) {
-        Some(addr) => Ok(*addr),
-        None => Err(Failure::new(format!("{host} has no such address"))),
+    let wanted: Vec<IpAddr> = found.into_iter().filter(|ip| v6.is_none_or(|v6| ip.is_ipv6() == v6)).collect();
+    match wanted.is_empty() {
+        true => Err(Failure::new(format!("{host} has no such address"))),
+        false => Ok(wanted),
     }
 }
 
-/// A stack on the device, and the address of `host`: asked of the stack's name servers where it has or gets some, else of
-/// this machine's resolver before anything is opened.
-pub fn reach(device: DeviceArgs, host: &str, port: u16) -> Result<(Runtime, SocketAddr), Failure> {
-    let by_stack = asks_itself(&device, host);
-    if !by_stack {
-        let to = resolve(host, port)?;
+fn literal(host: &str) -> Option<IpAddr> {
+    host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host).parse().ok()
+}
+
+/// A stack on the device, and the addresses of `host`, best first: asked of the stack's own resolvers where it has or gets
+/// a name server, or the name is one of the link; else of this machine's before anything is opened.
+pub fn reach(device: DeviceArgs, host: &str, v6: Option<bool>) -> Result<(Runtime, Vec<IpAddr>), Failure> {
+    if !asks_itself(&device, host) {
+        let mut found = ask_machine(host, v6)?;
         let runtime = device.start()?;
-        if to.is_ipv6() {
-            runtime.wait_for_ipv6(TRIAL);
-        }
-        return Ok((runtime, to));
+        wait_for_trial(&runtime, &found);
+        runtime.with_stack(|stack| ringtap::dns::sort(stack, &mut found));
+        return Ok((runtime, found));
     }
+    let servers = device.dns.clone();
     let runtime = device.start()?;
-    let found = runtime.resolve(host, RecordKind::A).map_err(|e| cannot_resolve(host, e))?;
-    let ip = found.first().ok_or_else(|| cannot_resolve(host, DnsError::NoData))?;
-    Ok((runtime, SocketAddr::new(*ip, port)))
+    wait_for_trial(&runtime, &servers);
+    let mut found = runtime.lookup(host, v6).map_err(|e| cannot_resolve(host, e))?;
+    wait_for_trial(&runtime, &found);
+    runtime.with_stack(|stack| ringtap::dns::sort(stack, &mut found));
+    Ok((runtime, found))
 }
 
-/// Whether the stack is to find the address of `host`.
+/// As [`reach`], the best address alone.
+pub fn reach_one(device: DeviceArgs, host: &str, v6: Option<bool>) -> Result<(Runtime, IpAddr), Failure> {
+    let (runtime, found) = reach(device, host, v6)?;
+    let best = found.first().copied().ok_or_else(|| cannot_resolve(host, DnsError::NoData))?;
+    Ok((runtime, best))
+}
+
+/// Our own IPv6 addresses can be used once they have been tried.
+fn wait_for_trial(runtime: &Runtime, towards: &[IpAddr]) {
+    if towards.iter().any(IpAddr::is_ipv6) {
+        runtime.wait_for_ipv6(TRIAL);
+    }
+}
+
+/// Whether the stack is to find the addresses of `host`.
 pub fn asks_itself(device: &DeviceArgs, host: &str) -> bool {
-    (device.dhcp || !device.dns.is_empty()) && host.trim_matches(['[', ']']).parse::<IpAddr>().is_err()
+    let of_link = host.trim_end_matches('.').to_ascii_lowercase().ends_with(".local");
+    literal(host).is_none() && (device.dhcp || !device.dns.is_empty() || of_link)
 }
 
 /// What to say when the stack's resolver finds nothing.
@@ -127,8 +148,8 @@ mod tests {
     fn addresses_resolve_to_themselves() {
         assert_eq!(resolve("10.7.0.1", 5).map(|a| a.to_string()), Ok("10.7.0.1:5".into()));
         assert_eq!(resolve("[fd07::1]", 5).map(|a| a.to_string()), Ok("[fd07::1]:5".into()));
-        assert_eq!(resolve_as("fd07::1", 5, Some(true)).map(|a| a.is_ipv6()), Ok(true));
-        assert!(resolve_as("fd07::1", 5, Some(false)).is_err_and(|f| f.code() == 1));
+        assert_eq!(ask_machine("fd07::1", Some(true)), Ok(vec!["fd07::1".parse().expect("an address")]));
+        assert!(ask_machine("fd07::1", Some(false)).is_err_and(|f| f.code() == 1));
         assert!(resolve("no such host.invalid", 5).is_err_and(|f| f.code() == 1));
     }
 }

@@ -1,9 +1,12 @@
 //! `ringtap serve`: the services on a device, until a signal.
 
 use crate::cli::ServeArgs;
-use ringtap::dhcp::v4::Lease;
+use ringtap::dhcp::v4::{DhcpServer, DhcpServerOptions, Lease};
+use ringtap::dhcp::v6::Lease6;
 use ringtap::ip::addr::Cidr;
-use ringtap_host::engine::Engine;
+use ringtap::mdns::{MdnsOptions, Service as MdnsService};
+use ringtap::time::Duration;
+use ringtap_host::engine::{Core, Engine};
 use ringtap_host::epoll::Signals;
 use ringtap_host::failure::Failure;
 use ringtap_host::serve::control::{Controlled, counters};
@@ -27,8 +30,23 @@ pub fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         let joined = engine.shared().lock().stack.join_group(engine.iface(), group);
         joined.map_err(|e| Failure::usage(format!("cannot join {group}: {e}")))?;
     }
+    if let Some(host) = &args.mdns {
+        let service = MdnsService { instance: host, kind: "_http._tcp", port: Service::Http.port(), txt: &["path=/"] };
+        let shared = engine.shared();
+        let Core { stack, names, .. } = &mut *shared.lock();
+        names.announce(stack, &MdnsOptions { host: Some(host), service: Some(service) })?;
+    }
     let mut app = Controlled::new(services);
+    app.on_name(|name| eprintln!("ringtap: the name is now {name}"));
     app.name_interface(&name);
+    app.on_lease6(tell_lease6);
+    if let Some((first, count)) = args.dhcp_server {
+        // A link that leads nowhere: no router, no name server.
+        let options = DhcpServerOptions { first, count, lease: Duration::from_secs(600), router: None, dns: &[] };
+        let server = DhcpServer::start(&mut engine.shared().lock().stack, engine.iface(), &options);
+        let failed = |e| Failure::usage(format!("cannot give addresses from {first} on: {e}"));
+        app.serve_dhcp(server.map_err(|e| failed(e).remedy("give free addresses of the stack's own network"))?);
+    }
     if let Some(path) = &args.control {
         app.listen(engine.poller(), path)?;
     }
@@ -60,6 +78,14 @@ fn told_once(ready: impl Fn(&Lease) + Send) -> impl FnMut(Option<&Lease>) + Send
         }
         address = now;
     }
+}
+
+/// Tells of what DHCPv6 gives, beside or without IPv4 addresses.
+fn tell_lease6(lease: Option<&Lease6>) {
+    let Some(lease) = lease else { return eprintln!("ringtap: the DHCPv6 lease is over") };
+    let addresses: Vec<String> = lease.addresses().iter().map(|a| a.ip.to_string()).collect();
+    let servers: Vec<String> = lease.dns().iter().map(|ip| ip.to_string()).collect();
+    eprintln!("ringtap: DHCPv6 gives addresses [{}] and name servers [{}]", addresses.join(" "), servers.join(" "));
 }
 
 /// A line on stdout, at once; a reader that is gone is no reason to end.

@@ -2,7 +2,7 @@
 
 use crate::cli::TracerouteArgs;
 use crate::ping::reason;
-use crate::resolve::{TRIAL, resolve};
+use crate::resolve::reach_one;
 use ringtap::icmp::IcmpError;
 use ringtap_host::failure::Failure;
 use ringtap_host::runtime::{Answer, Pinger};
@@ -26,7 +26,6 @@ enum Reached {
 
 /// Probes hop by hop until the host answers, or it is known that it will not.
 pub fn run(args: TracerouteArgs) -> Result<ExitCode, Failure> {
-    let target = resolve(&args.host, 0)?.ip();
     if args.max_hops == 0 || args.probes == 0 {
         return Err(Failure::usage("there must be at least one hop and one probe"));
     }
@@ -34,10 +33,7 @@ pub fn run(args: TracerouteArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::usage("the wait must lie between 0.001 and 3600 seconds"));
     }
     let wait = Duration::from_secs_f64(args.wait);
-    let runtime = args.device.start()?;
-    if target.is_ipv6() {
-        runtime.wait_for_ipv6(TRIAL);
-    }
+    let (runtime, target) = reach_one(args.device, &args.host, args.family.wanted())?;
     let mut pinger = Pinger::new(&runtime).map_err(|e| Failure::io("cannot open an echo socket", &e))?;
     println!("traceroute to {target}, {} hops at most, {} octets of payload", args.max_hops, PAYLOAD.len());
     for hops in 1..=args.max_hops {
