@@ -104,6 +104,7 @@ struct Query {
 pub struct Resolver {
     servers: Vec<IpAddr, MAX_SERVERS>,
     search: Vec<Name, MAX_SEARCH>,
+    ndots: u8,
     queries: [Option<Query>; MAX_QUERIES],
     generation: u16,
     cache: Cache,
@@ -128,6 +129,7 @@ impl Resolver {
         Self {
             servers: Vec::new(),
             search: Vec::new(),
+            ndots: 1,
             queries: [const { None }; MAX_QUERIES],
             generation: 0,
             cache: Cache::new(),
@@ -148,8 +150,8 @@ impl Resolver {
         &self.servers
     }
 
-    /// The suffixes that names are tried with: those without a dot before they are tried as they are, others after. At
-    /// most three are taken.
+    /// The suffixes that names are tried with: those without a dot (see [`set_ndots`](Self::set_ndots)) before they are
+    /// tried as they are, others after. At most three are taken.
     ///
     /// # Errors
     /// `Invalid` when one is no name; nothing has changed then.
@@ -161,6 +163,11 @@ impl Resolver {
         }
         self.search = search;
         Ok(())
+    }
+
+    /// Names with at least as many dots are tried as they are before they are tried with suffixes; 1 at first.
+    pub fn set_ndots(&mut self, dots: u8) {
+        self.ndots = dots;
     }
 
     /// Begins to look for addresses of `name`. An address in text is its own answer; a name that ends in a dot is not
@@ -419,7 +426,7 @@ impl Resolver {
         // A suffix that makes a name too long makes none.
         let with = |n: usize| self.search.get(n).map(|s| query.typed.below(s).unwrap_or_else(|_| query.typed.clone()));
         let last = self.search.len();
-        match (query.typed.labels() > 1, n) {
+        match (query.typed.labels() > usize::from(self.ndots), n) {
             (true, 0) => Some(query.typed.clone()),
             (true, n) => with(n - 1),
             (false, n) if n == last => Some(query.typed.clone()),

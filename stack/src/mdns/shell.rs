@@ -61,12 +61,10 @@ pub enum MdnsEvent {
 /// - Call [`poll`](Self::poll) after each [`Stack::poll`], at [`deadline`](Self::deadline) at the latest, until it gives
 ///   `None`.
 /// - Addresses that the interface gets or loses are seen in `poll`, and so is what its device says of the link.
-/// - It takes two UDP sockets at port 5353, and a place among the interface's groups.
+/// - It takes a UDP socket at port 5353, and two places among the interface's groups.
 pub struct Mdns {
     iface: IfaceId,
     socket: UdpHandle,
-    /// Keeps the IPv6 group in the device's filter; the other socket receives what comes.
-    group_v6: Option<UdpHandle>,
     responder: Option<Responder>,
     querier: Querier,
     /// The interface's link, as last looked at.
@@ -99,17 +97,14 @@ impl Mdns {
             ..UdpOptions::default()
         };
         let socket = stack.udp_bind(None, PORT, &udp)?;
-        let quiet = UdpOptions { rx_queue: 1, tx_queue: 1, ..udp };
-        let group_v6 = match cfg!(feature = "ipv6") {
-            true => stack.udp_bind(Some(IpAddr::V6(GROUP_V6)), PORT, &quiet).ok(),
-            false => None,
-        };
         if stack.join_group(iface, GROUP).is_err() {
-            [Some(socket), group_v6].into_iter().flatten().for_each(|s| close(stack, s));
+            close(stack, socket);
             return Err(BindError::Full);
         }
+        // Without room for a second group, or without IPv6, IPv4 has to do.
+        let _ = stack.join_group(iface, GROUP_V6);
         let responder = identity.map(|identity| Responder::new(identity, rng(0)));
-        Ok(Self { iface, socket, group_v6, responder, querier: Querier::new(rng(1)), link: Link::Up })
+        Ok(Self { iface, socket, responder, querier: Querier::new(rng(1)), link: Link::Up })
     }
 
     /// Does what is due, and tells what has become of our names; to be called until that is nothing.
@@ -198,14 +193,11 @@ impl Mdns {
             self.send(stack, &out, &mut [0; ROOM]);
         }
         let _ = stack.leave_group(self.iface, GROUP);
-        [Some(self.socket), self.group_v6].into_iter().flatten().for_each(|s| close(stack, s));
+        let _ = stack.leave_group(self.iface, GROUP_V6);
+        close(stack, self.socket);
     }
 
     fn receive(&mut self, stack: &mut Stack<'_>, now: Instant) {
-        // Copies of what the other socket gets.
-        if let Some(Ok(mut socket)) = self.group_v6.map(|handle| stack.udp(handle)) {
-            while socket.recv().is_ok() {}
-        }
         for _ in 0..AT_A_TIME {
             let Ok(mut socket) = stack.udp(self.socket) else { return };
             match socket.recv() {

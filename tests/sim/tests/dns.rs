@@ -376,6 +376,11 @@ fn short_names_are_tried_below_each_suffix_and_negative_answers_are_kept() {
     assert_eq!(asked.name(), "a.b");
     assert_eq!(w.answer(&asked, 0, &[])[0].name(), "a.b.one.example");
     w.resolver.cancel(&mut w.b.stack, id);
+    w.resolver.set_ndots(2);
+    let id = w.query("a.c");
+    assert_eq!(w.ask().name(), "a.c.one.example");
+    w.resolver.cancel(&mut w.b.stack, id);
+    w.resolver.set_ndots(1);
     let id = w.query("www.");
     let asked = w.ask();
     assert_eq!(asked.name(), "www");
