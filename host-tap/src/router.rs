@@ -3,6 +3,9 @@
 //! All ports' frames come from one pool, so that what is passed on from one to another is not copied. The loop is that of
 //! [`engine`](crate::engine) without other threads: an [`App`] runs beside the stack.
 
+pub mod firewall;
+pub mod nat;
+
 use crate::attach::mac_for;
 use crate::clock::Clock;
 use crate::device::{AnyDevice, Counters, HostDevice};

@@ -4,6 +4,8 @@ pub mod addr;
 #[cfg(feature = "forward")]
 pub mod forward;
 pub(crate) mod fragment;
+#[cfg(feature = "hooks")]
+pub mod hooks;
 #[cfg(feature = "multicast")]
 pub(crate) mod groups;
 pub(crate) mod limit;
@@ -11,6 +13,8 @@ pub(crate) mod limit;
 pub(crate) mod paths;
 #[cfg(feature = "reassembly")]
 pub(crate) mod reassembly;
+#[cfg(feature = "hooks")]
+pub mod rewrite;
 pub mod route;
 #[cfg(feature = "ipv6")]
 pub(crate) mod slaac;

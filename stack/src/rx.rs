@@ -19,6 +19,8 @@ mod v6;
 
 use crate::device::{RxChecksum, RxMeta};
 use crate::frame::Frame;
+#[cfg(feature = "hooks")]
+use crate::ip::hooks::Point;
 use crate::ip::v4::{self, Destination};
 use crate::link::arp::{self, ArpVerdict};
 use crate::link::ethernet;
@@ -194,11 +196,37 @@ impl<'a> Stack<'a> {
             Origin::Wire(id) => match self.flow(id, &header, frame, link_group) {
                 // The ends of a connection are addresses that were admitted, and its own is still ours.
                 Some(flow) => (id, Destination::Ours, Some(flow)),
+                #[cfg(feature = "hooks")]
+                None if self.hooks.is_some() => return self.handle_hooked(id, frame, checksum, link_group),
                 None => (id, self.admit(id, &header, link_group)?, None),
             },
             Origin::Ourselves => (self.iface_of(header.dst.into()).unwrap_or(IfaceId(0)), Destination::Ours, None),
         };
-        let arrival = Arrival { iface, link_group, to, checksum, flow };
+        self.whole(header, frame, Arrival { iface, link_group, to, checksum, flow })
+    }
+
+    /// As [`handle_ipv4`](Self::handle_ipv4), where hooks see the packet first. While there are any, no packet is taken for
+    /// one of a flow, so that all come here.
+    #[cfg(feature = "hooks")]
+    #[cold]
+    #[inline(never)]
+    fn handle_hooked(
+        &mut self,
+        id: IfaceId,
+        frame: &mut Frame<'a>,
+        checksum: RxChecksum,
+        link_group: bool,
+    ) -> Result<Whole, DropReason> {
+        let checksum = self.hook_in(Point::PreRouting, id, frame, checksum)?;
+        let header = ipv4::parse(frame)?;
+        frame.truncate(header.total_len);
+        let to = self.admit(id, &header, link_group)?;
+        self.whole(header, frame, Arrival { iface: id, link_group, to, checksum, flow: None })
+    }
+
+    /// The packet, put together with others if it is a fragment.
+    #[inline(always)]
+    fn whole(&mut self, header: Ipv4Header, frame: &mut Frame<'a>, arrival: Arrival) -> Result<Whole, DropReason> {
         let (header, arrival) = if header.is_fragment() {
             match self.handle_fragment(header, frame, arrival)? {
                 Some((header, whole)) => {
@@ -248,6 +276,12 @@ impl<'a> Stack<'a> {
     /// Hands a whole packet to the protocol it is for.
     #[inline]
     fn deliver(&mut self, upper: Upper, frame: Frame<'a>, arrival: Arrival) -> Drop {
+        #[cfg(feature = "hooks")]
+        let (mut frame, mut arrival) = (frame, arrival);
+        #[cfg(feature = "hooks")]
+        if arrival.flow.is_none() && self.hooks.is_some() {
+            arrival.checksum = self.hook_in(Point::LocalIn, arrival.iface, &mut frame, arrival.checksum)?;
+        }
         let raw = self.deliver_raw(upper.protocol, &frame, arrival);
         #[cfg(feature = "tcp")]
         if upper.protocol == protocol::TCP {

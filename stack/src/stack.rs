@@ -22,6 +22,8 @@ mod echo;
 mod filter;
 #[cfg(feature = "forward")]
 mod forward;
+#[cfg(feature = "hooks")]
+mod hooks;
 mod iface;
 #[cfg(feature = "ipv6")]
 mod ipv6;
@@ -169,6 +171,9 @@ pub struct Stack<'a> {
     /// Interfaces by which no more packets for others can leave until some have.
     #[cfg(feature = "forward")]
     pub(crate) transit_full: IfaceSet,
+    /// Who looks at packets on their way.
+    #[cfg(feature = "hooks")]
+    pub(crate) hooks: Option<&'a mut (dyn crate::ip::hooks::Hooks + Send)>,
     /// Packets to ourselves.
     pub(crate) looped: Deque<Frame<'a>, LOOPED>,
 }
@@ -223,6 +228,8 @@ impl<'a> Stack<'a> {
             forwarding: None,
             #[cfg(feature = "forward")]
             transit_full: IfaceSet::default(),
+            #[cfg(feature = "hooks")]
+            hooks: None,
             looped: Deque::new(),
             config: Config { ttl: config.ttl.max(1), ..config },
         }

@@ -80,6 +80,8 @@ drop_reasons! {
     ReversePath = "reverse-path",
     /// A packet for another host whose hops ran out.
     HopsExceeded = "hops-exceeded",
+    /// A packet that a hook or a socket's filter does not want.
+    Filtered = "filtered",
     /// A packet for another host that found no room to wait in.
     TransitFull = "transit-full",
     /// Unicast IP in a link-layer broadcast or multicast (RFC 1122 §3.3.6).

@@ -7,6 +7,8 @@
 mod datagram;
 #[cfg(feature = "forward")]
 mod forward;
+#[cfg(feature = "hooks")]
+mod hooks;
 #[cfg(feature = "ipv6")]
 mod ndp;
 mod neighbor;
@@ -117,11 +119,13 @@ impl<'a> Stack<'a> {
         match iface.replies.pop_front() {
             Some(Reply::Link(frame)) => return Some(Turn::Send(frame)),
             Some(Reply::Ip(frame)) => return Some(self.turn_of(id, frame)),
+            #[cfg(feature = "hooks")]
+            Some(Reply::Hooked(frame)) => return Some(self.turn_of_hooked(id, frame)),
             Some(Reply::Parked(frame)) => return Some(self.turn_of_parked(id, frame)),
             None => {}
         }
         #[cfg(feature = "forward")]
-        if iface.transit.goes_first() {
+        if !iface.transit.is_empty() && iface.transit.goes_first() {
             return Some(self.transit_turn(id));
         }
         let Some((node, key)) = self.sched.pop_ready(id.index()) else {
@@ -148,7 +152,7 @@ impl<'a> Stack<'a> {
 
     /// A reply's turn: it goes back in line when a frame is missing.
     fn turn_of(&mut self, id: IfaceId, frame: Frame<'a>) -> Turn<'a> {
-        match self.output(id, frame, None, Demand::Reply) {
+        match self.output_own(id, frame, None, Demand::Reply) {
             Output::Send(frame) => Turn::Send(frame),
             Output::Done => Turn::Done,
             Output::NoFrame(frame) => self.back_in_line(id, Reply::Ip(frame)),
@@ -172,6 +176,16 @@ impl<'a> Stack<'a> {
         Turn::Stall
     }
 
+    /// As [`output`](Self::output), of a packet of our own, which no hook has seen.
+    #[inline]
+    fn output_own(&mut self, polled: IfaceId, frame: Frame<'a>, by: Option<IfaceId>, demand: Demand) -> Output<'a> {
+        #[cfg(feature = "hooks")]
+        if self.hooks.is_some() {
+            return self.output_hooked(polled, frame, by, demand);
+        }
+        self.output(polled, frame, by, demand)
+    }
+
     /// Sends an IP packet, which `frame` begins with, by the route to its destination, or by `by`.
     pub(crate) fn output(
         &mut self,
@@ -190,6 +204,11 @@ impl<'a> Stack<'a> {
             return Output::Done;
         };
         if hop.iface != polled {
+            #[cfg(feature = "hooks")]
+            if self.hooks.is_some() {
+                self.queue_reply(hop.iface, Reply::Hooked(frame));
+                return Output::Done;
+            }
             self.queue_reply(hop.iface, Reply::Ip(frame));
             return Output::Done;
         }
@@ -217,6 +236,10 @@ impl<'a> Stack<'a> {
 
     /// Finishes an IP packet for its interface: the link header in front, or cut up when it is too long.
     pub(crate) fn emit(&mut self, id: IfaceId, mut frame: Frame<'a>, mac: Option<Mac>) -> Output<'a> {
+        #[cfg(feature = "hooks")]
+        if self.hooks.is_some() && !self.hook_post(id, &mut frame) {
+            return Output::Done;
+        }
         let Some(iface) = self.iface(id) else { return Output::Done };
         let (mac_of_ours, most) = (iface.mac, uncut(iface));
         if frame.len() > most && frame.len() > self.mtu_of(id, &frame) {

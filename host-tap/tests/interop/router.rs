@@ -11,6 +11,7 @@ on_tap_and_tun!(
     udp_passes_without_loss,
     the_way_through_is_named,
     routes_can_be_changed_while_it_runs,
+    a_translator_shows_the_right_side_one_address_and_a_filter_lets_through_what_it_may,
 );
 
 /// A kernel: a namespace for as long as this lives.
@@ -274,5 +275,25 @@ fn routes_can_be_changed_while_it_runs(link: Link) {
             "{text}"
         );
     }
+    world.end();
+}
+
+fn a_translator_shows_the_right_side_one_address_and_a_filter_lets_through_what_it_may(link: Link) {
+    let world = World::new(link, &["--nat", "rt1", "--rule", "deny forward proto tcp port 5202"]);
+    // The right side knows no way to the left, and needs none.
+    world.right.ip(&["route", "del", "default"]);
+    let mut ping = world.left.command("ping", "iputils-ping");
+    let text = text_of(ping.args(["-q", "-f", "-c", "100", "-W", "10", "10.2.0.2"]), b"");
+    assert!(text.contains("100 received"), "{text}");
+    for args in [&["-n", "10M"][..], &["-n", "10M", "-R"], &["-u", "-b", "20M", "-n", "1M"]] {
+        let report = world.iperf("10.2.0.2", args);
+        let seen = &report["start"]["connected"][0]["local_host"];
+        assert_eq!(seen, "10.1.0.2", "{report}");
+        let end = if args.contains(&"-u") { &report["end"]["sum"] } else { &report["end"]["sum_received"] };
+        assert!(end["bytes"].as_u64() > Some(900_000), "{end}");
+    }
+    let mut nc = world.left.command("nc", "netcat-openbsd");
+    let refused = run(nc.args(["-w", "2", "10.2.0.2", "5202"]), b"");
+    assert!(!refused.status.success() && world.stat("drop.filtered") > 0);
     world.end();
 }

@@ -148,9 +148,9 @@ impl<'a> Transit<'a> {
         self.queue.is_empty()
     }
 
-    /// Whether the turn is that of a packet in transit, before sockets.
+    /// Whether the turn is that of the packets in transit, of which there are some, before sockets.
     pub fn goes_first(&mut self) -> bool {
-        self.had_turn = !self.queue.is_empty() && !self.had_turn;
+        self.had_turn = !self.had_turn;
         self.had_turn
     }
 

@@ -150,6 +150,12 @@ impl<'a> Routes<'a> {
         }
     }
 
+    /// What was looked up before is to be looked up again.
+    #[cfg(feature = "hooks")]
+    pub fn forget_ways(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+    }
+
     fn make_room(&mut self) -> Result<(), RouteError> {
         if self.len >= self.limit {
             return Err(RouteError::Full);

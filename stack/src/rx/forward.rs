@@ -28,11 +28,24 @@ impl<'a> Stack<'a> {
                 return Err(reason);
             }
         };
+        #[cfg(feature = "hooks")]
+        let checksum = match self.hooks {
+            Some(_) => self.hook_forward(id, hop.iface, &mut frame)?,
+            None => checksum,
+        };
         if let RxChecksum::Partial { start, offset } = checksum {
-            complete_checksum(&mut frame, start, offset);
+            checksum::complete(&mut frame, start, offset);
         }
         forward::take_hop(&mut frame);
         self.queue_transit(hop, frame)
+    }
+
+    /// What came by `id` and is to leave by `leaves` passes Forward, where its checksum is complete already.
+    #[cfg(feature = "hooks")]
+    #[cold]
+    fn hook_forward(&mut self, id: IfaceId, leaves: IfaceId, frame: &mut Frame<'a>) -> Result<RxChecksum, DropReason> {
+        self.hook(crate::ip::hooks::Point::Forward, Some(id), Some(leaves), frame)?;
+        Ok(RxChecksum::Verified)
     }
 
     /// Where a packet goes on; otherwise why it does not, and what its sender is to be told.
@@ -140,19 +153,5 @@ impl<'a> Stack<'a> {
         {
             self.send_report(Report::Transit(obstacle), src, own, packet);
         }
-    }
-}
-
-/// Finishes a checksum of which the sender, on this machine, has computed the pseudo-header's part only.
-fn complete_checksum(packet: &mut [u8], start: u16, offset: u16) {
-    let (start, offset) = (usize::from(start), usize::from(offset));
-    let Some(upper) = packet.get_mut(start..) else { return };
-    // A sum of zero is written as all ones, which UDP wants (RFC 768) and others take as well.
-    let checksum = match checksum::sum(upper).finish() {
-        0 => 0xffff,
-        checksum => checksum,
-    };
-    if let Some(field) = upper.get_mut(offset..offset + 2) {
-        field.copy_from_slice(&checksum.to_be_bytes());
     }
 }

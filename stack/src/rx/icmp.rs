@@ -95,6 +95,12 @@ impl<'a> Stack<'a> {
     /// Queues a packet of the stack's own for the interface that its route says.
     pub(crate) fn reply_ip(&mut self, dst: IpAddr, frame: Frame<'a>) {
         if self.is_own(dst) {
+            #[cfg(feature = "hooks")]
+            let mut frame = frame;
+            #[cfg(feature = "hooks")]
+            if self.hooks.is_some() && self.hook_out(&mut frame).is_none() {
+                return;
+            }
             return self.loop_back(frame);
         }
         match self.hop(dst, None) {
@@ -319,6 +325,12 @@ impl<'a> Stack<'a> {
             let copy = frame.pool().take_above(self.config.reserve_rx, 0);
             let copy = copy.and_then(|mut f| f.extend(frame).map(|()| f));
             let Some(socket) = self.raw.sockets.at_mut(index) else { continue };
+            #[cfg(feature = "hooks")]
+            if socket.filter.is_some_and(|wants| !wants(frame)) {
+                socket.dropped += 1;
+                self.stats.drop(DropReason::Filtered);
+                continue;
+            }
             let node = socket.node;
             let item = copy.map(|frame| Queued { frame, payload: 0, iface: iface.0 });
             match item.map(|item| socket.rx.push(item)) {

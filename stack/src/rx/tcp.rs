@@ -59,6 +59,10 @@ impl<'a> Stack<'a> {
         let hash = self.tcp.hash(tuple);
         match self.tcp.find(hash, tuple) {
             Some(Target::Conn(index)) => {
+                #[cfg(feature = "hooks")]
+                if self.hooks.is_some() {
+                    return Ok(Some(index));
+                }
                 self.tcp.last = index;
                 Ok(Some(index))
             }

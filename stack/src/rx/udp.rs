@@ -123,6 +123,11 @@ impl<'a> Stack<'a> {
             socket.dropped += 1;
             return Err(DropReason::PoolLow);
         }
+        #[cfg(feature = "hooks")]
+        if socket.filter.is_some_and(|wants| !wants(&datagram.frame)) {
+            socket.dropped += 1;
+            return Err(DropReason::Filtered);
+        }
         let (node, was_empty) = (socket.node, socket.rx.is_empty());
         if !socket.deliver(datagram) {
             return Err(DropReason::SocketQueueFull);

@@ -32,12 +32,32 @@ impl<'a> Stack<'a> {
         let (iface, to, flow) = match origin {
             Origin::Wire(id) => match self.flow_v6(id, &fixed, frame, link_group) {
                 Some(flow) => (id, Destination::Ours, Some(flow)),
+                #[cfg(feature = "hooks")]
+                None if self.hooks.is_some() => return self.handle_hooked_v6(id, frame, checksum, link_group),
                 None => (id, self.admit_v6(id, &fixed, link_group)?, None),
             },
             Origin::Ourselves => (self.iface_of(fixed.dst.into()).unwrap_or(IfaceId(0)), Destination::Ours, None),
         };
         let arrival = Arrival { iface, link_group, to, checksum, flow };
         self.past_extensions(fixed, frame, arrival, false)
+    }
+
+    /// As `handle_hooked`, for IPv6.
+    #[cfg(feature = "hooks")]
+    #[cold]
+    #[inline(never)]
+    fn handle_hooked_v6(
+        &mut self,
+        id: IfaceId,
+        frame: &mut Frame<'a>,
+        checksum: RxChecksum,
+        link_group: bool,
+    ) -> Result<Whole, DropReason> {
+        let checksum = self.hook_in(crate::ip::hooks::Point::PreRouting, id, frame, checksum)?;
+        let fixed = ipv6::parse(frame)?;
+        frame.truncate(fixed.total_len);
+        let to = self.admit_v6(id, &fixed, link_group)?;
+        self.past_extensions(fixed, frame, Arrival { iface: id, link_group, to, checksum, flow: None }, false)
     }
 
     /// The packet behind its extension headers, or put together with others.

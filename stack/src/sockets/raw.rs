@@ -25,6 +25,9 @@ pub(crate) struct Raw<'a> {
     pub tx: Queue<'a>,
     pub dropped: usize,
     pub wakers: Wakers,
+    /// Which packets it wants.
+    #[cfg(feature = "hooks")]
+    pub filter: Option<crate::ip::hooks::Filter<'a>>,
 }
 
 /// All raw sockets.

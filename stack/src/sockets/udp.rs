@@ -85,6 +85,9 @@ pub(crate) struct Udp<'a> {
     pub trouble: Option<Trouble>,
     pub dropped: usize,
     pub wakers: Wakers,
+    /// Which packets it wants.
+    #[cfg(feature = "hooks")]
+    pub filter: Option<crate::ip::hooks::Filter<'a>>,
 }
 
 impl<'a> Udp<'a> {

@@ -67,6 +67,9 @@ impl IfaceSet {
 pub(crate) enum Reply<'a> {
     /// An IP packet: route and neighbour are looked up when it leaves.
     Ip(Frame<'a>),
+    /// As `Ip`, seen by hooks already.
+    #[cfg(feature = "hooks")]
+    Hooked(Frame<'a>),
     /// An IP packet that waited for a neighbour of this interface, and leaves by no other.
     Parked(Frame<'a>),
     /// A complete link-layer frame.
@@ -271,6 +274,8 @@ impl<'a> Iface<'a> {
         for _ in 0..self.replies.len() {
             match self.replies.pop_front() {
                 Some(Reply::Ip(frame) | Reply::Parked(frame)) if unwanted(&frame) => dropped += 1,
+                #[cfg(feature = "hooks")]
+                Some(Reply::Hooked(frame)) if unwanted(&frame) => dropped += 1,
                 // There is room: it was taken from there.
                 Some(reply) => _ = self.replies.push_back(reply),
                 None => {}

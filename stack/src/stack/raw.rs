@@ -20,7 +20,16 @@ impl<'a> Stack<'a> {
     pub fn raw_bind(&mut self, protocol: Option<u8>) -> Result<RawHandle, BindError> {
         let protocol = protocol.map_or(ANY_PROTOCOL, u16::from);
         let (node, rx, tx) = self.datagram_parts(Key::Raw(0))?;
-        let socket = Raw { node, protocol, rx, tx, dropped: 0, wakers: Wakers::new() };
+        let socket = Raw {
+            node,
+            protocol,
+            rx,
+            tx,
+            dropped: 0,
+            wakers: Wakers::new(),
+            #[cfg(feature = "hooks")]
+            filter: None,
+        };
         match self.raw.sockets.insert(socket) {
             Ok(handle) => {
                 self.sched.set_key(node, Key::Raw(handle.index));

@@ -54,6 +54,8 @@ impl<'a> Stack<'a> {
             trouble: None,
             dropped: 0,
             wakers: Wakers::new(),
+            #[cfg(feature = "hooks")]
+            filter: None,
         };
         match self.udp.sockets.insert(socket) {
             Ok(handle) => {
@@ -356,6 +358,15 @@ impl<'a> UdpSocket<'_, 'a> {
     pub fn register(&mut self, interest: Readiness, waker: &Waker) {
         if let Some(socket) = self.stack.udp.sockets.at_mut(self.index) {
             socket.wakers.register(interest, waker);
+        }
+    }
+
+    /// Has the socket receive only datagrams for whose packet, from its IP header on, `filter` is true; others are counted
+    /// here and as [`Filtered`](crate::stats::DropReason::Filtered). `None`: all.
+    #[cfg(feature = "hooks")]
+    pub fn set_filter(&mut self, filter: Option<crate::ip::hooks::Filter<'a>>) {
+        if let Some(socket) = self.stack.udp.sockets.at_mut(self.index) {
+            socket.filter = filter;
         }
     }
 

@@ -55,7 +55,7 @@ impl<'a> Stack<'a> {
             let more = queue(self).is_some_and(|q| !q.is_empty());
             return Taken { turn: Turn::Done, more, was_full, left: false };
         }
-        let turn = match self.output(id, item.frame, Some(by), Demand::Socket) {
+        let turn = match self.output_own(id, item.frame, Some(by), Demand::Socket) {
             Output::Send(frame) => Turn::Send(frame),
             Output::Done => Turn::Done,
             Output::NoFrame(frame) => {

@@ -39,7 +39,7 @@ impl<'a> Stack<'a> {
 
     /// A packet leaves, in pieces where it is too long; it goes back in line when a frame is missing.
     fn pass_on(&mut self, id: IfaceId, passing: Passing<'a>, mac: Option<Mac>) -> Turn<'a> {
-        let Passing { frame, next } = passing;
+        let Passing { mut frame, next } = passing;
         let Some(iface) = self.iface(id) else { return Turn::Done };
         let (own, is_long) = (iface.mac, frame.len() > iface.ip_mtu());
         //= https://www.rfc-editor.org/rfc/rfc8200#section-4.5
@@ -49,12 +49,19 @@ impl<'a> Stack<'a> {
             self.stats.drop(DropReason::TooLong);
             return Turn::Done;
         }
+        // Before it is cut up; or when its frame is there, so that it passes once.
+        if is_long && !self.passes_post(id, &mut frame) {
+            return Turn::Done;
+        }
         let left = match is_long {
             true => self.begin_cutting(id, frame, mac),
             false => self.with_headroom(id, frame, mac.is_some()),
         };
         match left {
             Output::Send(mut frame) => {
+                if !self.passes_post(id, &mut frame) {
+                    return Turn::Done;
+                }
                 if let Some(dst) = mac {
                     // There is room for it.
                     push_ethernet(&mut frame, dst, own);
@@ -68,6 +75,18 @@ impl<'a> Stack<'a> {
                 }
                 Turn::Stall
             }
+        }
+    }
+
+    /// Whether hooks, if there are any, let a packet leave.
+    #[inline]
+    fn passes_post(&mut self, id: IfaceId, packet: &mut [u8]) -> bool {
+        #[cfg(feature = "hooks")]
+        return self.hooks.is_none() || self.hook_post(id, packet);
+        #[cfg(not(feature = "hooks"))]
+        {
+            let _ = (id, packet);
+            true
         }
     }
 

@@ -33,6 +33,9 @@ enum Way {
     Own,
     /// By the polled interface, to this link-layer address.
     Link(Option<Mac>),
+    /// Past the hooks, which decide.
+    #[cfg(feature = "hooks")]
+    Hooked,
 }
 
 /// What a turn starts from.
@@ -80,6 +83,8 @@ impl<'a> Stack<'a> {
         let link = match *way {
             Way::Link(Some(dst)) => Some((dst, iface.mac)),
             Way::Link(None) | Way::Own => None,
+            #[cfg(feature = "hooks")]
+            Way::Hooked => None,
         };
         let Some(frame) = build_segment(iface, &entry.conn, &plan, now, link) else {
             self.sched.wake(node, id.index());
@@ -100,6 +105,8 @@ impl<'a> Stack<'a> {
         }
         match way {
             Way::Link(_) => Turn::Send(frame),
+            #[cfg(feature = "hooks")]
+            Way::Hooked => self.turn_of_segment(id, frame),
             Way::Own => {
                 self.loop_back(frame);
                 Turn::Done
@@ -162,6 +169,10 @@ impl<'a> Stack<'a> {
     /// The way of a packet to `remote`, and what it rests on.
     fn way(&mut self, id: IfaceId, remote: IpAddr, demand: Demand) -> Result<(Way, Option<Neighbor>), NoWay> {
         if self.is_own(remote) {
+            #[cfg(feature = "hooks")]
+            if self.hooks.is_some() {
+                return Ok((Way::Hooked, None));
+            }
             return Ok((Way::Own, None));
         }
         let hop = self.hop_back(remote, id).ok_or(NoWay::NoRoute)?;
@@ -175,6 +186,10 @@ impl<'a> Stack<'a> {
             Resolved::Full => return Err(NoWay::Full),
             Resolved::Down => return Err(NoWay::Down),
         };
+        #[cfg(feature = "hooks")]
+        if self.hooks.is_some() {
+            return Ok((Way::Hooked, None));
+        }
         let neighbor = Neighbor { place, iface: id, addr: hop.next, routes: self.routes.generation() };
         Ok((Way::Link(mac), Some(neighbor)))
     }
@@ -228,6 +243,8 @@ impl<'a> Stack<'a> {
         };
         self.commit_syn_ack(id, node, index, &plan);
         match way {
+            #[cfg(feature = "hooks")]
+            Way::Hooked => self.turn_of_segment(id, frame),
             Way::Own => {
                 self.loop_back(frame);
                 Turn::Done

@@ -104,6 +104,22 @@ pub(crate) fn sum(data: &[u8]) -> Sum {
     Sum::of_word(chain(total, &[last_word(data, tail.len()).to_ne_bytes()]))
 }
 
+/// Finishes a checksum of which the sender, on this machine, has computed the pseudo-header's part only: it lies `offset`
+/// octets behind `start`, where the sum begins.
+#[cfg(any(feature = "forward", feature = "hooks"))]
+pub(crate) fn complete(packet: &mut [u8], start: u16, offset: u16) {
+    let (start, offset) = (usize::from(start), usize::from(offset));
+    let Some(upper) = packet.get_mut(start..) else { return };
+    // A sum of zero is written as all ones, which UDP wants (RFC 768) and others take as well.
+    let checksum = match sum(upper).finish() {
+        0 => 0xffff,
+        checksum => checksum,
+    };
+    if let Some(field) = upper.get_mut(offset..offset + 2) {
+        field.copy_from_slice(&checksum.to_be_bytes());
+    }
+}
+
 /// The sum of a few words of four octets: at most 2^16 of them.
 #[inline]
 pub(crate) fn sum_of_words(words: &[[u8; 4]]) -> Sum {

@@ -6,6 +6,7 @@ use ringtap::device::Mac;
 use ringtap::ip::addr::Cidr;
 use ringtap_host::attach::{Attachment, Carrier};
 use ringtap_host::failure::Failure;
+use ringtap_host::router::firewall::Rule;
 use ringtap_host::runtime::Runtime;
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
@@ -183,6 +184,12 @@ pub struct RouterArgs {
     /// Whether a packet's source has to lie where the packet comes from.
     #[arg(long, value_enum, default_value_t = SourceCheck::Strict)]
     pub source_check: SourceCheck,
+    /// Translates what leaves by this port to its first IPv4 address (NAPT).
+    #[arg(long, value_name = "NAME")]
+    pub nat: Option<String>,
+    /// A rule of the packet filter, such as "deny forward proto tcp to 10.1.0.0/16 port 22"; the first that fits decides.
+    #[arg(long, value_name = "RULE")]
+    pub rule: Vec<Rule>,
     /// A UNIX socket for `ringtap ctl`.
     #[arg(long, value_name = "PATH")]
     pub control: Option<PathBuf>,

@@ -6,6 +6,8 @@ use ringtap::ip::forward::{Forwarding, ReversePath};
 use ringtap::ip::route::Route;
 use ringtap_host::epoll::Signals;
 use ringtap_host::failure::Failure;
+use ringtap_host::router::firewall::{Chain, Firewall};
+use ringtap_host::router::nat::Nat;
 use ringtap_host::router::{PortOptions, Router};
 use ringtap_host::serve::control::{Controlled, counters};
 use ringtap_host::serve::{Services, limits};
@@ -28,6 +30,7 @@ pub fn run(args: RouterArgs) -> Result<ExitCode, Failure> {
         SourceCheck::Off => ReversePath::Off,
     };
     router.stack().set_forwarding(Some(Forwarding::with(reverse_path)));
+    watch(&mut router, &args)?;
     let mut app = Controlled::new(Services::start(router.stack())?);
     for name in router.names() {
         app.name_interface(name);
@@ -41,6 +44,34 @@ pub fn run(args: RouterArgs) -> Result<ExitCode, Failure> {
     let devices = router.device_counters().iter().map(ToString::to_string).collect::<Vec<_>>();
     say(&format!("forwarded; {}; devices {}", stats.join(" "), devices.join(", ")));
     end.map(|_| ExitCode::SUCCESS)
+}
+
+/// Flows in a translator's table, at most.
+const FLOWS: usize = 16_384;
+
+/// Sets the packet filter and the translator, where they are wanted.
+fn watch(router: &mut Router, args: &RouterArgs) -> Result<(), Failure> {
+    let nat = args.nat.as_ref().map(|name| translator(router, name)).transpose()?;
+    let firewall = Firewall::new(args.rule.clone());
+    match nat {
+        Some(nat) => _ = router.stack().set_hooks(Some(Box::leak(Box::new(Chain(firewall, nat))))),
+        None if !args.rule.is_empty() => _ = router.stack().set_hooks(Some(Box::leak(Box::new(firewall)))),
+        None => {}
+    }
+    Ok(())
+}
+
+fn translator(router: &mut Router, name: &str) -> Result<Nat, Failure> {
+    let iface = router.iface(name).ok_or_else(|| Failure::usage(format!("no port is called {name}")))?;
+    let view = router.stack().interfaces().find(|i| i.id == iface);
+    let address = view.and_then(|i| {
+        i.addresses.iter().find_map(|a| match a.addr() {
+            IpAddr::V4(ip) => Some(ip),
+            IpAddr::V6(_) => None,
+        })
+    });
+    let address = address.ok_or_else(|| Failure::usage(format!("{name} has no IPv4 address to translate to")))?;
+    Ok(Nat::new(iface, address, FLOWS))
 }
 
 /// `NAME=CIDR,CIDR`.
