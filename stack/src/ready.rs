@@ -312,6 +312,15 @@ impl<'a> Scheduler<'a> {
         self.deadlines.set(id, at);
     }
 
+    /// As [`set_deadline`](Self::set_deadline), or [`cancel_deadline`](Self::cancel_deadline) for `None`.
+    #[cfg_attr(target_os = "none", inline(never))]
+    pub fn arm(&mut self, id: NodeId, at: Option<Instant>) {
+        match at {
+            Some(at) => self.deadlines.set(id, at),
+            None => self.deadlines.cancel(id),
+        }
+    }
+
     pub fn cancel_deadline(&mut self, id: NodeId) {
         self.deadlines.cancel(id);
     }

@@ -356,10 +356,7 @@ impl<'a> Stack<'a> {
             self.reassembly_node = self.sched.alloc(crate::ready::Key::Reassembly).ok();
         }
         let Some(node) = self.reassembly_node else { return };
-        match self.reassembly.deadline() {
-            Some(at) => self.sched.set_deadline(node, at),
-            None => self.sched.cancel_deadline(node),
-        }
+        self.sched.arm(node, self.reassembly.deadline());
     }
 
     #[cfg(not(feature = "reassembly"))]

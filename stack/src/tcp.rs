@@ -33,6 +33,10 @@ pub(crate) mod sack;
 #[cfg(not(feature = "sack"))]
 #[path = "tcp/no_sack.rs"]
 pub(crate) mod sack;
+#[cfg(any(feature = "sack", feature = "cubic"))]
+pub(crate) mod sent;
+#[cfg(not(any(feature = "sack", feature = "cubic")))]
+#[path = "tcp/one_sent.rs"]
 pub(crate) mod sent;
 pub(crate) mod snd;
 pub(crate) mod state;

@@ -148,16 +148,28 @@ impl<'a> Demux<'a> {
     /// The first value of this hash that `is` takes.
     #[inline]
     pub fn find(&self, hash: u32, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
-        let mut at = hash as usize & self.mask;
+        let mut at = hash as usize;
+        while let Some(value) = self.next(hash, &mut at) {
+            if is(value) {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    /// The next value of this hash from place `at` on, which moves behind it.
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
+    fn next(&self, hash: u32, at: &mut usize) -> Option<u32> {
         // Half of the table is free, so that this ends.
-        while let Some(slot) = self.slots.get(at) {
+        while let Some(slot) = self.slots.get(*at & self.mask) {
             if slot.held == FREE {
                 return None;
             }
-            if slot.hash == hash && is(slot.held - 1) {
+            *at = (*at & self.mask) + 1;
+            if slot.hash == hash {
                 return Some(slot.held - 1);
             }
-            at = (at + 1) & self.mask;
         }
         None
     }

@@ -102,9 +102,6 @@ impl<'a> Stack<'a> {
     pub(super) fn schedule_acd(&mut self) {
         let Some(node) = self.acd_node else { return };
         let probes = self.ifaces.iter().flatten().filter(|i| i.is_ethernet() && i.is_up()).flat_map(|i| &i.probes);
-        match probes.filter_map(Probe::deadline).min() {
-            Some(at) => self.sched.set_deadline(node, at),
-            None => self.sched.cancel_deadline(node),
-        }
+        self.sched.arm(node, probes.filter_map(Probe::deadline).min());
     }
 }

@@ -378,10 +378,7 @@ impl<'a> Stack<'a> {
 
     pub(crate) fn schedule_listener(&mut self, index: u32) {
         let Some(entry) = self.tcp.listeners.at(index) else { return };
-        match entry.listener.deadline() {
-            Some(at) => self.sched.set_deadline(entry.node, at),
-            None => self.sched.cancel_deadline(entry.node),
-        }
+        self.sched.arm(entry.node, entry.listener.deadline());
     }
 
     pub(crate) fn time_wait_deadline(&mut self) {
@@ -396,10 +393,7 @@ impl<'a> Stack<'a> {
             self.tcp.time_wait_node = self.sched.alloc(Key::TimeWait).ok();
         }
         let Some(node) = self.tcp.time_wait_node else { return };
-        match self.tcp.time_waits.deadline() {
-            Some(at) => self.sched.set_deadline(node, at),
-            None => self.sched.cancel_deadline(node),
-        }
+        self.sched.arm(node, self.tcp.time_waits.deadline());
     }
 }
 

@@ -25,7 +25,7 @@ use super::options::{Settings, TcpOptions, micros};
 use super::rcv::{Rcv, syn_window, window_of, window_shift};
 use super::rtt::Rtt;
 use super::sack::Sack;
-use super::sent::{Sent, SentLog};
+use super::sent::{SentLog, Slots};
 use super::snd::{MSS_FLOOR, Snd};
 use super::state::{Event, State};
 use super::timers::{Timer, Timers};
@@ -54,7 +54,7 @@ pub(crate) struct Buffers<'a> {
     pub rx: Ring<'a>,
     pub tx: Ring<'a>,
     /// Records of what is in flight; owned ones grow.
-    pub sent: ManagedSlice<'a, Sent>,
+    pub sent: Slots<'a>,
     /// Ranges of text held out of order; owned ones grow.
     pub ranges: ManagedSlice<'a, Range>,
 }
@@ -63,7 +63,7 @@ pub(crate) struct Buffers<'a> {
 pub(crate) struct Storage<'a> {
     pub rx: ManagedSlice<'a, u8>,
     pub tx: ManagedSlice<'a, u8>,
-    pub sent: ManagedSlice<'a, Sent>,
+    pub sent: Slots<'a>,
     pub ranges: ManagedSlice<'a, Range>,
 }
 

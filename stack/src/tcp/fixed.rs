@@ -2,7 +2,7 @@
 
 use super::layer::{Entry, ListenEntry, TcpParts};
 use super::listen::SynSlot;
-use super::sent::Sent;
+use super::sent::{Sent, Stock};
 use super::timewait::{TimeWaitSlot, TimeWaitTable};
 use crate::assembler::Range;
 use crate::sockets::arena::Arena;
@@ -72,7 +72,7 @@ impl<'a, const TCP: usize, const LISTENERS: usize, const RX: usize, const TX: us
             demux: Demux::new(Borrowed(self.demux.as_flattened_mut())),
             bindings: Demux::new(Borrowed(self.bindings.as_flattened_mut())),
             bytes: Arena::borrowed(bytes),
-            records: Arena::borrowed(&mut self.records),
+            records: Stock::borrowed(&mut self.records),
             ranges: Arena::borrowed(&mut self.ranges),
             syns: Arena::borrowed(&mut self.syns),
         }
@@ -100,7 +100,7 @@ impl TcpParts<'_> {
             demux: Demux::new(owned()),
             bindings: Demux::new(owned()),
             bytes: Arena::owned(),
-            records: Arena::owned(),
+            records: Stock::owned(),
             ranges: Arena::owned(),
             syns: Arena::owned(),
         }

@@ -4,7 +4,7 @@ use super::conn::{Buffers, Conn};
 use super::listen::Listener;
 use super::options::TcpOptions;
 use super::rcv::room_for;
-use super::sent::Sent;
+use super::sent::Stock;
 use super::timewait::TimeWaitTable;
 use crate::event::{Readiness, Wakers};
 use crate::family::IpAddr;
@@ -100,12 +100,10 @@ pub(crate) struct Entry<'a> {
 
 impl Entry<'_> {
     /// Takes the connection's timer and its events into the scheduler.
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     pub fn schedule(&self, sched: &mut Scheduler<'_>, events: Readiness) {
-        match self.conn.deadline() {
-            Some(at) => sched.set_deadline(self.node, at),
-            None => sched.cancel_deadline(self.node),
-        }
+        sched.arm(self.node, self.conn.deadline());
         if !events.is_none() {
             sched.post(self.node, events);
         }
@@ -139,7 +137,7 @@ pub(crate) struct TcpLayer<'a> {
     pub ports: Ports,
     pub key: Key,
     pub bytes: Arena<'a, u8>,
-    pub records: Arena<'a, Sent>,
+    pub records: Stock<'a>,
     pub ranges: Arena<'a, (u32, u32)>,
     /// Storage of listeners' SYN queues and accept queues.
     pub syns: Arena<'a, super::listen::SynSlot>,
@@ -153,7 +151,7 @@ pub(crate) struct TcpParts<'a> {
     pub demux: Demux<'a>,
     pub bindings: Demux<'a>,
     pub bytes: Arena<'a, u8>,
-    pub records: Arena<'a, Sent>,
+    pub records: Stock<'a>,
     pub ranges: Arena<'a, (u32, u32)>,
     pub syns: Arena<'a, super::listen::SynSlot>,
 }

@@ -233,7 +233,7 @@ impl<'a> Listener<'a> {
         //# MUST use 14 instead of the specified value.
         let scale = options.window_scale.filter(|_| self.scale.is_some()).map(|shift| shift.min(14));
         let timestamps = options.timestamps.filter(|_| self.timestamps);
-        let sack_permitted = options.sack_permitted && self.sack;
+        let sack_permitted = cfg!(feature = "sack") && options.sack_permitted && self.sack;
         let syn = Remembered { mss: options.mss, scale, sack_permitted };
         let tight = COOKIES && self.syns.is_tight(hash);
         let cookie = tight.then(|| self.cookies.make(&self.key, self.now, tuple, seg.seq, syn));

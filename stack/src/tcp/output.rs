@@ -195,7 +195,8 @@ impl Conn<'_> {
     }
 
     /// Octets of new text that may leave now; zero: a FIN alone.
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     pub(super) fn new_text(&self, limit: u32) -> Option<u32> {
         let snd = &self.snd;
         if !self.state.may_send() || snd.resend != snd.nxt {
@@ -266,7 +267,8 @@ impl Conn<'_> {
         self.owes_ack().then(|| self.bare(Why::Ack))
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     fn owes_ack(&self) -> bool {
         self.rcv.owes_ack(self.rx.capacity() as u32)
             || (self.state.may_receive()
@@ -292,7 +294,8 @@ impl Conn<'_> {
         }
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     pub(super) fn segment(&self, why: Why, seq: Seq, len: u32, flags: Flags) -> Plan {
         let edge = self.rcv.edge(self.rx.free() as u32, self.rx.capacity() as u32);
         Plan { seq, len, flags, window: self.rcv.field(edge), why, edge }

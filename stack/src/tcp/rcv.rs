@@ -136,7 +136,8 @@ impl Rcv {
     }
 
     /// The window that may be granted, with room for `free` of `capacity` octets.
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     fn grant(&self, free: u32, capacity: u32) -> u32 {
         let reserve = if self.shift == 0 { 0 } else { capacity >> RESERVE_SHIFT };
         let most = u32::from(u16::MAX) << self.shift;
@@ -148,7 +149,8 @@ impl Rcv {
     //# RCV.NXT+RCV.WND fixed until the reduction satisfies:
     //# RCV.BUFF - RCV.USER - RCV.WND >= min( Fr * RCV.BUFF, Eff.snd.MSS )
     /// The right edge that a segment sent now would tell, with room for `free` of `capacity` octets.
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     pub fn edge(&self, free: u32, capacity: u32) -> Seq {
         let grant = self.grant(free, capacity);
         let gain = grant.saturating_sub(self.wnd());
@@ -158,7 +160,8 @@ impl Rcv {
     //= https://www.rfc-editor.org/rfc/rfc9293#section-3.8.6
     //# A TCP receiver SHOULD NOT shrink the window, i.e., move the right window edge to the left (SHLD-14).
     /// The right edge that tells what was told before, with room for `free` octets.
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     pub fn kept(&self, free: u32) -> Seq {
         let wnd = self.wnd();
         let up = (wnd + self.fraction()) & !self.fraction();

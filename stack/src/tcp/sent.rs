@@ -11,6 +11,7 @@ mod board;
 use managed::ManagedSlice;
 
 use crate::seq::Seq;
+use crate::sockets::arena::Arena;
 use crate::time::Instant;
 
 /// Records that an owned log grows to.
@@ -37,6 +38,8 @@ const RESENT: u8 = 1;
 const SACKED: u8 = 2;
 /// Its latest transmission is taken for lost.
 const LOST: u8 = 4;
+/// The marks that there are: without the feature `sack` nobody sets the others.
+const MARKS: u8 = if cfg!(feature = "sack") { RESENT | SACKED | LOST } else { RESENT };
 
 impl Sent {
     /// A record of nothing, for storage.
@@ -45,7 +48,7 @@ impl Sent {
     }
 
     const fn is(&self, mark: u8) -> bool {
-        self.marks & mark != 0
+        self.marks & mark & MARKS != 0
     }
 }
 
@@ -89,6 +92,10 @@ impl Delivered {
         self.original.filter(|_| !self.is_ambiguous).map(|(at, _)| micros(now).wrapping_sub(at))
     }
 }
+
+/// What a connection's records lie in, and the stock of it.
+pub(crate) type Slots<'a> = ManagedSlice<'a, Sent>;
+pub(crate) type Stock<'a> = Arena<'a, Sent>;
 
 /// The records of a connection: a queue over borrowed or owned memory.
 pub(crate) struct SentLog<'a> {
@@ -176,7 +183,7 @@ impl<'a> SentLog<'a> {
     pub fn resend(&mut self, una: Seq, start: Seq, end: Seq, now: Instant) {
         let mut n = self.first_ending_after(start);
         while let Some(&record) = self.record(n).filter(|_| n < self.len) {
-            if record.end.after(end) && self.lost > 0 {
+            if MARKS & LOST != 0 && record.end.after(end) && self.lost > 0 {
                 // Of a longer record only what has left is in flight again.
                 self.split(n, end);
             }
@@ -208,6 +215,7 @@ impl<'a> SentLog<'a> {
 
     /// `octets` of a record went from the marks `old` to `new`.
     fn count(&mut self, old: u8, new: u8, octets: u32) {
+        let (old, new) = (old & MARKS, new & MARKS);
         self.marked = self.marked + u32::from(new != 0) - u32::from(old != 0);
         self.sacked_records = self.sacked_records + u32::from(new & SACKED != 0) - u32::from(old & SACKED != 0);
         if old & SACKED != new & SACKED {

@@ -67,6 +67,7 @@ impl Timers {
     pub const OFF: Self = Self { retransmit: Timer::OFF, ack: Timer::OFF, keep: Timer::OFF, life: Timer::OFF };
 
     /// The first of them.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn next(&self) -> Option<Instant> {
         self.retransmit.earlier(self.ack).earlier(self.keep).earlier(self.life).instant()
     }
@@ -122,6 +123,7 @@ impl Conn<'_> {
         }
     }
 
+    #[cold]
     pub(super) fn start_linger(&mut self, now: Instant) {
         self.timers.life = match self.state {
             State::Closed => Timer::OFF,

@@ -95,9 +95,6 @@ impl<'a> Stack<'a> {
             slot.node = self.sched.alloc(Key::Neighbor(index)).ok();
         }
         let Some(node) = slot.node else { return };
-        match deadline {
-            Some(at) => self.sched.set_deadline(node, at),
-            None => self.sched.cancel_deadline(node),
-        }
+        self.sched.arm(node, deadline);
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! Planning changes nothing; the connection moves on only once the frame exists (decide, reserve, emit, commit).
 
-use super::{Resolved, Turn, push_ethernet};
+use super::{Hop, Resolved, Turn, push_ethernet};
 use crate::device::Mac;
+use crate::event::Readiness;
 use crate::family::IpAddr;
 use crate::frame::Frame;
 use crate::ip::v4::{self, Fields};
@@ -148,10 +149,7 @@ impl<'a> Stack<'a> {
     /// The connection has nothing to send: only its clock goes on.
     fn tcp_rests(&mut self, index: u32) -> Turn<'a> {
         if let Some(entry) = self.tcp.conns.at(index) {
-            match entry.conn.deadline() {
-                Some(at) => self.sched.set_deadline(entry.node, at),
-                None => self.sched.cancel_deadline(entry.node),
-            }
+            entry.schedule(&mut self.sched, Readiness::NONE);
         }
         Turn::Done
     }
@@ -213,44 +211,38 @@ impl<'a> Stack<'a> {
     pub(super) fn listener_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
         let now = self.now;
         let Some(entry) = self.tcp.listeners.at(index) else { return Turn::Done };
-        let Some(plan) = entry.listener.plan(now) else {
+        let Some(mut plan) = entry.listener.plan(now) else {
             self.schedule_listener(index);
             return Turn::Done;
         };
-        let (tuple, mut header) = (plan.tuple, plan.header.clone());
+        let (tuple, own) = (plan.tuple, plan.header.options.mss);
         if !self.is_own(tuple.local_addr) {
             self.stats.drop(DropReason::SourceGone);
             self.commit_syn_ack(id, node, index, &plan);
             return Turn::Done;
         }
-        header.options.mss = Some(self.announced_mss(id, &tuple, header.options.mss));
+        plan.header.options.mss = Some(self.announced_mss(id, &tuple, own));
         let (ttl, tos) = (entry.options.tcp.ttl, entry.options.tcp.dscp << 2);
-        let way = match self.way(id, tuple.remote_addr, Demand::Reply) {
-            Ok((way, _)) => way,
-            Err(NoWay::Elsewhere(iface)) => {
-                self.sched.wake(node, iface.index());
-                return Turn::Done;
-            }
-            // The SYN|ACK counts as sent, and is sent again in its time, so that no other entry waits for it.
-            Err(NoWay::Waiting(_) | NoWay::Full | NoWay::NoRoute | NoWay::Down) => {
-                self.commit_syn_ack(id, node, index, &plan);
-                return self.park_syn_ack(id, &tuple, &header, ttl, tos);
-            }
-        };
-        let Some(frame) = self.control_frame(id, &tuple, &header, ttl, tos) else {
+        let hop = self.hop_back(tuple.remote_addr, id);
+        if let Some(Hop { iface, .. }) = hop
+            && iface != id
+            && !self.is_own(tuple.remote_addr)
+        {
+            self.sched.wake(node, iface.index());
+            return Turn::Done;
+        }
+        let Some(frame) = self.control_frame(id, &tuple, &plan.header, ttl, tos) else {
             self.sched.wake(node, id.index());
             return Turn::Stall;
         };
+        // It counts as sent whether or not it leaves, and is sent again in its time, so that no other entry waits for it.
         self.commit_syn_ack(id, node, index, &plan);
-        match way {
-            #[cfg(feature = "hooks")]
-            Way::Hooked => self.turn_of_segment(id, frame),
-            Way::Own => {
-                self.loop_back(frame);
-                Turn::Done
-            }
-            Way::Link(mac) => self.finish(id, frame, mac),
+        #[cfg(feature = "hooks")]
+        if self.hooks.is_some() && (hop.is_some() || self.is_own(tuple.remote_addr)) {
+            return self.turn_of_segment(id, frame);
         }
+        // From here on it is as any packet: one to a neighbour not known yet is parked with the others for it.
+        if hop.is_some() { self.turn_of_parked(id, frame) } else { self.turn_of(id, frame) }
     }
 
     /// The MSS of a SYN|ACK that leaves by `id`, of which the user allows `own`.
@@ -268,14 +260,6 @@ impl<'a> Stack<'a> {
             self.sched.wake(node, id.index());
         }
         self.schedule_listener(index);
-    }
-
-    /// A SYN|ACK to a neighbour not known yet takes the way of any packet: parked with the others for that neighbour.
-    fn park_syn_ack(&mut self, id: IfaceId, tuple: &Tuple, header: &Header, ttl: u8, tos: u8) -> Turn<'a> {
-        match self.control_frame(id, tuple, header, ttl, tos) {
-            Some(frame) => self.turn_of(id, frame),
-            None => Turn::Done,
-        }
     }
 
     /// A segment without text, as an IP packet.
@@ -297,15 +281,6 @@ impl<'a> Stack<'a> {
         }
         push_headers(&mut frame, None, tuple, header, (ttl, tos), Sum::default())?;
         Some(frame)
-    }
-
-    /// The link header in front of a segment, which never exceeds the MTU.
-    fn finish(&mut self, id: IfaceId, mut frame: Frame<'a>, mac: Option<Mac>) -> Turn<'a> {
-        if let (Some(dst), Some(iface)) = (mac, self.iface(id)) {
-            let src = iface.mac;
-            push_ethernet(&mut frame, dst, src);
-        }
-        Turn::Send(frame)
     }
 }
 
@@ -349,7 +324,8 @@ fn build_segment<'a>(
 /// All headers in front of the text, whose sum is known; `marks` are TTL and TOS.
 ///
 /// `None` without headroom, or for an address family that is not built.
-#[inline(always)]
+#[cfg_attr(target_os = "none", inline(never))]
+#[cfg_attr(not(target_os = "none"), inline(always))]
 fn push_headers(
     frame: &mut Frame<'_>,
     link: Option<(Mac, Mac)>,

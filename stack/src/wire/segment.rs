@@ -128,8 +128,11 @@ pub(crate) struct Timestamps {
     pub ecr: u32,
 }
 
+/// As many SACK blocks as forty octets hold; none are read or written without the feature `sack`.
+const BLOCKS: usize = if cfg!(feature = "sack") { 4 } else { 0 };
+
 /// SACK blocks: left edge and the number behind the right edge (RFC 2018 §3).
-pub(crate) type SackBlocks = heapless::Vec<(Seq, Seq), 4, u8>;
+pub(crate) type SackBlocks = heapless::Vec<(Seq, Seq), BLOCKS, u8>;
 
 /// The options that we know. All others are skipped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -194,7 +197,7 @@ impl Options {
                 let (val, ecr) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
                 self.timestamps = Some(Timestamps { val, ecr });
             }
-            (kind::SACK, blocks) => {
+            (kind::SACK, blocks) if BLOCKS != 0 => {
                 let (blocks, []) = blocks.as_chunks::<8>() else { return };
                 for &[a, b, c, d, e, f, g, h] in blocks {
                     let block = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
@@ -213,6 +216,7 @@ impl Options {
     }
 
     /// Octets of all options but SACK, aligned.
+    #[cfg_attr(target_os = "none", inline(never))]
     const fn fixed_len(&self) -> usize {
         let timestamps = if self.timestamps.is_some() { 12 } else { 0 };
         // With timestamps, "SACK permitted" takes the place of their two NOPs.
@@ -225,7 +229,7 @@ impl Options {
     /// Octets that the options take in a header: a multiple of 4, at most 40.
     #[inline]
     pub fn len(&self) -> usize {
-        let sack = if self.sack.is_empty() { 0 } else { self.sack_len() };
+        let sack = if BLOCKS == 0 || self.sack.is_empty() { 0 } else { self.sack_len() };
         self.fixed_len() + sack
     }
 
@@ -255,7 +259,7 @@ impl Options {
         if let Some(shift) = self.window_scale {
             out.put([kind::NOP, kind::WINDOW_SCALE, 3, shift]);
         }
-        if !self.sack.is_empty() {
+        if BLOCKS != 0 && !self.sack.is_empty() {
             self.emit_sack(&mut out);
         }
         //= https://www.rfc-editor.org/rfc/rfc9293#section-3.1

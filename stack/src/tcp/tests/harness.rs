@@ -19,7 +19,7 @@ use crate::tcp::listen::Handshake;
 use crate::tcp::options::TcpOptions;
 use crate::tcp::output::{Plan, Why};
 use crate::tcp::rcv::room_for;
-use crate::tcp::sent::Sent;
+use crate::tcp::sent::Slots;
 use crate::tcp::state::State;
 use crate::time::{Duration, Instant};
 use crate::wire::segment::{Flags, Options, Segment, Timestamps};
@@ -57,6 +57,16 @@ pub fn tuple() -> Tuple {
     }
 }
 
+#[cfg(any(feature = "sack", feature = "cubic"))]
+fn records() -> Slots<'static> {
+    memory(crate::tcp::sent::Sent::default(), 64)
+}
+
+#[cfg(not(any(feature = "sack", feature = "cubic")))]
+const fn records() -> Slots<'static> {
+    core::marker::PhantomData
+}
+
 fn memory<T: Clone>(value: T, n: usize) -> ManagedSlice<'static, T> {
     ManagedSlice::Borrowed(Box::leak(vec![value; n].into_boxed_slice()))
 }
@@ -65,7 +75,7 @@ pub fn buffers(options: &TcpOptions) -> Buffers<'static> {
     Buffers {
         rx: Ring::new(memory(0, room_for(options.rx_buffer)), usize::MAX),
         tx: Ring::new(memory(0, options.tx_buffer), options.tx_buffer),
-        sent: memory(Sent::default(), 64),
+        sent: records(),
         ranges: memory((0, 0), 8),
     }
 }
