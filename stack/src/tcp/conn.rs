@@ -206,7 +206,7 @@ pub(crate) struct Conn<'a> {
 #[cfg(target_pointer_width = "32")]
 const _: () = {
     let apart = 2 * size_of::<Ring<'_>>() + size_of::<SentLog<'_>>() + size_of::<Assembler<'_>>();
-    assert!(size_of::<Conn<'_>>() - apart <= if cfg!(feature = "sack") { 512 } else { 320 });
+    assert!(size_of::<Conn<'_>>() - apart <= if cfg!(any(feature = "sack", feature = "cubic")) { 512 } else { 320 });
 };
 
 impl<'a> Conn<'a> {
