@@ -131,11 +131,24 @@ impl<'a> Stack<'a> {
         if let Origin::Wire(id) = origin {
             let Some(iface) = self.iface(id) else { return Ok(()) };
             if iface.is_ethernet() {
-                let received = ethernet::receive(&frame, iface.mac)?;
+                let mac = iface.mac;
+                #[cfg(feature = "raw-ethernet")]
+                let is_taken = self.ethernet.open > 0 && self.copy_to_ethernet(id, &frame);
+                #[cfg(not(feature = "raw-ethernet"))]
+                let is_taken = false;
+                let received = match ethernet::receive(&frame, mac) {
+                    Ok(received) => received,
+                    Err(_) if is_taken => return Ok(()),
+                    Err(reason) => return Err(reason),
+                };
                 let whole = frame.len();
                 frame.trim_front(ethernet::HEADER);
                 let ethertype = match received.ethertype {
-                    length if length <= ethernet::MAX_LENGTH => ethernet::unwrap_snap(&mut frame, length)?,
+                    length if length <= ethernet::MAX_LENGTH => match ethernet::unwrap_snap(&mut frame, length) {
+                        Ok(ethertype) => ethertype,
+                        Err(_) if is_taken => return Ok(()),
+                        Err(reason) => return Err(reason),
+                    },
                     ethertype => ethertype,
                 };
                 match ethertype {
@@ -143,6 +156,7 @@ impl<'a> Stack<'a> {
                     #[cfg(feature = "ipv6")]
                     ethernet::IPV6 => {}
                     ethernet::ARP => return self.handle_arp(id, &frame),
+                    _ if is_taken => return Ok(()),
                     _ => return Err(DropReason::UnknownEtherType),
                 }
                 named = Some(ethertype);

@@ -3,6 +3,8 @@
 pub(crate) mod arena;
 pub(crate) mod binding;
 pub(crate) mod demux;
+#[cfg(feature = "raw-ethernet")]
+pub(crate) mod ethernet;
 #[cfg(any(feature = "tcp", feature = "udp"))]
 pub(crate) mod ports;
 pub(crate) mod queue;
@@ -12,6 +14,8 @@ pub(crate) mod table;
 #[cfg(feature = "udp")]
 pub(crate) mod udp;
 
+#[cfg(feature = "raw-ethernet")]
+pub use ethernet::{EthernetHandle, EthernetOptions};
 #[cfg(feature = "raw")]
 pub use raw::RawHandle;
 #[cfg(feature = "udp")]

@@ -14,11 +14,13 @@ mod acd;
 mod admin;
 #[cfg(feature = "carrier")]
 mod carrier;
-#[cfg(any(feature = "udp", feature = "raw", feature = "icmp"))]
+#[cfg(any(feature = "udp", feature = "raw", feature = "icmp", feature = "raw-ethernet"))]
 mod datagram;
 #[cfg(feature = "icmp")]
 mod echo;
-#[cfg(any(feature = "ipv6", feature = "multicast"))]
+#[cfg(feature = "raw-ethernet")]
+mod ethernet;
+#[cfg(any(feature = "ipv6", feature = "multicast", feature = "raw-ethernet"))]
 mod filter;
 #[cfg(feature = "forward")]
 mod forward;
@@ -49,6 +51,8 @@ pub use admin::{InterfaceCounters, InterfaceView};
 pub use datagram::MAX_UDP_PAYLOAD;
 #[cfg(feature = "icmp")]
 pub use echo::Echoed;
+#[cfg(feature = "raw-ethernet")]
+pub use ethernet::MAX_ETHERNET_GROUPS;
 pub use iface::{IfaceId, IfaceSet, MAX_ADDRESSES};
 #[cfg(feature = "alloc")]
 pub use storage::Limits;
@@ -79,6 +83,8 @@ use crate::link::neighbor::table::Neighbors;
 use crate::ready::{Key, Scheduler};
 use crate::rng::{Purpose, Rng};
 use crate::sockets::arena::Arena;
+#[cfg(feature = "raw-ethernet")]
+use crate::sockets::ethernet::EthernetLayer;
 use crate::sockets::queue::Place;
 #[cfg(feature = "raw")]
 use crate::sockets::raw::RawLayer;
@@ -143,6 +149,11 @@ pub struct Stack<'a> {
     pub(crate) udp: UdpLayer<'a>,
     #[cfg(feature = "raw")]
     pub(crate) raw: RawLayer<'a>,
+    #[cfg(feature = "raw-ethernet")]
+    pub(crate) ethernet: EthernetLayer<'a>,
+    /// Interfaces whose device may have to receive more, or less, for raw Ethernet sockets.
+    #[cfg(feature = "raw-ethernet")]
+    pub(crate) refilter: IfaceSet,
     #[cfg(feature = "icmp")]
     pub(crate) echo: EchoLayer<'a>,
     #[cfg(feature = "reassembly")]
@@ -155,7 +166,7 @@ pub struct Stack<'a> {
     #[cfg(feature = "ipv6")]
     pub(crate) v6_timer: Option<Instant>,
     /// Interfaces whose device does not know its groups.
-    #[cfg(any(feature = "ipv6", feature = "multicast"))]
+    #[cfg(any(feature = "ipv6", feature = "multicast", feature = "raw-ethernet"))]
     pub(crate) regroup: IfaceSet,
     /// Interfaces whose link has changed, which nobody was told yet.
     #[cfg(feature = "carrier")]
@@ -206,6 +217,10 @@ impl<'a> Stack<'a> {
             udp: UdpLayer::new(storage.udp, storage.udp_bindings, secret),
             #[cfg(feature = "raw")]
             raw: RawLayer::new(storage.raw, storage.raw_bindings, secret),
+            #[cfg(feature = "raw-ethernet")]
+            ethernet: EthernetLayer::new(storage.ethernet, storage.ethernet_bindings, secret),
+            #[cfg(feature = "raw-ethernet")]
+            refilter: IfaceSet::default(),
             #[cfg(feature = "icmp")]
             echo: EchoLayer::new(storage.echo, storage.echo_bindings, secret),
             #[cfg(feature = "reassembly")]
@@ -216,7 +231,7 @@ impl<'a> Stack<'a> {
             paths: Paths::new(),
             #[cfg(feature = "ipv6")]
             v6_timer: None,
-            #[cfg(any(feature = "ipv6", feature = "multicast"))]
+            #[cfg(any(feature = "ipv6", feature = "multicast", feature = "raw-ethernet"))]
             regroup: IfaceSet::default(),
             #[cfg(feature = "carrier")]
             link_events: IfaceSet::default(),
@@ -272,12 +287,19 @@ impl<'a> Stack<'a> {
                 break;
             }
         }
-        #[cfg(any(feature = "ipv6", feature = "multicast"))]
+        #[cfg(any(feature = "ipv6", feature = "multicast", feature = "raw-ethernet"))]
         if self.regroup.contains(iface)
             && let Some(groups) = self.changed_groups(iface)
         {
             // Without a filter, a device receives all groups.
             let _ = device.set_multicast_filter(&groups);
+        }
+        #[cfg(feature = "raw-ethernet")]
+        if self.refilter.contains(iface)
+            && let Some(on) = self.changed_promiscuity(iface)
+        {
+            // A device that cannot receives what it does.
+            let _ = device.set_promiscuous(on);
         }
         device.flush();
         self.count(iface, before_all);

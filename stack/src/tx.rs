@@ -12,6 +12,8 @@ mod hooks;
 #[cfg(feature = "ipv6")]
 mod ndp;
 mod neighbor;
+#[cfg(feature = "raw-ethernet")]
+mod raw_ethernet;
 #[cfg(feature = "tcp")]
 mod tcp;
 
@@ -144,6 +146,8 @@ impl<'a> Stack<'a> {
             Key::Udp(index) => self.udp_turn(id, node, index),
             #[cfg(feature = "raw")]
             Key::Raw(index) => self.raw_turn(id, node, index),
+            #[cfg(feature = "raw-ethernet")]
+            Key::Ethernet(index) => self.ethernet_turn(id, node, index),
             #[cfg(feature = "icmp")]
             Key::Icmp(index) => self.echo_turn(id, node, index),
             _ => Turn::Done,

@@ -15,6 +15,8 @@ pub(crate) enum Kind {
     TcpListener = 1,
     EchoIdent = 2,
     RawProtocol = 3,
+    #[cfg(feature = "raw-ethernet")]
+    EtherType = 4,
 }
 
 /// One kind's bindings.

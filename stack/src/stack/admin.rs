@@ -328,7 +328,7 @@ impl<'a> Stack<'a> {
 
     /// The groups that an interface receives have changed: its device is told in the next poll.
     pub(crate) fn groups_changed(&mut self, id: IfaceId) {
-        #[cfg(any(feature = "ipv6", feature = "multicast"))]
+        #[cfg(any(feature = "ipv6", feature = "multicast", feature = "raw-ethernet"))]
         self.regroup.insert(id.index());
         #[cfg(all(feature = "ipv6", feature = "multicast"))]
         self.own_groups_changed(id);

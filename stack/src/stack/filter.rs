@@ -43,6 +43,11 @@ impl Stack<'_> {
                 fits &= local.filter(|ip| ip.is_multicast()).is_none_or(&mut add);
             }
         }
+        let _ = &mut add;
+        #[cfg(feature = "raw-ethernet")]
+        for &mac in self.ethernet.of(id).flat_map(|s| &s.groups) {
+            fits &= groups.contains(&mac) || groups.push(mac).is_ok();
+        }
         let _ = iface;
         fits.then_some(groups)
     }

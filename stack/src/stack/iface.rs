@@ -54,7 +54,13 @@ impl IfaceSet {
     }
 
     /// Takes `id` out; whether it was there.
-    #[cfg(any(feature = "ipv6", feature = "multicast", feature = "carrier", feature = "forward"))]
+    #[cfg(any(
+        feature = "ipv6",
+        feature = "multicast",
+        feature = "carrier",
+        feature = "forward",
+        feature = "raw-ethernet"
+    ))]
     pub(crate) fn take(&mut self, id: IfaceId) -> bool {
         let was = self.contains(id);
         self.0 &= !(1 << (id.0 & 31));
@@ -114,6 +120,9 @@ pub(crate) struct Iface<'a> {
     /// Refused by the device: the first to be offered again.
     pub held: Option<(Frame<'a>, TxMeta)>,
     pub cutting: Option<Cutting<'a>>,
+    /// Its device was told to receive everything.
+    #[cfg(feature = "raw-ethernet")]
+    pub promiscuous: bool,
     /// The carrier, as of the last poll.
     #[cfg(feature = "carrier")]
     pub link: Link,
@@ -157,6 +166,8 @@ impl<'a> Iface<'a> {
             counters: super::InterfaceCounters::default(),
             held: None,
             cutting: None,
+            #[cfg(feature = "raw-ethernet")]
+            promiscuous: false,
             #[cfg(feature = "carrier")]
             link: Link::Up,
             #[cfg(feature = "carrier")]

@@ -1,7 +1,7 @@
 //! Raw IP sockets for the user.
 
-use super::Stack;
 use super::datagram::copy;
+use super::{Iface, Stack};
 use crate::error::{BindError, RecvError, SendError, Stale};
 use crate::event::{Readiness, Wakers};
 use crate::ready::Key;
@@ -63,6 +63,9 @@ impl<'a> Stack<'a> {
             return Err(SendError::Malformed);
         }
         let (iface, _) = self.source(header.dst).ok_or(SendError::NoRoute)?;
+        if !self.iface(iface).is_some_and(Iface::is_up) && !self.is_own(header.dst) {
+            return Err(SendError::LinkDown);
+        }
         let mut frame =
             self.datagram_frame(iface, header.dst, 0, packet.len() - ip::header_len(header.dst).min(packet.len()))?;
         // The headroom reserved for an IP header is the packet's own here.

@@ -9,6 +9,8 @@ use crate::link::neighbor::NeighborSlot;
 use crate::ready::Scheduler;
 use crate::sockets::arena::Arena;
 use crate::sockets::demux::Demux;
+#[cfg(feature = "raw-ethernet")]
+use crate::sockets::ethernet::Ethernet;
 use crate::sockets::queue::Place as QueuePlace;
 #[cfg(feature = "raw")]
 use crate::sockets::raw::Raw;
@@ -42,6 +44,10 @@ pub struct Storage<'a> {
     pub(crate) udp: Slab<'a, Udp<'a>>,
     #[cfg(feature = "udp")]
     pub(crate) udp_bindings: Demux<'a>,
+    #[cfg(feature = "raw-ethernet")]
+    pub(crate) ethernet: Slab<'a, Ethernet<'a>>,
+    #[cfg(feature = "raw-ethernet")]
+    pub(crate) ethernet_bindings: Demux<'a>,
     #[cfg(feature = "raw")]
     pub(crate) raw: Slab<'a, Raw<'a>>,
     #[cfg(feature = "raw")]
@@ -64,7 +70,7 @@ pub struct Limits {
     pub time_wait: usize,
     /// UDP sockets.
     pub udp: usize,
-    /// Raw sockets.
+    /// Raw IP sockets, and as many raw Ethernet sockets.
     pub raw: usize,
     /// Echo sockets.
     pub echo: usize,
@@ -99,7 +105,7 @@ impl Storage<'_> {
     pub fn growing(limits: Limits) -> Self {
         let l = limits;
         // TIME-WAIT, reassembly and address conflict detection and IGMP have one node each.
-        let nodes = l.tcp + l.listeners + l.udp + l.raw + l.echo + l.neighbors + 4;
+        let nodes = l.tcp + l.listeners + l.udp + 2 * l.raw + l.echo + l.neighbors + 4;
         Self {
             ifaces: owned(),
             routes: owned(),
@@ -117,6 +123,10 @@ impl Storage<'_> {
             udp: Slab::new(owned(), l.udp),
             #[cfg(feature = "udp")]
             udp_bindings: Demux::new(owned()),
+            #[cfg(feature = "raw-ethernet")]
+            ethernet: Slab::new(owned(), l.raw),
+            #[cfg(feature = "raw-ethernet")]
+            ethernet_bindings: Demux::new(owned()),
             #[cfg(feature = "raw")]
             raw: Slab::new(owned(), l.raw),
             #[cfg(feature = "raw")]

@@ -7,6 +7,8 @@ use crate::event::{Readiness, Wakers};
 #[cfg(feature = "icmp")]
 use crate::icmp::IcmpHandle;
 use crate::ready::Key;
+#[cfg(feature = "raw-ethernet")]
+use crate::sockets::EthernetHandle;
 #[cfg(feature = "raw")]
 use crate::sockets::RawHandle;
 #[cfg(feature = "udp")]
@@ -32,6 +34,9 @@ pub enum SocketId {
     /// A raw IP socket.
     #[cfg(feature = "raw")]
     Raw(RawHandle),
+    /// A raw Ethernet socket.
+    #[cfg(feature = "raw-ethernet")]
+    Ethernet(EthernetHandle),
     /// An ICMP echo socket.
     #[cfg(feature = "icmp")]
     Icmp(IcmpHandle),
@@ -114,6 +119,11 @@ impl<'a> Stack<'a> {
             Key::Raw(i) => {
                 let handle = self.raw.sockets.handle(i)?;
                 (SocketId::Raw(RawHandle(handle)), &mut self.raw.sockets.at_mut(i)?.wakers)
+            }
+            #[cfg(feature = "raw-ethernet")]
+            Key::Ethernet(i) => {
+                let handle = self.ethernet.sockets.handle(i)?;
+                (SocketId::Ethernet(EthernetHandle(handle)), &mut self.ethernet.sockets.at_mut(i)?.wakers)
             }
             #[cfg(feature = "icmp")]
             Key::Icmp(i) => {

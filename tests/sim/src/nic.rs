@@ -20,6 +20,8 @@ pub struct Nic {
     pub starved: usize,
     /// Its carrier. It takes frames without one, too, for tests to find them.
     pub link: Link,
+    /// What it was told to receive, everything or not, in order.
+    pub promiscuous: Vec<bool>,
     /// Frames that it has taken for sending.
     pub taken: u64,
     /// The groups that it receives, if it was told; until then, all.
@@ -45,6 +47,7 @@ impl Nic {
             tx_room: usize::MAX,
             starved: 0,
             link: Link::Up,
+            promiscuous: Vec::new(),
             taken: 0,
             groups: None,
             filters: false,
@@ -94,6 +97,12 @@ impl Device<'static> for Nic {
 
     fn link(&self) -> Link {
         self.link
+    }
+
+    /// It receives what comes, whatever it was told.
+    fn set_promiscuous(&mut self, on: bool) -> Result<(), Unsupported> {
+        self.promiscuous.push(on);
+        Ok(())
     }
 
     fn set_multicast_filter(&mut self, groups: &[Mac]) -> Result<(), Unsupported> {

@@ -11,6 +11,8 @@ use crate::link::neighbor::NeighborSlot;
 use crate::ready::{List, Node, Scheduler};
 use crate::sockets::arena::Arena;
 use crate::sockets::demux::{Demux, Slot};
+#[cfg(feature = "raw-ethernet")]
+use crate::sockets::ethernet::Ethernet;
 use crate::sockets::queue::Place as QueuePlace;
 #[cfg(feature = "raw")]
 use crate::sockets::raw::Raw;
@@ -30,10 +32,11 @@ const IFACES: usize = 2;
 const REASSEMBLY: usize = 2;
 /// Datagrams per queue.
 const QUEUE: usize = 4;
-/// Raw and echo sockets, one each.
-const OTHERS: usize = 2;
-/// Nodes besides those of connections and UDP sockets; TIME-WAIT and reassembly have one each.
-const NODES: usize = LISTENERS + NEIGHBORS + OTHERS + 2;
+/// Raw and echo sockets, one each, and a raw Ethernet socket.
+const OTHERS: usize = if cfg!(feature = "raw-ethernet") { 3 } else { 2 };
+/// Nodes besides those of connections and UDP sockets; TIME-WAIT and reassembly have one each, as have raw and echo
+/// sockets. The number is the same with all features: what more they want, a program brings.
+const NODES: usize = LISTENERS + NEIGHBORS + 2 + 2;
 
 /// A queue's places each way.
 type QueuePair<'a> = [[QueuePlace<'a>; QUEUE]; 2];
@@ -42,7 +45,7 @@ type QueuePair<'a> = [[QueuePlace<'a>; QUEUE]; 2];
 /// and `UDP` sockets with queues of 4 datagrams each way. `NODES` is at least `TCP + UDP + 16`; less does not compile.
 ///
 /// Besides, there is room for 2 interfaces, 4 listeners (8 handshakes each), 8 neighbours, 8 routes, 2 datagrams being
-/// reassembled, and one raw and one echo socket.
+/// reassembled, and one raw, one echo and one raw Ethernet socket.
 ///
 /// ```
 /// use ringtap::config::Config;
@@ -67,6 +70,8 @@ pub struct StaticStorage<'a, const TCP: usize, const UDP: usize, const RX: usize
     tcp: FixedTcp<'a, TCP, LISTENERS, RX, TX>,
     #[cfg(feature = "udp")]
     udp: FixedUdp<'a, UDP>,
+    #[cfg(feature = "raw-ethernet")]
+    ethernet: ([Place<Ethernet<'a>>; 1], [Slot; 2]),
     #[cfg(feature = "raw")]
     raw: ([Place<Raw<'a>>; 1], [Slot; 2]),
     #[cfg(feature = "icmp")]
@@ -78,7 +83,7 @@ pub struct StaticStorage<'a, const TCP: usize, const UDP: usize, const RX: usize
 /// Where free queues are kept: those of UDP sockets, then those of the others.
 struct Stock<'a, const UDP: usize> {
     // Two for each UDP socket, and with one socket already room for those of the others.
-    places: [[Option<&'a mut [QueuePlace<'a>]>; 6]; UDP],
+    places: [[Option<&'a mut [QueuePlace<'a>]>; 2 + 2 * OTHERS]; UDP],
     others: [Option<&'a mut [QueuePlace<'a>]>; 2 * OTHERS],
 }
 
@@ -109,6 +114,8 @@ impl<'a, const TCP: usize, const UDP: usize, const RX: usize, const TX: usize, c
             tcp: FixedTcp::new(),
             #[cfg(feature = "udp")]
             udp: FixedUdp { sockets: [const { Place::new() }; UDP], bindings: [[const { Slot::new() }; 4]; UDP] },
+            #[cfg(feature = "raw-ethernet")]
+            ethernet: ([const { Place::new() }], [const { Slot::new() }; 2]),
             #[cfg(feature = "raw")]
             raw: ([const { Place::new() }], [const { Slot::new() }; 2]),
             #[cfg(feature = "icmp")]
@@ -117,7 +124,10 @@ impl<'a, const TCP: usize, const UDP: usize, const RX: usize, const TX: usize, c
                 [const { [const { [const { None }; QUEUE] }; 2] }; UDP],
                 [const { [const { [const { None }; QUEUE] }; 2] }; OTHERS],
             ),
-            queues: Stock { places: [const { [const { None }; 6] }; UDP], others: [const { None }; 2 * OTHERS] },
+            queues: Stock {
+                places: [const { [const { None }; 2 + 2 * OTHERS] }; UDP],
+                others: [const { None }; 2 * OTHERS],
+            },
         }
     }
 }
@@ -159,6 +169,10 @@ impl<'a, const TCP: usize, const UDP: usize, const RX: usize, const TX: usize, c
             udp: Slab::new(Borrowed(&mut s.udp.sockets), all),
             #[cfg(feature = "udp")]
             udp_bindings: Demux::new(Borrowed(s.udp.bindings.as_flattened_mut())),
+            #[cfg(feature = "raw-ethernet")]
+            ethernet: Slab::new(Borrowed(&mut s.ethernet.0), all),
+            #[cfg(feature = "raw-ethernet")]
+            ethernet_bindings: Demux::new(Borrowed(&mut s.ethernet.1)),
             #[cfg(feature = "raw")]
             raw: Slab::new(Borrowed(&mut s.raw.0), all),
             #[cfg(feature = "raw")]
