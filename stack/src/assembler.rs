@@ -115,11 +115,10 @@ impl<'a> Assembler<'a> {
         }
         self.len += 1;
         let ranges = self.ranges_slice_mut();
-        if let Some(moved @ [_, ..]) = ranges.get_mut(at..) {
-            moved.rotate_right(1);
-        }
-        if let Some(place) = ranges.get_mut(at) {
-            *place = range;
+        // Those behind it move up by one; there are few.
+        let mut moving = range;
+        for place in ranges.iter_mut().skip(at) {
+            core::mem::swap(place, &mut moving);
         }
         Ok(())
     }
@@ -129,7 +128,11 @@ impl<'a> Assembler<'a> {
             return;
         }
         let ranges = self.ranges_slice_mut();
-        ranges.copy_within(at + count.., at);
+        for to in at..ranges.len() {
+            if let Some(&later) = ranges.get(to + count) {
+                ranges[to] = later;
+            }
+        }
         self.len -= count as u16;
     }
 }

@@ -102,7 +102,7 @@ drop_reasons! {
     FragmentTimeout = "fragment-timeout",
     /// A second copy of a fragment.
     FragmentDuplicate = "fragment-duplicate",
-    /// Fragments, with reassembly left out of the build.
+    /// Fragments, or a packet that would have to leave in some, with reassembly left out of the build.
     FragmentUnsupported = "fragment-unsupported",
     /// A truncated ICMP message.
     IcmpMalformed = "icmp-malformed",

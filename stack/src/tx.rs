@@ -59,6 +59,9 @@ pub(crate) enum Turn<'a> {
     Stall,
 }
 
+/// Whether packets that are too long leave in pieces: where nothing is put together, nothing is cut up.
+pub(crate) const CUTS: bool = cfg!(feature = "reassembly");
+
 /// How a packet reaches its destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hop {
@@ -112,7 +115,7 @@ impl<'a> Stack<'a> {
     /// One turn of whoever is next; `None` when nobody is.
     fn poll_turn(&mut self, id: IfaceId) -> Option<Turn<'a>> {
         let iface = self.ifaces.get_mut(id.index())?.as_mut()?;
-        if iface.cutting.is_some() {
+        if CUTS && iface.cutting.is_some() {
             return Some(self.poll_cutting(id));
         }
         if iface.announce != 0 {
@@ -247,7 +250,11 @@ impl<'a> Stack<'a> {
         let Some(iface) = self.iface(id) else { return Output::Done };
         let (mac_of_ours, most) = (iface.mac, uncut(iface));
         if frame.len() > most && frame.len() > self.mtu_of(id, &frame) {
-            return self.begin_cutting(id, frame, mac);
+            if CUTS {
+                return self.begin_cutting(id, frame, mac);
+            }
+            self.stats.drop(DropReason::FragmentUnsupported);
+            return Output::Done;
         }
         if let Some(dst) = mac
             && !push_ethernet(&mut frame, dst, mac_of_ours)

@@ -50,8 +50,9 @@ pub fn now() -> Instant {
         let left = if wrapped { SYST::get_current() } else { before };
         (WRAPS.borrow(cs).get() + u64::from(wrapped), left)
     });
-    let into = u64::from(per_wrap - 1 - left.min(per_wrap - 1));
-    Instant::from_micros(wraps * u64::from(1_000_000 / HZ) + into * 1_000_000 / u64::from(hz))
+    // Less than a wrap, so that 32 bits do for counters below 4 GHz: a division of 64 would be slow, and large in flash.
+    let into = per_wrap - 1 - left.min(per_wrap - 1);
+    Instant::from_micros(wraps * u64::from(1_000_000 / HZ) + u64::from(into * (1_000_000 / HZ) / per_wrap))
 }
 
 /// Sleeps until `is_awake` says so or `next` has come. An interrupt that makes `is_awake` true is not slept through,

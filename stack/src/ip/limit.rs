@@ -53,7 +53,7 @@ impl Limiter {
         Self {
             all: Bucket::default(),
             by_destination: [Bucket::default(); BUCKETS],
-            half_price: (SECOND / 2).checked_div(u64::from(rate)),
+            half_price: (SECOND as u32 / 2).checked_div(rate).map(u64::from),
             key: secret.key(Purpose::ReplyLimit),
             rng: Rng::new(secret, Purpose::ReplyDraws),
         }

@@ -114,9 +114,9 @@ impl<'a> Routes<'a> {
         self.make_room()?;
         let at = self.iter().position(|r| rank(&route) < rank(r)).unwrap_or(self.len);
         // Room was made: the last place of the range is free.
-        if let Some(tail) = self.slots.get_mut(at..=self.len) {
-            tail.rotate_right(1);
-            tail[0] = RouteSlot(route);
+        let mut moving = RouteSlot(route);
+        for slot in self.slots.iter_mut().take(self.len + 1).skip(at) {
+            core::mem::swap(slot, &mut moving);
         }
         self.len += 1;
         self.generation = self.generation.wrapping_add(1);
@@ -139,8 +139,10 @@ impl<'a> Routes<'a> {
     fn retain(&mut self, keep: impl Fn(&Route) -> bool) {
         let mut kept = 0;
         for i in 0..self.len {
-            if keep(&self.slots[i].0) {
-                self.slots.swap(kept, i);
+            if self.slots.get(i).is_some_and(|slot| keep(&slot.0)) {
+                if let Ok([place, slot]) = self.slots.get_disjoint_mut([kept, i]) {
+                    core::mem::swap(place, slot);
+                }
                 kept += 1;
             }
         }

@@ -275,10 +275,11 @@ impl<'a> Stack<'a> {
     }
 
     pub(crate) fn is_configured(&self, ip: IpAddr) -> bool {
-        self.ifaces.iter().flatten().any(|i| i.has_address(ip))
+        self.iface_of(ip).is_some()
     }
 
     /// The interface that has `ip`.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub(crate) fn iface_of(&self, ip: IpAddr) -> Option<IfaceId> {
         let index = self.ifaces.iter().position(|i| i.as_ref().is_some_and(|i| i.has_address(ip)))?;
         Some(IfaceId(index as u8))

@@ -7,6 +7,7 @@ use crate::frame::Frame;
 use crate::ip::v4::{self, Fields};
 use crate::ready::{Key, NodeId};
 use crate::sockets::queue::Queue;
+use crate::tx::CUTS;
 use crate::wire::{ip, ipv4};
 use core::net::Ipv4Addr;
 
@@ -49,7 +50,7 @@ impl<'a> Stack<'a> {
             return state.pool.take_above(self.config.reserve_rx.min(2), headroom).ok_or(SendError::WouldBlock);
         }
         let pool = self.config.large_pool.unwrap_or(state.pool);
-        if !fits(pool.slot_size()) {
+        if !CUTS || !fits(pool.slot_size()) {
             return Err(SendError::TooLong);
         }
         pool.take(headroom).ok_or(SendError::WouldBlock)

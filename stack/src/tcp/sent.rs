@@ -231,11 +231,13 @@ impl<'a> SentLog<'a> {
         if self.len as usize == self.slots.len() && !self.grow() {
             return false;
         }
-        let mut i = self.len;
-        while i > n {
-            let (to, from) = (self.index(i), self.index(i - 1));
-            self.slots.copy_within(from..=from, to);
-            i -= 1;
+        // The record is there twice; those behind it move up by one.
+        let Some(&(mut moving)) = self.slots.get(self.index(n)) else { return false };
+        for i in n + 1..=self.len {
+            let to = self.index(i);
+            if let Some(place) = self.slots.get_mut(to) {
+                core::mem::swap(place, &mut moving);
+            }
         }
         self.len += 1;
         let Some(first) = self.record_mut(n) else { return false };

@@ -5,7 +5,6 @@
 use crate::device::Mac;
 use crate::stats::DropReason;
 use core::net::Ipv4Addr;
-use smoltcp::wire::{ArpHardware, ArpOperation, ArpPacket, EthernetAddress, EthernetProtocol};
 
 /// Octets of a packet.
 pub(crate) const LEN: usize = 28;
@@ -13,8 +12,8 @@ pub(crate) const LEN: usize = 28;
 /// What an ARP packet wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
-    Request,
-    Reply,
+    Request = 1,
+    Reply = 2,
 }
 
 /// An ARP packet, by its RFC field names: sender and target hardware and protocol addresses.
@@ -27,38 +26,38 @@ pub(crate) struct ArpPacketRepr {
     pub target_ip: Ipv4Addr,
 }
 
+/// Hardware type Ethernet, protocol type IPv4, and the lengths of their addresses: how each packet begins.
+const KINDS: [u8; 6] = [0, 1, 8, 0, 6, 4];
+
 /// Reads a packet; octets behind it are the medium's padding.
 pub(crate) fn parse(packet: &[u8]) -> Result<ArpPacketRepr, DropReason> {
     let bytes = packet.first_chunk::<LEN>().ok_or(DropReason::ArpMalformed)?;
-    let p = ArpPacket::new_unchecked(bytes);
-    // The address accessors below read where these lengths say, so that they are checked before.
-    if p.hardware_type() != ArpHardware::Ethernet
-        || p.protocol_type() != EthernetProtocol::Ipv4
-        || p.hardware_len() != 6
-        || p.protocol_len() != 4
-    {
+    let operation = match u16::from_be_bytes([bytes[6], bytes[7]]) {
+        1 => Operation::Request,
+        2 => Operation::Reply,
+        _ => return Err(DropReason::ArpMalformed),
+    };
+    if bytes[..6] != KINDS {
         return Err(DropReason::ArpMalformed);
     }
-    let operation = match p.operation() {
-        ArpOperation::Request => Operation::Request,
-        ArpOperation::Reply => Operation::Reply,
-        ArpOperation::Unknown(_) => return Err(DropReason::ArpMalformed),
-    };
     Ok(ArpPacketRepr {
         operation,
-        sender_mac: mac(p.source_hardware_addr())?,
-        sender_ip: ip(p.source_protocol_addr())?,
-        target_mac: mac(p.target_hardware_addr())?,
-        target_ip: ip(p.target_protocol_addr())?,
+        sender_mac: mac(bytes, 8),
+        sender_ip: ip(bytes, 14),
+        target_mac: mac(bytes, 18),
+        target_ip: ip(bytes, 24),
     })
 }
 
-fn mac(bytes: &[u8]) -> Result<Mac, DropReason> {
-    bytes.first_chunk().map(|b| Mac(*b)).ok_or(DropReason::ArpMalformed)
+/// The MAC address at a place that is far enough from the end.
+#[inline]
+fn mac(bytes: &[u8; LEN], at: usize) -> Mac {
+    Mac(core::array::from_fn(|i| bytes[at + i]))
 }
 
-fn ip(bytes: &[u8]) -> Result<Ipv4Addr, DropReason> {
-    bytes.first_chunk::<4>().map(|b| Ipv4Addr::from(*b)).ok_or(DropReason::ArpMalformed)
+#[inline]
+fn ip(bytes: &[u8; LEN], at: usize) -> Ipv4Addr {
+    Ipv4Addr::from(core::array::from_fn::<u8, 4, _>(|i| bytes[at + i]))
 }
 
 /// Writes the packet into the first [`LEN`] octets of `buf`, which has as many.
@@ -68,19 +67,12 @@ pub(crate) fn emit(buf: &mut [u8], packet: &ArpPacketRepr) {
         return;
     };
     let ArpPacketRepr { operation, sender_mac, sender_ip, target_mac, target_ip } = *packet;
-    let mut out = ArpPacket::new_unchecked(bytes);
-    out.set_hardware_type(ArpHardware::Ethernet);
-    out.set_protocol_type(EthernetProtocol::Ipv4);
-    out.set_hardware_len(6);
-    out.set_protocol_len(4);
-    out.set_operation(match operation {
-        Operation::Request => ArpOperation::Request,
-        Operation::Reply => ArpOperation::Reply,
-    });
-    out.set_source_hardware_addr(EthernetAddress(sender_mac.0).as_bytes());
-    out.set_source_protocol_addr(&sender_ip.octets());
-    out.set_target_hardware_addr(EthernetAddress(target_mac.0).as_bytes());
-    out.set_target_protocol_addr(&target_ip.octets());
+    bytes[..6].copy_from_slice(&KINDS);
+    bytes[6..8].copy_from_slice(&(operation as u16).to_be_bytes());
+    bytes[8..14].copy_from_slice(&sender_mac.0);
+    bytes[14..18].copy_from_slice(&sender_ip.octets());
+    bytes[18..24].copy_from_slice(&target_mac.0);
+    bytes[24..].copy_from_slice(&target_ip.octets());
 }
 
 #[cfg(test)]

@@ -64,9 +64,9 @@ impl<'a> Lot<'a> {
             self.take(neighbor).map(|p| p.frame)
         } else if self.packets.iter().filter(|p| of_pool(p)).count() >= share {
             let oldest = self.packets.iter().position(of_pool);
-            oldest.map(|at| self.packets.remove(at).frame)
+            oldest.and_then(|at| self.remove(at)).map(|p| p.frame)
         } else if self.packets.len() >= self.limit && !self.packets.is_empty() {
-            Some(self.packets.remove(0).frame)
+            self.remove(0).map(|p| p.frame)
         } else {
             None
         };
@@ -113,19 +113,30 @@ impl<'a> Lot<'a> {
     /// Takes the oldest packet of a neighbour.
     pub fn take(&mut self, neighbor: u32) -> Option<Parked<'a>> {
         let at = self.packets.iter().position(|p| p.neighbor == neighbor)?;
-        Some(self.packets.remove(at))
+        self.remove(at)
     }
 
     /// As [`take`](Self::take), passing over what is passed on for others.
     pub fn take_own(&mut self, neighbor: u32) -> Option<Parked<'a>> {
         let at = self.packets.iter().position(|p| p.neighbor == neighbor && !p.is_transit())?;
-        Some(self.packets.remove(at))
+        self.remove(at)
     }
 
     /// Takes any packet that is `unwanted`.
     pub fn take_if(&mut self, unwanted: impl Fn(&Frame<'a>) -> bool) -> Option<Frame<'a>> {
         let at = self.packets.iter().position(|p| unwanted(&p.frame))?;
-        Some(self.packets.remove(at).frame)
+        self.remove(at).map(|p| p.frame)
+    }
+
+    /// Takes the packet at a place; those behind it move up.
+    #[inline(never)]
+    fn remove(&mut self, at: usize) -> Option<Parked<'a>> {
+        for later in at + 1..self.packets.len() {
+            if let Ok([place, packet]) = self.packets.get_disjoint_mut([later - 1, later]) {
+                core::mem::swap(place, packet);
+            }
+        }
+        self.packets.pop()
     }
 
     pub fn has(&self, neighbor: u32) -> bool {
