@@ -53,7 +53,9 @@ pub struct Attachment {
     pub mtu: Option<usize>,
     /// Whether a DHCP server is asked for an address, routes and name servers.
     pub dhcp: bool,
-    /// Name servers; those that DHCP tells of if there is none.
+    /// Whether routers are asked for addresses, routes and name servers (RFC 4862).
+    pub slaac: bool,
+    /// Name servers; those that DHCP or routers tell of if there is none.
     pub dns: Vec<IpAddr>,
     /// Where to record all frames.
     pub pcap: Option<PathBuf>,
@@ -75,6 +77,8 @@ pub struct Attached {
     pub gateways: Vec<IpAddr>,
     /// Whether a DHCP server is to be asked.
     pub dhcp: bool,
+    /// Whether routers are to be asked and followed.
+    pub slaac: bool,
     /// Whether nobody but this machine's kernel is at the other end: the device was made here.
     pub alone: bool,
     /// Name servers.
@@ -94,6 +98,7 @@ impl Attachment {
             mac: None,
             mtu: None,
             dhcp: false,
+            slaac: false,
             dns: Vec::new(),
             pcap: None,
         }
@@ -104,7 +109,7 @@ impl Attachment {
     /// # Errors
     /// One line that says what is wrong and what to do.
     pub fn open(mut self) -> Result<Attached, Failure> {
-        if self.addresses.is_empty() && !self.dhcp {
+        if self.addresses.is_empty() && !self.dhcp && !self.slaac {
             let ((v4, len4), (v6, len6)) = (DEFAULT_ADDRESS, DEFAULT_ADDRESS_V6);
             self.addresses.extend(Cidr::new(v4.into(), len4));
             if self.mtu.is_none_or(|mtu| mtu >= IPV6_MTU) {
@@ -132,6 +137,13 @@ impl Attachment {
     fn check(&self) -> Result<(), Failure> {
         if self.dhcp && matches!(self.carrier, Carrier::Tun(_)) {
             return Err(Failure::usage("DHCP needs Ethernet, which a tun has not").remedy("leave --tun out"));
+        }
+        if self.slaac && matches!(self.carrier, Carrier::Tun(_)) {
+            return Err(Failure::usage("routers are asked by Ethernet, which a tun has not").remedy("leave --tun out"));
+        }
+        if let Some(mtu) = self.mtu.filter(|&mtu| self.slaac && mtu < IPV6_MTU) {
+            return Err(Failure::usage(format!("IPv6 (--slaac) needs an MTU of {IPV6_MTU}, not {mtu}"))
+                .remedy("leave the MTU out"));
         }
         let v6 = self.addresses.iter().find(|a| a.addr().is_ipv6());
         if let (Some(v6), Some(mtu)) = (v6, self.mtu.filter(|&mtu| mtu < IPV6_MTU)) {
@@ -190,8 +202,8 @@ impl Attachment {
     fn attached(&self, device: AnyDevice, lease: Lease, name: String, note: Option<String>) -> Attached {
         let mac = self.mac.unwrap_or_else(|| mac_for(&name, &self.addresses));
         let (addresses, gateways) = (self.addresses.clone(), self.gateways.clone());
-        let (dhcp, dns) = (self.dhcp, self.dns.clone());
-        Attached { device, lease, name, mac, addresses, gateways, dhcp, dns, alone: false, note }
+        let (dhcp, slaac, dns) = (self.dhcp, self.slaac, self.dns.clone());
+        Attached { device, lease, name, mac, addresses, gateways, dhcp, slaac, dns, alone: false, note }
     }
 
     /// The kernel's address on a device made here: our gateway if it is in our first network, else that network's first
@@ -313,6 +325,8 @@ mod tests {
             (with(&["10.7.0.0/24"], &[]), "no address that a host can have"),
             (with(&["127.0.0.1/8"], &[]), "no address that a host can have"),
             (Attachment { dhcp: true, ..Attachment::new(Carrier::Tun("rt0".into())) }, "needs Ethernet"),
+            (Attachment { slaac: true, ..Attachment::new(Carrier::Tun("rt0".into())) }, "by Ethernet"),
+            (Attachment { slaac: true, mtu: Some(1_279), ..with(&[], &[]) }, "needs an MTU of 1280"),
             (Attachment { mac: Some(Mac::BROADCAST), ..with(&[], &[]) }, "group address"),
         ] {
             let failure = attachment.open().err().expect("a failure");

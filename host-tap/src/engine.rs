@@ -19,6 +19,7 @@ use crate::epoll::{Kick, Poller, Signals};
 use crate::failure::Failure;
 use crate::names::{Lookup, Names};
 use crate::pool::Lease;
+use crate::routers::Routers;
 use crate::sys::{Events, Interest, Ready};
 use linger::Linger;
 use ringtap::config::Config;
@@ -26,6 +27,7 @@ use ringtap::dhcp::v4::{DhcpClient, DhcpEvent, DhcpOptions, Lease as DhcpLease};
 use ringtap::dhcp::v6::{Dhcpv6Client, Dhcpv6Mode, Lease6};
 use ringtap::error::DnsError;
 use ringtap::event::Readiness;
+use ringtap::ip::addr::Cidr;
 use ringtap::stack::{Event, Identifiers, IfaceId, Limits, SocketId, Stack, Storage};
 use ringtap::time::Instant;
 use std::net::IpAddr;
@@ -79,6 +81,11 @@ pub trait App: Send {
         let _ = name;
     }
 
+    /// The addresses that follow from what routers advertise, and can be used, are these now.
+    fn on_routers(&mut self, stack: &mut Stack<'static>, addresses: &[Cidr]) {
+        let _ = (stack, addresses);
+    }
+
     /// Called after each poll; `true` when there is more to do at once.
     fn turn(&mut self, stack: &mut Stack<'static>, now: Instant) -> bool {
         let _ = (stack, now);
@@ -94,6 +101,23 @@ pub trait App: Send {
     fn done(&self) -> bool {
         false
     }
+}
+
+/// Gives an interface what was given by hand.
+fn configure(
+    stack: &mut Stack<'static>,
+    iface: IfaceId,
+    addresses: &[Cidr],
+    gateways: &[IpAddr],
+) -> Result<(), Failure> {
+    for &cidr in addresses {
+        stack.add_address(iface, cidr).map_err(|e| Failure::usage(format!("cannot have the address {cidr}: {e}")))?;
+    }
+    ensure_link_local(stack, iface)?;
+    for &ip in gateways {
+        stack.add_gateway(iface, ip).map_err(|e| Failure::usage(format!("cannot use the gateway {ip}: {e}")))?;
+    }
+    Ok(())
 }
 
 /// A stack with IPv6 addresses on Ethernet has a link-local one, too (RFC 4291 §2.8).
@@ -133,6 +157,8 @@ pub struct Core {
     pub stack: Stack<'static>,
     /// What a DHCP server has given.
     pub lease: Option<DhcpLease>,
+    /// Whether there is an address by what routers advertise.
+    pub by_routers: bool,
     /// The resolvers.
     pub names: Names,
     /// Why the loop has ended.
@@ -172,6 +198,21 @@ impl Shared {
             (Some(lease), _) => Ok(lease.clone()),
             (None, Some(failure)) => Err(failure.clone()),
             (None, None) => Err(Failure::new("no DHCP server has answered").remedy("give an address with --addr")),
+        }
+    }
+
+    /// Waits until there is an address by what routers advertise.
+    ///
+    /// # Errors
+    /// When there is none after this time, or the loop has ended.
+    pub fn wait_for_routers(&self, timeout: std::time::Duration) -> Result<(), Failure> {
+        let waits = |core: &mut Core| !core.by_routers && core.ended.is_none();
+        let waited = self.configured.wait_timeout_while(self.lock(), timeout, waits);
+        let (core, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        match (core.by_routers, &core.ended) {
+            (true, _) => Ok(()),
+            (false, Some(failure)) => Err(failure.clone()),
+            (false, None) => Err(no_router()),
         }
     }
 
@@ -260,6 +301,7 @@ pub struct Engine {
     woken: Vec<Event>,
     dhcp: Option<DhcpClient>,
     dhcp6: Option<Dhcpv6Client>,
+    routers: Option<Routers>,
     /// Frames received, as of the last poll.
     moved: usize,
     /// How long closed connections may still deliver, once the loop was told to stop.
@@ -274,7 +316,7 @@ impl Engine {
     /// # Errors
     /// When an address or gateway cannot be, or the process has no descriptor left.
     pub fn new(attached: Attached, limits: Limits, signals: Option<Signals>) -> Result<Self, Failure> {
-        let Attached { device, lease, mac, addresses, gateways, dhcp, dns, alone, .. } = attached;
+        let Attached { device, lease, mac, addresses, gateways, dhcp, slaac, dns, alone, .. } = attached;
         let large = Lease::new(LARGE_FRAME, LARGE_FRAMES);
         let mut config = Config::new(entropy::secret()?);
         config.large_pool = Some(large.pool());
@@ -282,15 +324,7 @@ impl Engine {
         config.dad_transmits = u8::from(!alone);
         let mut stack = Stack::new(config, Storage::growing(limits));
         let iface = stack.add_interface(&device, mac).map_err(|e| Failure::new(e.to_string()))?;
-        for cidr in addresses {
-            stack
-                .add_address(iface, cidr)
-                .map_err(|e| Failure::usage(format!("cannot have the address {cidr}: {e}")))?;
-        }
-        ensure_link_local(&mut stack, iface)?;
-        for ip in gateways {
-            stack.add_gateway(iface, ip).map_err(|e| Failure::usage(format!("cannot use the gateway {ip}: {e}")))?;
-        }
+        configure(&mut stack, iface, &addresses, &gateways)?;
         let names = Names::new(&mut stack, iface, &dns);
         let clock = Clock::new();
         let dhcp = match dhcp {
@@ -300,7 +334,12 @@ impl Engine {
             ),
             false => None,
         };
-        let dhcp6 = dhcp.as_ref().map(|_| follow_routers(&mut stack, iface)).transpose()?.flatten();
+        let follows = dhcp.is_some() || slaac;
+        let dhcp6 = follows.then(|| follow_routers(&mut stack, iface)).transpose()?.flatten();
+        if slaac && dhcp6.is_none() {
+            return Err(Failure::new("cannot ask routers for an address: IPv6 needs an MTU of 1280")
+                .remedy("raise the device's MTU, or leave --slaac out"));
+        }
         let no_loop = |e: std::io::Error| Failure::io("cannot make an event loop", &e);
         let (poller, kick) = (Poller::new().map_err(no_loop)?, Kick::new().map_err(no_loop)?);
         poller.add(&kick, KICK, Interest::READ).map_err(no_loop)?;
@@ -309,7 +348,7 @@ impl Engine {
             poller.add(signals, SIGNAL, Interest::READ).map_err(no_loop)?;
         }
         let shared = Arc::new(Shared {
-            core: Mutex::new(Core { stack, lease: None, names, ended: None }),
+            core: Mutex::new(Core { stack, lease: None, by_routers: false, names, ended: None }),
             waiting: AtomicUsize::new(0),
             asleep: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -328,6 +367,7 @@ impl Engine {
             woken: Vec::new(),
             dhcp,
             dhcp6,
+            routers: slaac.then(|| Routers::new(iface)),
             moved: 0,
             stop_by: None,
             _lease: lease,
@@ -405,7 +445,7 @@ impl Engine {
     /// Polls and hands out events; says when to come back.
     fn work(&mut self, app: &mut dyn App) -> Option<Instant> {
         let mut core = self.shared.lock_for_loop();
-        let Core { stack, lease, names, ended: _ } = &mut *core;
+        let Core { stack, lease, by_routers, names, ended: _ } = &mut *core;
         let mut busy = true;
         let mut now = Instant::ZERO;
         for _ in 0..ROUNDS {
@@ -434,6 +474,11 @@ impl Engine {
                     names.learn6(dhcp6.lease());
                     app.on_lease6(stack, dhcp6.lease());
                 }
+            }
+            if let Some(addresses) = self.routers.as_mut().and_then(|r| r.look(stack)) {
+                *by_routers = !addresses.is_empty();
+                app.on_routers(stack, addresses);
+                self.shared.configured.notify_all();
             }
             let asked = names.deadline().is_some();
             if let Some(name) = names.poll(stack, now) {
@@ -506,6 +551,11 @@ impl Engine {
         let by = *self.stop_by.get_or_insert(now + LINGER);
         now >= by || self.shared.lock_for_loop().stack.tcp_connections() == 0
     }
+}
+
+/// What to say when no router gives an address.
+pub fn no_router() -> Failure {
+    Failure::new("no router has advertised a prefix for addresses").remedy("give an address with --addr")
 }
 
 /// How often a lookup from another thread looks after its time.

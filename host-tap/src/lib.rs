@@ -13,6 +13,7 @@ pub mod netns;
 pub mod pcapng;
 pub mod pool;
 pub mod router;
+pub mod routers;
 pub mod runtime;
 pub mod serve;
 pub mod sys;

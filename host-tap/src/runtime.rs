@@ -119,6 +119,14 @@ impl Runtime {
         self.net.shared.wait_for_lease(timeout)
     }
 
+    /// Waits until there is an address by what routers advertise.
+    ///
+    /// # Errors
+    /// When there is none after this time, or the loop has ended.
+    pub fn wait_for_routers(&self, timeout: Duration) -> Result<(), Failure> {
+        self.net.shared.wait_for_routers(timeout)
+    }
+
     /// The addresses of a name, best first, by the stack's own resolvers: IPv6 addresses (`Some(true)`), IPv4 ones
     /// (`Some(false)`), or both. Names in `.local` are those of the link (RFC 6762).
     ///

@@ -4,10 +4,10 @@ pub mod addr;
 #[cfg(feature = "forward")]
 pub mod forward;
 pub(crate) mod fragment;
-#[cfg(feature = "hooks")]
-pub mod hooks;
 #[cfg(feature = "multicast")]
 pub(crate) mod groups;
+#[cfg(feature = "hooks")]
+pub mod hooks;
 pub(crate) mod limit;
 #[cfg(feature = "ipv6")]
 pub(crate) mod paths;

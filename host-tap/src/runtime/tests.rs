@@ -22,6 +22,7 @@ fn attached(stream: UnixStream, host: u8) -> Attached {
         mac: Mac([2, 0, 0, 0, 0, host]),
         addresses: vec![format!("192.0.2.{host}/24").parse().expect("an address")],
         dhcp: false,
+        slaac: false,
         dns: Vec::new(),
         gateways: Vec::new(),
         alone: true,

@@ -16,6 +16,7 @@ use crate::sys::{Interest, Ready};
 use ringtap::dhcp::v4::{DhcpServer, Lease};
 use ringtap::dhcp::v6::Lease6;
 use ringtap::event::Readiness;
+use ringtap::ip::addr::Cidr;
 use ringtap::stack::{SocketId, Stack};
 use ringtap::stats::Stats;
 use ringtap::time::Instant;
@@ -31,6 +32,9 @@ const LONGEST_LINE: usize = 4096;
 
 /// Callers at one time; more wait in the socket's backlog.
 const CALLERS: usize = 32;
+
+/// Who is told of addresses by routers.
+type OnRouters = dyn FnMut(&[Cidr]) + Send;
 
 /// Who is told of leases.
 type OnLease = dyn FnMut(Option<&Lease>) + Send;
@@ -49,6 +53,7 @@ pub struct Controlled {
     names: Vec<String>,
     on_lease: Option<Box<OnLease>>,
     on_lease6: Option<Box<OnLease6>>,
+    on_routers: Option<Box<OnRouters>>,
     on_name: Option<Box<OnName>>,
     dhcp_server: Option<DhcpServer>,
 }
@@ -83,6 +88,7 @@ impl Controlled {
             names: Vec::new(),
             on_lease: None,
             on_lease6: None,
+            on_routers: None,
             on_name: None,
             dhcp_server: None,
         }
@@ -101,6 +107,11 @@ impl Controlled {
     /// Gives addresses to the others on the link.
     pub fn serve_dhcp(&mut self, server: DhcpServer) {
         self.dhcp_server = Some(server);
+    }
+
+    /// Calls `f` with the usable addresses that follow from what routers advertise, whenever they are others.
+    pub fn on_routers(&mut self, f: impl FnMut(&[Cidr]) + Send + 'static) {
+        self.on_routers = Some(Box::new(f));
     }
 
     /// As [`on_lease`](Self::on_lease), of DHCPv6.
@@ -163,6 +174,12 @@ impl App for Controlled {
     fn on_lease(&mut self, _stack: &mut Stack<'static>, lease: Option<&Lease>) {
         if let Some(tell) = &mut self.on_lease {
             tell(lease);
+        }
+    }
+
+    fn on_routers(&mut self, _stack: &mut Stack<'static>, addresses: &[Cidr]) {
+        if let Some(tell) = &mut self.on_routers {
+            tell(addresses);
         }
     }
 

@@ -14,6 +14,7 @@ mod mdns;
 mod multicast;
 mod ping;
 mod router;
+mod routers;
 mod tools;
 mod traceroute;
 mod world;

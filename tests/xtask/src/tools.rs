@@ -18,7 +18,7 @@ pub const TARGETS: [&str; 8] = [
 ];
 
 /// Programs and the Debian packages that bring them.
-const PROGRAMS: [(&str, &str); 16] = [
+const PROGRAMS: [(&str, &str); 17] = [
     ("nsenter", "util-linux"),
     ("unshare", "util-linux"),
     ("qemu-system-arm", "qemu-system-arm"),
@@ -35,6 +35,7 @@ const PROGRAMS: [(&str, &str); 16] = [
     ("nc", "netcat-openbsd"),
     ("dnsmasq", "dnsmasq-base"),
     ("udhcpc", "udhcpc"),
+    ("radvd", "radvd"),
 ];
 
 /// Files that are no programs, and the Debian packages that bring them.

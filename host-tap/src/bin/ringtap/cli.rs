@@ -91,6 +91,9 @@ pub struct DeviceArgs {
     /// Asks a DHCP server for an address, routes and name servers.
     #[arg(long)]
     pub dhcp: bool,
+    /// Asks routers for addresses, routes and name servers (IPv6), and follows what they advertise.
+    #[arg(long)]
+    pub slaac: bool,
     /// A name server, asked by the stack itself (default: those that DHCP and routers tell of, or else this machine's
     /// resolver).
     #[arg(long, value_name = "IP")]
@@ -112,10 +115,13 @@ pub struct DeviceArgs {
 impl DeviceArgs {
     /// A stack on the device, with an address.
     pub fn start(self) -> Result<Runtime, Failure> {
-        let dhcp = self.dhcp;
+        let (dhcp, slaac) = (self.dhcp, self.slaac);
         let runtime = Runtime::start(self.attachment()?.open()?)?;
         if dhcp {
             runtime.wait_for_lease(LEASE_WAIT)?;
+        }
+        if slaac {
+            runtime.wait_for_routers(LEASE_WAIT)?;
         }
         Ok(runtime)
     }
@@ -143,6 +149,7 @@ impl DeviceArgs {
             mac: self.mac,
             mtu: self.mtu,
             dhcp: self.dhcp,
+            slaac: self.slaac,
             dns: self.dns,
             pcap: self.pcap,
             ..Attachment::new(carrier)

@@ -6,9 +6,10 @@ use ringtap::dhcp::v4::Lease;
 use ringtap::error::SendError;
 use ringtap::event::Readiness;
 use ringtap::icmp::{IcmpError, IcmpHandle};
+use ringtap::ip::addr::Cidr;
 use ringtap::stack::{Echoed, Limits, SocketId, Stack};
 use ringtap::time::{Duration, Instant};
-use ringtap_host::engine::{App, Engine};
+use ringtap_host::engine::{App, Engine, no_router};
 use ringtap_host::epoll::Signals;
 use ringtap_host::failure::Failure;
 use ringtap_host::names::{Lookup, Names};
@@ -41,6 +42,8 @@ struct Ping {
     done: bool,
     /// Until when a lease is waited for, while there is none.
     lease_by: Option<Instant>,
+    /// Only routers are asked for addresses.
+    by_routers: bool,
     failure: Option<Failure>,
     /// Until when the trial of our own IPv6 addresses is waited for.
     trial_by: Instant,
@@ -72,7 +75,7 @@ pub fn run(args: PingArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::usage("the size must not exceed 65507 octets"));
     }
     let signals = Signals::new().map_err(|e| Failure::io("cannot wait for signals", &e))?;
-    let (dhcp, dns) = (args.device.dhcp, args.device.dns.clone());
+    let (dhcp, slaac, dns) = (args.device.dhcp, args.device.slaac, args.device.dns.clone());
     let attached = args.device.attachment()?.open()?;
     let mut engine = Engine::new(attached, Limits::default(), Some(signals))?;
     let socket = engine.shared().lock().stack.icmp_bind(None);
@@ -92,7 +95,8 @@ pub fn run(args: PingArgs) -> Result<ExitCode, Failure> {
         out: HashMap::new(),
         times: Vec::new(),
         done: false,
-        lease_by: dhcp.then(|| Instant::ZERO + LEASE_WAIT.into()),
+        by_routers: slaac && !dhcp,
+        lease_by: (dhcp || slaac).then(|| Instant::ZERO + LEASE_WAIT.into()),
         failure: None,
         trial_by: Instant::ZERO + TRIAL.into(),
         host: args.host,
@@ -130,11 +134,18 @@ impl App for Ping {
         }
     }
 
+    fn on_routers(&mut self, stack: &mut Stack<'static>, addresses: &[Cidr]) {
+        if !addresses.is_empty() && self.lease_by.take().is_some() {
+            self.next = stack.now();
+        }
+    }
+
     fn turn(&mut self, stack: &mut Stack<'static>, now: Instant) -> bool {
         if let Some(by) = self.lease_by {
             self.next = by;
             if now >= by {
-                self.failure = Some(Failure::new("no DHCP server has answered").remedy("give an address with --addr"));
+                let no_server = || Failure::new("no DHCP server has answered").remedy("give an address with --addr");
+                self.failure = Some(if self.by_routers { no_router() } else { no_server() });
                 self.done = true;
             }
             return false;

@@ -73,7 +73,7 @@ fn wait_for_trial(runtime: &Runtime, towards: &[IpAddr]) {
 /// Whether the stack is to find the addresses of `host`.
 pub fn asks_itself(device: &DeviceArgs, host: &str) -> bool {
     let of_link = host.trim_end_matches('.').to_ascii_lowercase().ends_with(".local");
-    literal(host).is_none() && (device.dhcp || !device.dns.is_empty() || of_link)
+    literal(host).is_none() && (device.dhcp || device.slaac || !device.dns.is_empty() || of_link)
 }
 
 /// What to say when the stack's resolver finds nothing.

@@ -13,6 +13,7 @@ use ringtap_host::serve::control::{Controlled, counters};
 use ringtap_host::serve::{Service, Services, limits};
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Runs until SIGINT or SIGTERM.
 pub fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
@@ -23,7 +24,8 @@ pub fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         eprintln!("ringtap: {note}");
     }
     let addresses = attached.addresses.iter().map(Cidr::to_string).collect::<Vec<_>>().join(" ");
-    let (name, mac, dhcp) = (attached.name.clone(), attached.mac, attached.dhcp);
+    let (name, mac) = (attached.name.clone(), attached.mac);
+    let (dhcp, slaac) = (attached.dhcp, attached.slaac);
     let mut engine = Engine::new(attached, limits(), Some(signals))?;
     let services = Services::start(&mut engine.shared().lock().stack)?;
     for &group in &args.join {
@@ -52,9 +54,19 @@ pub fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     }
     let services = Service::ALL.map(|s| format!("{}/{}", s.name(), s.port())).join(" ");
     let ready = move |addresses: &str| say(&format!("ready {name} {addresses} mac {mac} services {services}"));
-    match dhcp {
-        false => ready(&addresses),
-        true => app.on_lease(told_once(move |lease| ready(format!("{addresses} {}", lease.address()).trim_start()))),
+    match (dhcp, slaac) {
+        (false, false) => ready(&addresses),
+        // The first of both that gives an address.
+        (dhcp, slaac) => {
+            let ready = Arc::new(Once::new(move |more: &str| ready(format!("{addresses} {more}").trim_start())));
+            if slaac {
+                let ready = Arc::clone(&ready);
+                app.on_routers(routers_told(move |addresses| ready.call(addresses)));
+            }
+            if dhcp {
+                app.on_lease(told_once(move |lease| ready.call(&lease.address().to_string())));
+            }
+        }
     }
     let end = engine.run(&mut app);
     let shared = engine.shared();
@@ -62,6 +74,34 @@ pub fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let stats = stats.iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(" ");
     say(&format!("served {} connections; {stats}; device {}", app.services().served(), engine.device_counters()));
     end.map(|_| ExitCode::SUCCESS)
+}
+
+/// What is done once, whoever is first.
+struct Once<F>(Mutex<Option<F>>);
+
+impl<F: FnOnce(&str)> Once<F> {
+    fn new(f: F) -> Self {
+        Self(Mutex::new(Some(f)))
+    }
+
+    fn call(&self, text: &str) {
+        if let Some(f) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            f(text);
+        }
+    }
+}
+
+/// Calls `ready` with the first addresses by routers; later changes are told on stderr.
+fn routers_told(ready: impl Fn(&str) + Send) -> impl FnMut(&[Cidr]) + Send {
+    let mut told = false;
+    move |addresses| {
+        let text = addresses.iter().map(Cidr::to_string).collect::<Vec<_>>().join(" ");
+        match (addresses.is_empty(), std::mem::replace(&mut told, true)) {
+            (false, false) => ready(&text),
+            (false, true) => eprintln!("ringtap: the addresses by routers are {text} now"),
+            (true, _) => eprintln!("ringtap: no address by routers is left"),
+        }
+    }
 }
 
 /// Calls `ready` with the first lease; later changes are told on stderr.
