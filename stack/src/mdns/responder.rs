@@ -45,6 +45,8 @@ const PENDING: usize = 4;
 const UNICASTS: u8 = 20;
 /// RFC 6762 §6.7: what a resolver that knows nothing of all this may keep, in seconds.
 const LEGACY_TTL: u32 = 10;
+/// When a probe that found no frame is tried again.
+const NO_FRAME_RETRY: Duration = Duration::from_millis(50);
 /// Records of a probe that are compared with ours.
 const COMPARED: usize = 12;
 
@@ -450,6 +452,13 @@ impl Responder {
             }
         }
         None
+    }
+
+    /// A probe found no frame: a name that was not asked for is nobody's word. It is sent soon.
+    pub fn not_probed(&mut self, now: Instant) {
+        if let State::Probing { sent, .. } = self.state {
+            self.state = State::Probing { sent: sent.saturating_sub(1), at: now + NO_FRAME_RETRY };
+        }
     }
 
     fn tell(&mut self, now: Instant, set: Set, additional: Set) -> Out {

@@ -120,9 +120,13 @@ impl Mdns {
         self.receive(stack, now);
         let mut buf = [0; ROOM];
         while let Some(out) = self.responder.as_mut().and_then(|r| r.poll(now)) {
-            self.send(stack, &out, &mut buf);
+            let left = self.send(stack, &out, &mut buf);
+            if let (false, Out::Probe, Some(responder)) = (left, out, &mut self.responder) {
+                responder.not_probed(now);
+            }
         }
         while let Some(len) = self.querier.poll(now, &mut buf) {
+            // A question that finds no room is as good as lost on the way: it is asked again.
             self.multicast(stack, buf.get(..len).unwrap_or(&[]));
         }
         match self.responder.as_mut()?.take_claimed()? {
@@ -247,19 +251,20 @@ impl Mdns {
         }
     }
 
-    fn send(&self, stack: &mut Stack<'_>, out: &Out, buf: &mut [u8; ROOM]) {
-        let Some(responder) = &self.responder else { return };
+    fn send(&self, stack: &mut Stack<'_>, out: &Out, buf: &mut [u8; ROOM]) -> bool {
+        let Some(responder) = &self.responder else { return false };
         let len = responder.write(out, buf);
-        self.multicast(stack, buf.get(..len).unwrap_or(&[]));
+        self.multicast(stack, buf.get(..len).unwrap_or(&[]))
     }
 
-    /// To both groups, as far as there is an address to send from.
-    fn multicast(&self, stack: &mut Stack<'_>, octets: &[u8]) {
-        let Ok(mut socket) = stack.udp(self.socket) else { return };
-        let _ = socket.send_to(octets, SocketAddr::new(GROUP.into(), PORT));
+    /// To both groups, as far as there is an address to send from; whether it found room, in one of them at least.
+    fn multicast(&self, stack: &mut Stack<'_>, octets: &[u8]) -> bool {
+        let Ok(mut socket) = stack.udp(self.socket) else { return false };
+        let mut left = socket.send_to(octets, SocketAddr::new(GROUP.into(), PORT)).is_ok();
         if cfg!(feature = "ipv6") {
-            let _ = socket.send_to(octets, SocketAddr::new(GROUP_V6.into(), PORT));
+            left |= socket.send_to(octets, SocketAddr::new(GROUP_V6.into(), PORT)).is_ok();
         }
+        left
     }
 }
 

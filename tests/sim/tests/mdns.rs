@@ -303,6 +303,21 @@ fn a_flood_of_questions_is_answered_at_a_bounded_rate() {
     w.is_well();
 }
 
+// H148: a name that was not asked for is not ours.
+#[test]
+fn without_frames_probes_wait_and_three_leave_in_the_end() {
+    let mut w = World::new(&NAMED);
+    let pool = w.b.pool();
+    let held: Vec<_> = std::iter::from_fn(|| pool.take(0)).collect();
+    assert_eq!(w.pass(10_000), []);
+    assert!(!w.mdns.is_claimed(), "nobody was asked");
+    drop(held);
+    let sent = w.pass(5_000);
+    assert_eq!(sent.iter().filter(|s| s.msg.flags == 0).count(), 3);
+    assert_eq!((sent.len(), w.mdns.is_claimed()), (5, true));
+    w.is_well();
+}
+
 // RFC 6762 §10.1
 #[test]
 fn a_goodbye_says_that_nothing_is_true_any_more() {
