@@ -3,6 +3,7 @@
 //! A [`Device`] moves frames: it never sees a socket, and the stack never sees a descriptor. `receive` does not need room
 //! to transmit, and a refused `transmit` gives the frame back.
 
+mod endpoint;
 mod loopback;
 
 pub use loopback::Loopback;

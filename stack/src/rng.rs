@@ -25,6 +25,7 @@ pub(crate) enum Purpose {
     Jitter = 6,
     #[cfg(feature = "ipv6")]
     InterfaceId = 7,
+    VirtualMac = 8,
     SynCookies = 10,
     ReplyLimit = 11,
     ReplyDraws = 12,

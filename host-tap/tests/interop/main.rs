@@ -7,6 +7,7 @@ mod bulk;
 mod carrier;
 mod connections;
 mod datagrams;
+mod decoded;
 mod dhcp;
 mod dhcpv6;
 mod ipv6;
