@@ -9,6 +9,7 @@
 //!
 //! The stack lies behind a mutex, so that other threads may act on sockets while the loop sleeps; they tell it by a kick.
 
+mod automatic;
 mod linger;
 
 use crate::attach::Attached;
@@ -19,12 +20,12 @@ use crate::epoll::{Kick, Poller, Signals};
 use crate::failure::Failure;
 use crate::names::{Lookup, Names};
 use crate::pool::Lease;
-use crate::routers::Routers;
 use crate::sys::{Events, Interest, Ready};
+use automatic::Automatic;
 use linger::Linger;
 use ringtap::config::Config;
-use ringtap::dhcp::v4::{DhcpClient, DhcpEvent, DhcpOptions, Lease as DhcpLease};
-use ringtap::dhcp::v6::{Dhcpv6Client, Dhcpv6Mode, Lease6};
+use ringtap::dhcp::v4::Lease as DhcpLease;
+use ringtap::dhcp::v6::Lease6;
 use ringtap::error::DnsError;
 use ringtap::event::Readiness;
 use ringtap::ip::addr::Cidr;
@@ -134,16 +135,6 @@ fn ensure_link_local(stack: &mut Stack<'static>, iface: IfaceId) -> Result<(), F
 
 fn is_link_local(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
-}
-
-/// Follows routers, and asks for addresses and name servers by DHCPv6 where they say so; on a link too small for IPv6, or
-/// without Ethernet, nothing.
-fn follow_routers(stack: &mut Stack<'static>, iface: IfaceId) -> Result<Option<Dhcpv6Client>, Failure> {
-    if stack.autoconfigure(iface, Identifiers::default()).is_err() {
-        return Ok(None);
-    }
-    let client = Dhcpv6Client::start(stack, iface, Dhcpv6Mode::AsAdvertised);
-    client.map(Some).map_err(|e| Failure::new(format!("cannot ask for an address by DHCPv6: {e}")))
 }
 
 /// Nothing beside the stack.
@@ -299,9 +290,7 @@ pub struct Engine {
     watched: (RawFd, Interest),
     signals: Option<Signals>,
     woken: Vec<Event>,
-    dhcp: Option<DhcpClient>,
-    dhcp6: Option<Dhcpv6Client>,
-    routers: Option<Routers>,
+    automatic: Automatic,
     /// Frames received, as of the last poll.
     moved: usize,
     /// How long closed connections may still deliver, once the loop was told to stop.
@@ -327,19 +316,7 @@ impl Engine {
         configure(&mut stack, iface, &addresses, &gateways)?;
         let names = Names::new(&mut stack, iface, &dns);
         let clock = Clock::new();
-        let dhcp = match dhcp {
-            true => Some(
-                DhcpClient::start(&mut stack, clock.now(), iface, &DhcpOptions::default())
-                    .map_err(|e| Failure::new(format!("cannot ask for an address by DHCP: {e}")))?,
-            ),
-            false => None,
-        };
-        let follows = dhcp.is_some() || slaac;
-        let dhcp6 = follows.then(|| follow_routers(&mut stack, iface)).transpose()?.flatten();
-        if slaac && dhcp6.is_none() {
-            return Err(Failure::new("cannot ask routers for an address: IPv6 needs an MTU of 1280")
-                .remedy("raise the device's MTU, or leave --slaac out"));
-        }
+        let automatic = Automatic::start(&mut stack, clock.now(), iface, (dhcp, slaac))?;
         let no_loop = |e: std::io::Error| Failure::io("cannot make an event loop", &e);
         let (poller, kick) = (Poller::new().map_err(no_loop)?, Kick::new().map_err(no_loop)?);
         poller.add(&kick, KICK, Interest::READ).map_err(no_loop)?;
@@ -365,9 +342,7 @@ impl Engine {
             events: Events::new(),
             signals,
             woken: Vec::new(),
-            dhcp,
-            dhcp6,
-            routers: slaac.then(|| Routers::new(iface)),
+            automatic,
             moved: 0,
             stop_by: None,
             _lease: lease,
@@ -445,11 +420,11 @@ impl Engine {
     /// Polls and hands out events; says when to come back.
     fn work(&mut self, app: &mut dyn App) -> Option<Instant> {
         let mut core = self.shared.lock_for_loop();
-        let Core { stack, lease, by_routers, names, ended: _ } = &mut *core;
         let mut busy = true;
         let mut now = Instant::ZERO;
         for _ in 0..ROUNDS {
             now = self.clock.now();
+            let Core { stack, .. } = &mut *core;
             let before = stack.stats().rx_frames;
             let polled = stack.poll(now, self.iface, &mut self.device, BUDGET);
             // What came makes more likely to have come meanwhile, and a look at the device costs less than a sleep.
@@ -461,25 +436,10 @@ impl Engine {
                     self.woken.push(event);
                 }
             }
-            if let Some(dhcp) = &mut self.dhcp {
-                while let Some(event) = dhcp.poll(stack, now) {
-                    *lease = dhcp.lease().filter(|_| event != DhcpEvent::Lost).cloned();
-                    names.learn(lease.as_ref());
-                    app.on_lease(stack, lease.as_ref());
-                    self.shared.configured.notify_all();
-                }
-            }
-            if let Some(dhcp6) = &mut self.dhcp6 {
-                while dhcp6.poll(stack, now).is_some() {
-                    names.learn6(dhcp6.lease());
-                    app.on_lease6(stack, dhcp6.lease());
-                }
-            }
-            if let Some(addresses) = self.routers.as_mut().and_then(|r| r.look(stack)) {
-                *by_routers = !addresses.is_empty();
-                app.on_routers(stack, addresses);
+            if self.automatic.poll(&mut core, app, now) {
                 self.shared.configured.notify_all();
             }
+            let Core { stack, names, .. } = &mut *core;
             let asked = names.deadline().is_some();
             if let Some(name) = names.poll(stack, now) {
                 app.on_name(&name);
@@ -493,11 +453,11 @@ impl Engine {
                 break;
             }
         }
+        let Core { stack, names, .. } = &mut *core;
         let next = earlier(stack.next_deadline(), app.deadline());
         let next = earlier(next, self.stop_by);
         let next = earlier(next, names.deadline());
-        let next = earlier(next, self.dhcp.as_ref().and_then(DhcpClient::deadline));
-        let next = earlier(next, self.dhcp6.as_ref().and_then(Dhcpv6Client::deadline));
+        let next = earlier(next, self.automatic.deadline());
         // Set under the lock: whoever acts on a socket from now on sees it, and kicks.
         self.shared.asleep.store(true, Ordering::SeqCst);
         if busy { Some(now) } else { next }
