@@ -17,6 +17,10 @@ use crate::time::Instant;
 /// No congestion window grows beyond this: the largest scaled window.
 const LARGEST: u32 = 1 << 30;
 
+/// How long a window may go unused, in units of 2^20 microseconds: five minutes (RFC 7661 §4.4.3).
+#[cfg(feature = "cubic")]
+const NON_VALIDATED: u32 = 286;
+
 /// The controller of one connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Controller {
@@ -24,6 +28,9 @@ pub(crate) struct Controller {
     ssthresh: u32,
     /// Octets acknowledged since congestion avoidance last made the window grow.
     acked: u32,
+    /// When the window was last used by half at least, in units of 2^20 microseconds (RFC 7661 §4.3).
+    #[cfg(feature = "cubic")]
+    validated_at: u32,
     avoidance: Avoidance,
 }
 
@@ -78,7 +85,14 @@ impl Controller {
             #[cfg(feature = "cubic")]
             Congestion::Cubic => Avoidance::Cubic(cubic::Cubic::new()),
         };
-        Self { cwnd: initial_window(mss), ssthresh: LARGEST, acked: 0, avoidance }
+        Self {
+            cwnd: initial_window(mss),
+            ssthresh: LARGEST,
+            acked: 0,
+            #[cfg(feature = "cubic")]
+            validated_at: 0,
+            avoidance,
+        }
     }
 
     /// Octets that may be in flight.
@@ -100,7 +114,11 @@ impl Controller {
     /// Octets were acknowledged outside of recovery.
     #[inline]
     pub fn on_ack(&mut self, ack: &Acked) {
-        // A window that is not used says nothing of the path: it does not grow (RFC 7661 §1).
+        #[cfg(feature = "cubic")]
+        self.validate(ack);
+        //= https://www.rfc-editor.org/rfc/rfc7661#section-4.3
+        //# A TCP sender that enters the non-validated phase MUST preserve the cwnd [...] and it does not grow while
+        //# what is in flight says nothing of the path
         if self.cwnd < self.ssthresh {
             if ack.flight >= self.cwnd / 2 {
                 self.slow_start(ack);
@@ -108,6 +126,29 @@ impl Controller {
         } else if ack.flight + 3 * ack.mss >= self.cwnd {
             self.avoid_congestion(ack);
         }
+    }
+
+    /// RFC 7661 §4.3, what is in flight standing for pipeACK: the window is valid while half of it is used.
+    #[cfg(feature = "cubic")]
+    #[inline]
+    fn validate(&mut self, ack: &Acked) {
+        let clock = (ack.now.as_micros() >> 20) as u32;
+        if ack.flight >= self.cwnd / 2 {
+            self.validated_at = clock;
+        } else if clock.wrapping_sub(self.validated_at) > NON_VALIDATED {
+            self.on_non_validated(ack.mss);
+            self.validated_at = clock;
+        }
+    }
+
+    //= https://www.rfc-editor.org/rfc/rfc7661#section-4.4.3
+    //# ssthresh = max(ssthresh, 3*cwnd/4). [...] cwnd = max(cwnd/2, IW).
+    #[cfg(feature = "cubic")]
+    #[cold]
+    fn on_non_validated(&mut self, mss: u32) {
+        self.ssthresh = self.ssthresh.max(self.cwnd - self.cwnd / 4);
+        self.cwnd = (self.cwnd / 2).max(self.cwnd.min(initial_window(mss)));
+        self.restart_curve();
     }
 
     fn slow_start(&mut self, ack: &Acked) {

@@ -137,14 +137,18 @@ impl Conn<'_> {
         }
         let stamp_of = |at: u32| self.stamp(now).wrapping_sub(micros(now).wrapping_sub(at) >> 10);
         let echo = seg.options.timestamps.filter(|_| self.stamps.on).map(|stamps| stamps.ecr);
-        let resent = news.resent.filter(|&(at, _)| {
+        let una = self.snd.una;
+        let resent = news.resent.filter(|&(at, end)| {
             //= https://www.rfc-editor.org/rfc/rfc8985#section-6.2
             //# If the packet has been retransmitted [...] it may have been the original that was delivered
             let age = micros(now).wrapping_sub(at);
-            let is_older_echo = echo.is_some_and(|ecr| Seq::new(ecr).before(Seq::new(stamp_of(at).wrapping_sub(1))));
+            // What lies beyond a hole is echoed by the time stamp of what came before the hole (RFC 7323 §4.3): that one
+            // says nothing.
+            let is_older_echo = end.at_or_before(una)
+                && echo.is_some_and(|ecr| Seq::new(ecr).before(Seq::new(stamp_of(at).wrapping_sub(1))));
             age >= self.rtt.shortest() && !is_older_echo
         });
-        let (una, nxt) = (self.snd.una, self.snd.nxt);
+        let nxt = self.snd.nxt;
         let rack = &mut self.sack.rack;
         let before = rack.fack;
         //= https://www.rfc-editor.org/rfc/rfc8985#section-6.2

@@ -4,14 +4,17 @@
 //! ringtap-bench memory ringtap|smoltcp SEGMENTS    bulk between two stacks in memory (run it under callgrind)
 //! ringtap-bench idle CONNECTIONS MEGABYTES         the same, with idle connections beside it; prints MB/s
 //! ringtap-bench tap ringtap|smoltcp send|receive MEGABYTES    over a tap, against the kernel; prints Mbit/s
+//! ringtap-bench loss ringtap|linux PER_MILLE SEED SECONDS     over a bad path, against the kernel; prints Mbit/s
 //! ```
 
 mod idle;
+mod loss;
 mod memory;
 mod peer;
 mod tap;
 mod wire;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -24,8 +27,15 @@ fn main() -> ExitCode {
             number(connections).and_then(|c| number(megabytes).map(|m| idle::run(c as usize, m)))
         }
         ["tap", who, direction, megabytes] => number(megabytes).and_then(|m| tap::run(who, direction, m)),
-        _ => Err("usage: ringtap-bench memory WHO SEGMENTS | idle CONNECTIONS MEGABYTES | tap WHO DIRECTION MEGABYTES"
-            .into()),
+        ["loss", who, per_mille, seed, seconds] => loss_over(who, per_mille, seed, seconds),
+        ["loss-end", who, role, path, seconds] => {
+            number(seconds).and_then(|seconds| loss::run_end(who, role, Path::new(path), seconds))
+        }
+        _ => Err(
+            "usage: ringtap-bench memory WHO SEGMENTS | idle CONNECTIONS MEGABYTES | tap WHO DIRECTION MEGABYTES | \
+                  loss WHO PER_MILLE SEED SECONDS"
+                .into(),
+        ),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -34,6 +44,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn loss_over(who: &str, per_mille: &str, seed: &str, seconds: &str) -> Result<(), String> {
+    loss::run(who, number(per_mille)?, number(seed)?, number(seconds)?)
 }
 
 fn number(text: &str) -> Result<u64, String> {

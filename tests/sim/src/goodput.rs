@@ -33,6 +33,8 @@ pub struct Setting {
     pub flows: usize,
     /// How long, in virtual time.
     pub time: Duration,
+    /// How much of that passes before octets are counted: flows take a while to find their shares.
+    pub skip: Duration,
 }
 
 impl Default for Setting {
@@ -48,6 +50,7 @@ impl Default for Setting {
             congestion: Congestion::default(),
             flows: 1,
             time: Duration::from_secs(20),
+            skip: Duration::ZERO,
         }
     }
 }
@@ -94,10 +97,13 @@ pub struct Sample {
 /// [`Failure`] when an invariant of the simulator does not hold.
 pub fn run(seed: u64, setting: &Setting) -> Result<Outcome, Box<Failure>> {
     let mut sim = prepare(seed, setting);
+    let received = |sim: &Sim| -> Vec<u64> { (0..setting.flows).map(|n| sim.app::<Bulk>(1, n).received()).collect() };
+    sim.run_until(Instant::ZERO + setting.skip)?;
+    let before = received(&sim);
     sim.run_until(Instant::ZERO + setting.time)?;
-    let received = (0..setting.flows).map(|n| sim.app::<Bulk>(1, n).received()).collect();
+    let received = received(&sim).iter().zip(before).map(|(after, before)| after - before).collect();
     let Some(info) = sender(&mut sim) else { return Err(sim.failure("the sender has no connection".into())) };
-    Ok(Outcome { received, info, time: setting.time })
+    Ok(Outcome { received, info, time: setting.time.saturating_sub(setting.skip) })
 }
 
 /// As [`run`], looking at the first sender every `every`.

@@ -2,6 +2,7 @@
 //!
 //! Both ends are ours, with options that need not agree: buffers from one octet to 2 MB, so that windows lie below and
 //! above 64 KiB, window scaling and timestamps on one side only, small pools and rings, slow readers, users that abort.
+//! Even seeds have CUBIC, odd ones NewReno; once in a while SACK or RACK is left out.
 //! Links fail for seconds, and a host may forget everything.
 
 use crate::app::{App, Bulk, Op, Script};
@@ -9,7 +10,7 @@ use crate::host::Host;
 use crate::link::{GilbertElliott, Impairments};
 use crate::rng::SimRng;
 use crate::sim::{Failure, Sim};
-use ringtap::tcp::{KeepAlive, TcpOptions};
+use ringtap::tcp::{Congestion, KeepAlive, TcpOptions};
 use ringtap::time::{Duration, Instant};
 use std::net::SocketAddr;
 
@@ -50,7 +51,7 @@ struct HostPlan {
 }
 
 /// Chooses.
-struct Chooser(SimRng);
+struct Chooser(SimRng, Congestion);
 
 impl Chooser {
     fn below(&mut self, n: u64) -> u64 {
@@ -119,6 +120,9 @@ impl Chooser {
             window_scale: self.chance(0.8),
             timestamps: self.chance(0.8),
             delayed_ack: Duration::from_millis(self.of(&[0, 40, 40, 200])),
+            congestion: self.1,
+            sack: self.chance(0.85),
+            rack: self.chance(0.85),
             max_segment: if self.chance(0.15) { Some(64 + self.below(1_000) as u16) } else { None },
             // Slow readers may take minutes; a burst of losses that swallows a frame a minute may last as long.
             linger: LINGER,
@@ -183,7 +187,8 @@ impl Chooser {
 /// # Errors
 /// [`Failure`] when anything that must hold does not.
 pub fn run(seed: u64) -> Result<Summary, Box<Failure>> {
-    let mut choose = Chooser(SimRng::new(seed ^ 0x5ce7_a210));
+    let congestion = if seed % 2 == 0 { Congestion::Cubic } else { Congestion::NewReno };
+    let mut choose = Chooser(SimRng::new(seed ^ 0x5ce7_a210), congestion);
     let count = choose.of(&[2, 2, 2, 3, 4]);
     let plans: Vec<HostPlan> = (0..count).map(|_| choose.host()).collect();
     let hosts = plans.iter().enumerate().map(|(n, plan)| host(seed, n, *plan)).collect();

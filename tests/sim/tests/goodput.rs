@@ -70,11 +70,16 @@ fn lossy_paths_carry_nearly_what_linux_gets_over_them() {
 
 #[test]
 fn flows_over_one_link_share_it() {
-    for (flows, congestion) in [(2, Congestion::Cubic), (16, Congestion::Cubic), (4, Congestion::NewReno)] {
-        let setting = Setting { flows, congestion, queue: 250, time: Duration::from_secs(15), ..Setting::default() };
+    let (cubic, newreno) = (Congestion::Cubic, Congestion::NewReno);
+    for (flows, congestion) in [(2, cubic), (4, newreno), (8, cubic), (16, cubic), (16, newreno)] {
+        let (time, skip) = (Duration::from_secs(14), Duration::from_secs(5));
+        // 50 Mbit/s.
+        let setting = Setting { flows, congestion, rate: 6_250_000, queue: 125, time, skip, ..Setting::default() };
         let outcome = run(1, &setting).expect("the invariants hold");
-        assert!(outcome.fairness() > 0.8, "{flows} {congestion:?}: {:.3} {:?}", outcome.fairness(), outcome.received);
-        assert!(outcome.mbits() > 85.0, "{flows} {congestion:?}: {:.1}", outcome.mbits());
+        let (fairness, mbits) = (outcome.fairness(), outcome.mbits());
+        println!("{flows} {congestion:?}: {fairness:.3}, {mbits:.1} Mbit/s");
+        assert!(fairness > 0.8, "{flows} {congestion:?}: {fairness:.3} {:?}", outcome.received);
+        assert!(mbits > 45.0, "{flows} {congestion:?}: {mbits:.1}");
     }
 }
 

@@ -19,8 +19,10 @@ pub fn main(args: &[&str]) -> Result<bool, String> {
         ["idle"] => idle(),
         ["tap"] => tap(9),
         ["tap", rounds] => tap(rounds.parse().map_err(|_| format!("not a number of rounds: {rounds}"))?),
+        ["loss"] => loss(10),
+        ["loss", seconds] => loss(seconds.parse().map_err(|_| format!("not a number of seconds: {seconds}"))?),
         [] => Ok(memory()? & idle()? & tap(9)?),
-        _ => Err("usage: cargo xtask bench [memory|idle|tap [ROUNDS]]".into()),
+        _ => Err("usage: cargo xtask bench [memory|idle|tap [ROUNDS]|loss [SECONDS]]".into()),
     }
 }
 
@@ -87,6 +89,28 @@ fn tap(rounds: usize) -> Result<bool, String> {
         }
         let [ours, theirs] = rates.map(median);
         println!("{way}: ringtap {ours:.0}, smoltcp {theirs:.0} Mbit/s, ratio {:.2} (bar: {bar})", ours / theirs);
+    }
+    Ok(true)
+}
+
+/// Goodput at 100 Mbit/s, 20 ms and 256 KiB windows against the kernel, ours beside Linux's CUBIC: the median of nine
+/// seeds, the same for both, `seconds` each.
+fn loss(seconds: u64) -> Result<bool, String> {
+    let bench = program()?;
+    println!("100 Mbit/s, 20 ms, 256 KiB windows, {seconds} s, median of 9 seeds (bar: 0.9)");
+    println!("  loss  ringtap  Linux  ratio");
+    for per_mille in ["0", "1", "10", "30"] {
+        let mut rates = [Vec::new(), Vec::new()];
+        for seed in 1..=9u64 {
+            for (rates, who) in rates.iter_mut().zip(["ringtap", "linux"]) {
+                let args = ["loss", who, per_mille, &seed.to_string(), &seconds.to_string()];
+                let (out, _) = run(Command::new(&bench).args(args))?;
+                rates.push(out.trim().parse::<f64>().map_err(|e| format!("{out}: {e}"))?);
+            }
+        }
+        let [ours, linux] = rates.map(median);
+        let percent = per_mille.parse::<f64>().unwrap_or(0.0) / 10.0;
+        println!("{percent:4.1} %  {ours:7.1}  {linux:5.1}  {:5.2}", ours / linux);
     }
     Ok(true)
 }

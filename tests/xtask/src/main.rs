@@ -33,7 +33,7 @@ usage: cargo xtask test [--full] [--only WORD]… [--list]
            goodput over lossy links, beside what other stacks reach
        cargo xtask sim --plot
            writes SVGs of transfers over time to target/plots/
-       cargo xtask bench [memory|idle|tap [ROUNDS]]
+       cargo xtask bench [memory|idle|tap [ROUNDS]|loss [SECONDS]]
            measures ringtap beside smoltcp";
 
 fn main() -> ExitCode {
