@@ -187,7 +187,7 @@ impl Chooser {
 /// # Errors
 /// [`Failure`] when anything that must hold does not.
 pub fn run(seed: u64) -> Result<Summary, Box<Failure>> {
-    let congestion = if seed % 2 == 0 { Congestion::Cubic } else { Congestion::NewReno };
+    let congestion = if seed.is_multiple_of(2) { Congestion::Cubic } else { Congestion::NewReno };
     let mut choose = Chooser(SimRng::new(seed ^ 0x5ce7_a210), congestion);
     let count = choose.of(&[2, 2, 2, 3, 4]);
     let plans: Vec<HostPlan> = (0..count).map(|_| choose.host()).collect();

@@ -51,7 +51,7 @@ fn kernel(path: &Path, address: Ipv4Addr) -> Result<(), String> {
     let relay = UnixStream::connect(path).and_then(Frames::new).map_err(|e| e.to_string())?;
     std::thread::spawn(move || {
         let _frames = frames;
-        pump(tap, relay)
+        pump(tap, relay);
     });
     Ok(())
 }
