@@ -51,6 +51,8 @@ pub mod stack;
 pub mod tcp;
 
 pub mod blocking;
+#[cfg(feature = "vlan")]
+pub mod vlan;
 
 mod rx;
 mod tx;
