@@ -36,6 +36,8 @@ pub(crate) enum Key {
     Reassembly = 8,
     #[cfg(feature = "acd")]
     Acd = 9,
+    #[cfg(feature = "forward")]
+    Transit = 10,
     #[cfg(feature = "raw-ethernet")]
     Ethernet(u32) = 12,
 }

@@ -179,9 +179,6 @@ pub struct Stack<'a> {
     /// How packets for others are passed on, if they are.
     #[cfg(feature = "forward")]
     pub(crate) forwarding: Option<Forwarding>,
-    /// Interfaces by which no more packets for others can leave until some have.
-    #[cfg(feature = "forward")]
-    pub(crate) transit_full: IfaceSet,
     /// Who looks at packets on their way.
     #[cfg(feature = "hooks")]
     pub(crate) hooks: Option<&'a mut (dyn crate::ip::hooks::Hooks + Send)>,
@@ -241,8 +238,6 @@ impl<'a> Stack<'a> {
             group_timer: None,
             #[cfg(feature = "forward")]
             forwarding: None,
-            #[cfg(feature = "forward")]
-            transit_full: IfaceSet::default(),
             #[cfg(feature = "hooks")]
             hooks: None,
             looped: Deque::new(),
@@ -258,23 +253,29 @@ impl<'a> Stack<'a> {
         self.begin(now, iface);
         #[cfg(feature = "carrier")]
         self.see_link(iface, device.link());
+        #[cfg(feature = "forward")]
+        let most = match self.forwarding {
+            Some(_) => budget.min(self.room_for_transit(iface)),
+            None => budget,
+        };
+        #[cfg(not(feature = "forward"))]
+        let most = budget;
         let before_all = self.passed();
         let (mut received, mut sent, mut more) = (0, 0, false);
         // Whether the device takes nothing more: then replies that find no place are lost rather than receive stop.
         let mut blocked = false;
         loop {
-            while received < budget
+            while received < most
                 && (blocked || !self.is_full_of_replies(iface))
-                && !self.is_full_of_transit()
                 && let Some((frame, meta)) = device.receive()
             {
                 self.handle_frame(iface, frame, meta);
                 received += 1;
             }
             // Replies have few places to wait in: a burst that provokes more of them is answered as it comes.
-            let burst = !blocked && received < budget && self.is_full_of_replies(iface);
+            let burst = !blocked && received < most && self.is_full_of_replies(iface);
             if !burst {
-                more |= received == budget;
+                more |= received == most;
                 more |= self.handle_deadlines();
                 if !self.looped.is_empty() {
                     self.handle_looped();
@@ -303,7 +304,7 @@ impl<'a> Stack<'a> {
         }
         device.flush();
         self.count(iface, before_all);
-        self.polled(more | self.is_full_of_transit())
+        self.polled(more)
     }
 
     /// What has passed by all interfaces.
@@ -402,16 +403,6 @@ impl<'a> Stack<'a> {
         false
     }
 
-    /// Whether a packet for another host might find no room to wait in, and polling the interface that it leaves by makes
-    /// some.
-    #[inline]
-    fn is_full_of_transit(&self) -> bool {
-        #[cfg(feature = "forward")]
-        return !self.transit_full.is_empty();
-        #[cfg(not(feature = "forward"))]
-        false
-    }
-
     fn polled(&mut self, more: bool) -> Polled {
         let pending = self.pending();
         Polled { next: self.next_after(pending), more, pending }
@@ -428,9 +419,6 @@ impl<'a> Stack<'a> {
     /// Egress of `iface` cannot go on, and nothing in the stack will tell when it can.
     pub(crate) fn stall(&mut self, iface: IfaceId) {
         let until = self.now + STALL;
-        // What finds no room there from now on is lost rather than have everybody wait.
-        #[cfg(feature = "forward")]
-        self.transit_full.take(iface);
         if let Some(Some(iface)) = self.ifaces.get_mut(iface.index()) {
             iface.stalled = Some(until);
         }

@@ -129,17 +129,7 @@ impl<'a> Stack<'a> {
             Some(Reply::Parked(frame)) => return Some(self.turn_of_parked(id, frame)),
             None => {}
         }
-        #[cfg(feature = "forward")]
-        if !iface.transit.is_empty() && iface.transit.goes_first() {
-            return Some(self.transit_turn(id));
-        }
-        let Some((node, key)) = self.sched.pop_ready(id.index()) else {
-            #[cfg(feature = "forward")]
-            if self.iface(id).is_some_and(|i| !i.transit.is_empty()) {
-                return Some(self.transit_turn(id));
-            }
-            return None;
-        };
+        let (node, key) = self.sched.pop_ready(id.index())?;
         Some(match key {
             #[cfg(feature = "tcp")]
             Key::Tcp(index) => self.tcp_turn(id, node, index),
@@ -153,6 +143,8 @@ impl<'a> Stack<'a> {
             Key::Ethernet(index) => self.ethernet_turn(id, node, index),
             #[cfg(feature = "icmp")]
             Key::Icmp(index) => self.echo_turn(id, node, index),
+            #[cfg(feature = "forward")]
+            Key::Transit => self.transit_turn(id, node),
             _ => Turn::Done,
         })
     }

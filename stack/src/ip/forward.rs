@@ -11,6 +11,7 @@
 use crate::family::IpAddr;
 use crate::frame::{Frame, Pool};
 use crate::ip::addr::is_unicast_host;
+use crate::ready::NodeId;
 use heapless::Deque;
 
 /// Packets that wait to leave by one interface: as many as replies, and of a small pool a share.
@@ -131,37 +132,29 @@ pub(crate) struct Passing<'a> {
 }
 
 /// The packets that wait to leave by one interface.
-///
-/// Where sockets have something to send, too, every other turn is theirs.
 pub(crate) struct Transit<'a> {
     queue: Deque<Passing<'a>, TRANSIT>,
-    /// The last turn was a packet's in transit.
-    had_turn: bool,
+    /// Its place in line, among sockets.
+    pub node: Option<NodeId>,
 }
 
 impl<'a> Transit<'a> {
     pub const fn new() -> Self {
-        Self { queue: Deque::new(), had_turn: false }
+        Self { queue: Deque::new(), node: None }
     }
 
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// Whether the turn is that of the packets in transit, of which there are some, before sockets.
-    pub fn goes_first(&mut self) -> bool {
-        self.had_turn = !self.had_turn;
-        self.had_turn
-    }
-
-    /// Whether as many wait as may hold frames of `pool`: a quarter of it.
-    pub fn is_full_of(&self, pool: Pool<'a>) -> bool {
-        self.queue.len() >= (pool.count() / 4).clamp(1, TRANSIT)
+    /// How many more frames of `pool` may wait: all together hold a quarter of it.
+    pub fn room(&self, pool: Pool<'a>) -> usize {
+        (pool.count() / 4).clamp(1, TRANSIT).saturating_sub(self.queue.len())
     }
 
     /// Queues a packet; gives it back without room.
     pub fn push(&mut self, passing: Passing<'a>) -> Result<(), Passing<'a>> {
-        if self.is_full_of(passing.frame.pool()) {
+        if self.room(passing.frame.pool()) == 0 {
             return Err(passing);
         }
         self.queue.push_back(passing)

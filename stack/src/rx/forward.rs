@@ -9,6 +9,7 @@ use crate::family::IpAddr;
 use crate::frame::Frame;
 use crate::icmp::{self, Report};
 use crate::ip::forward::{self, Forwarding, Obstacle, Passing, ReversePath};
+use crate::ready::Key;
 use crate::stack::{IfaceId, Stack};
 use crate::stats::DropReason;
 use crate::tx::Hop;
@@ -126,10 +127,12 @@ impl<'a> Stack<'a> {
             return Err(DropReason::PoolLow);
         }
         let Some(Some(out)) = self.ifaces.get_mut(hop.iface.index()) else { return Err(DropReason::NoRoute) };
-        out.transit.push(Passing { frame, next: hop.next }).map_err(|_| DropReason::TransitFull)?;
-        if out.transit.is_full_of(pool) && out.stalled.is_none() {
-            self.transit_full.insert(hop.iface.index());
+        if out.transit.node.is_none() {
+            out.transit.node = self.sched.alloc(Key::Transit).ok();
         }
+        let node = out.transit.node.ok_or(DropReason::TransitFull)?;
+        out.transit.push(Passing { frame, next: hop.next }).map_err(|_| DropReason::TransitFull)?;
+        self.sched.wake(node, hop.iface.index());
         self.stats.forwarded = self.stats.forwarded.wrapping_add(1);
         Ok(())
     }

@@ -103,7 +103,7 @@ impl<'a> Stack<'a> {
         self.routes.remove_iface(id.0);
         self.forget_neighbors(id, DropReason::NoRoute);
         #[cfg(feature = "forward")]
-        self.transit_full.take(id);
+        self.leave_transit(id);
         // Fragments may be in frames of the interface's pool.
         #[cfg(feature = "reassembly")]
         self.reassembly.clear(&mut self.stats);

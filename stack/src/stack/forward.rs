@@ -1,6 +1,6 @@
 //! Forwarding for the user: its switch.
 
-use super::Stack;
+use super::{IfaceId, Stack};
 use crate::ip::forward::Forwarding;
 
 impl Stack<'_> {
@@ -15,6 +15,24 @@ impl Stack<'_> {
     //# a configuration switch to turn it on and off
     pub fn set_forwarding(&mut self, forwarding: Option<Forwarding>) {
         self.forwarding = forwarding;
+    }
+
+    /// An interface goes, and what waited to leave by it.
+    pub(super) fn leave_transit(&mut self, id: IfaceId) {
+        if let Some(Some(iface)) = self.ifaces.get_mut(id.index())
+            && let Some(node) = iface.transit.node.take()
+        {
+            self.sched.free(node);
+        }
+    }
+
+    /// How many frames an interface may receive without one finding no room to wait in, should all be for others. What
+    /// leaves by interfaces whose device takes nothing is lost rather than have everybody wait.
+    #[cold]
+    pub(super) fn room_for_transit(&self, id: IfaceId) -> usize {
+        let Some(pool) = self.iface(id).map(|i| i.pool) else { return usize::MAX };
+        let outs = self.ifaces.iter().flatten().filter(|i| i.stalled.is_none() && i.held.is_none());
+        outs.map(|i| i.transit.room(pool)).min().unwrap_or(usize::MAX)
     }
 
     /// Whether, and how, packets for others are passed on.

@@ -54,13 +54,7 @@ impl IfaceSet {
     }
 
     /// Takes `id` out; whether it was there.
-    #[cfg(any(
-        feature = "ipv6",
-        feature = "multicast",
-        feature = "carrier",
-        feature = "forward",
-        feature = "raw-ethernet"
-    ))]
+    #[cfg(any(feature = "ipv6", feature = "multicast", feature = "carrier", feature = "raw-ethernet"))]
     pub(crate) fn take(&mut self, id: IfaceId) -> bool {
         let was = self.contains(id);
         self.0 &= !(1 << (id.0 & 31));
@@ -321,10 +315,6 @@ impl<'a> Iface<'a> {
 
     /// Whether something other than sockets waits to leave.
     pub fn owes(&self) -> bool {
-        #[cfg(feature = "forward")]
-        if !self.transit.is_empty() {
-            return true;
-        }
         self.held.is_some() || self.cutting.is_some() || !self.replies.is_empty() || self.announce != 0
     }
 }

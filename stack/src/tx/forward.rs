@@ -6,16 +6,25 @@ use crate::frame::Frame;
 use crate::ip::forward::{Obstacle, Passing};
 use crate::link::ethernet;
 use crate::link::neighbor::Demand;
+use crate::ready::NodeId;
 use crate::stack::{IfaceId, Stack};
 use crate::stats::DropReason;
 use crate::wire::ip;
 
 impl<'a> Stack<'a> {
-    /// The turn of the oldest packet in transit.
-    pub(super) fn transit_turn(&mut self, id: IfaceId) -> Turn<'a> {
-        self.transit_full.take(id);
+    /// The turn of the oldest packet in transit. Others behind it have theirs in line with sockets.
+    pub(super) fn transit_turn(&mut self, id: IfaceId, node: NodeId) -> Turn<'a> {
         let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return Turn::Done };
         let Some(passing) = iface.transit.pop() else { return Turn::Done };
+        let more = !iface.transit.is_empty();
+        let turn = self.turn_of_passing(id, passing);
+        if more || matches!(turn, Turn::Stall) {
+            self.sched.wake(node, id.index());
+        }
+        turn
+    }
+
+    fn turn_of_passing(&mut self, id: IfaceId, passing: Passing<'a>) -> Turn<'a> {
         // As for replies: what strangers have us ask for takes a share of the neighbour table.
         match self.resolve(Hop { iface: id, next: passing.next }, Demand::Reply) {
             Resolved::Ready(mac) => self.pass_on(id, passing, mac),
