@@ -219,7 +219,8 @@ impl<'a> Scheduler<'a> {
     }
 
     /// Puts a node at the end of an interface's ready list, unless it is there already.
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     pub fn wake(&mut self, id: NodeId, iface: usize) {
         let Some(node) = self.nodes.get(id as usize) else { return };
         if node.on == On::Ready(iface as u8) || node.key.is_none() || iface >= self.ready.len() {

@@ -209,7 +209,8 @@ impl<'a> Ring<'a> {
     }
 
     /// The `n` octets at `offset` behind the start: up to the end of the storage, and from its beginning.
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     fn parts(&self, offset: usize, n: usize) -> (&[u8], &[u8]) {
         let at = self.index(offset);
         if let Some(part) = self.storage.get(at..at + n) {
@@ -219,7 +220,8 @@ impl<'a> Ring<'a> {
         (tail, head.get(..n - tail.len()).unwrap_or_default())
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     fn parts_mut(&mut self, offset: usize, n: usize) -> (&mut [u8], &mut [u8]) {
         let at = self.index(offset);
         let (head, tail) = self.storage.split_at_mut_checked(at).unwrap_or_default();

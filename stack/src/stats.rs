@@ -274,6 +274,7 @@ impl Stats {
         }
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn drop(&mut self, reason: DropReason) {
         if let Some(n) = self.drops.get_mut(reason as usize) {
             *n = n.wrapping_add(1);

@@ -41,6 +41,7 @@ impl Instant {
     }
 
     /// Time passed since `earlier`; zero when `earlier` lies ahead (a clock that stepped back).
+    #[cfg_attr(target_os = "none", inline(never))]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration(self.0.saturating_sub(earlier.0))
     }

@@ -124,6 +124,7 @@ impl Cidr {
 }
 
 /// The upper `len` bits set, `len` at most 32.
+#[cfg_attr(target_os = "none", inline(never))]
 const fn mask4(len: u8) -> u32 {
     match u32::MAX.checked_shl(32 - len as u32) {
         Some(mask) => mask,

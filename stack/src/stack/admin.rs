@@ -259,11 +259,13 @@ impl<'a> Stack<'a> {
         self.neighbors.iter(self.now)
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn iface(&self, id: IfaceId) -> Option<&Iface<'a>> {
         self.ifaces.get(id.index())?.as_ref()
     }
 
     /// Whether packets to `ip` stay here: an address of any interface, or loopback.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn is_own(&self, ip: IpAddr) -> bool {
         self.is_configured(ip) || ip.is_loopback()
     }
@@ -274,6 +276,7 @@ impl<'a> Stack<'a> {
         self.is_own(local) && (!local.is_loopback() || self.is_own(dst))
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn is_configured(&self, ip: IpAddr) -> bool {
         self.iface_of(ip).is_some()
     }

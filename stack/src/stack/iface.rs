@@ -206,6 +206,7 @@ impl<'a> Iface<'a> {
     }
 
     /// The largest IP packet that leaves in one piece: the MTU, but never more than a frame of the pool can hold.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn ip_mtu(&self) -> usize {
         self.caps.ip_mtu.min(self.pool.slot_size().saturating_sub(self.headroom())).min(usize::from(u16::MAX))
     }
@@ -220,6 +221,7 @@ impl<'a> Iface<'a> {
         }
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn has_address(&self, ip: IpAddr) -> bool {
         self.addresses.iter().any(|a| a.ip() == ip)
     }

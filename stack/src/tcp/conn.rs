@@ -493,7 +493,8 @@ impl<'a> Conn<'a> {
         Verdict { events, fate, ..Verdict::default() }
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     pub(super) fn take_news(&mut self) -> News {
         let mut news = News { events: self.events, fate: Fate::Open };
         self.events = Readiness::NONE;

@@ -96,7 +96,8 @@ impl Conn<'_> {
 
     /// Whether another turn is worth while after one that sent text: as [`owes`](Self::owes), but what the window and
     /// Nagle's rule allow is left to that turn's plan, which asks anyway.
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     pub fn may_owe(&self, now: Instant) -> bool {
         let more = self.tx.len() > self.snd.outstanding() as usize;
         (more && self.state.may_send() && self.snd.outstanding() < self.snd.wnd.min(self.cc.cwnd())) || self.owes(now)

@@ -36,6 +36,7 @@ impl Timer {
         self == Self::OFF
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn is_due(self, now: Instant) -> bool {
         self.0 <= now.as_micros() && !self.is_off()
     }
