@@ -191,9 +191,38 @@ impl<'a> Ring<'a> {
     }
 
     /// Octets of memory held at this moment.
-    #[cfg(all(test, feature = "alloc"))]
-    pub fn allocated(&self) -> usize {
+    pub fn held(&self) -> usize {
         self.storage.len()
+    }
+
+    /// Whether memory is held that [`trim`](Self::trim) would give back, were the ring empty.
+    #[cfg(feature = "tuning")]
+    pub fn is_on_loan(&self) -> bool {
+        match &self.storage {
+            ManagedSlice::Borrowed(_) => false,
+            #[cfg(feature = "alloc")]
+            ManagedSlice::Owned(vec) => !vec.is_empty(),
+        }
+    }
+
+    /// The capacity that the storage allows, of `limit` octets.
+    #[cfg(feature = "tuning")]
+    pub fn most(&self, limit: usize) -> usize {
+        most(&self.storage, limit.min(MAX_CAPACITY))
+    }
+
+    /// The capacity is `limit` from now on, as far as the storage allows, unless it is larger already.
+    #[cfg(feature = "tuning")]
+    pub fn raise(&mut self, limit: usize) {
+        self.limit = self.limit.max(self.most(limit) as u32);
+    }
+
+    /// The capacity of an empty ring is `limit` from now on, unless it is smaller already.
+    #[cfg(feature = "tuning")]
+    pub fn lower(&mut self, limit: usize) {
+        if self.len == 0 && self.ahead == 0 && self.storage.len() <= limit {
+            self.limit = self.limit.min(limit as u32);
+        }
     }
 
     /// The storage, for another ring.
@@ -347,16 +376,16 @@ mod tests {
     #[test]
     fn an_owned_ring_starts_empty_grows_to_its_limit_and_gives_memory_back_when_trimmed() {
         let mut ring = Ring::new(ManagedSlice::Owned(Vec::new()), 5000);
-        assert_eq!((ring.capacity(), ring.allocated()), (5000, 0));
+        assert_eq!((ring.capacity(), ring.held()), (5000, 0));
         assert_eq!(ring.write(&[1; 10]), 10);
-        assert_eq!(ring.allocated(), 512);
+        assert_eq!(ring.held(), 512);
         assert_eq!(ring.write(&[2; 6000]), 4990);
-        assert_eq!((ring.allocated(), ring.free()), (5000, 0));
+        assert_eq!((ring.held(), ring.free()), (5000, 0));
         ring.trim();
-        assert_eq!(ring.allocated(), 5000, "nothing is given back while something is held");
+        assert_eq!(ring.held(), 5000, "nothing is given back while something is held");
         ring.consume(5000);
         ring.trim();
-        assert_eq!(ring.allocated(), 0);
+        assert_eq!(ring.held(), 0);
         assert_eq!(ring.write_with(|part| (1, part.len())), 512);
         assert_eq!(ring.len(), 1);
     }

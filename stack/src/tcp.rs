@@ -42,6 +42,11 @@ pub(crate) mod snd;
 pub(crate) mod state;
 pub(crate) mod timers;
 pub(crate) mod timewait;
+#[cfg(feature = "tuning")]
+pub(crate) mod tuning;
+#[cfg(not(feature = "tuning"))]
+#[path = "tcp/no_tuning.rs"]
+pub(crate) mod tuning;
 #[cfg(feature = "rack")]
 pub(crate) mod undo;
 #[cfg(feature = "urgent")]
@@ -53,7 +58,7 @@ pub(crate) mod user;
 
 pub use info::{Repairs, SoftError, TcpInfo};
 pub use layer::{ConnectOptions, ListenOptions, ListenerHandle, TcpHandle};
-pub use options::{Congestion, KeepAlive, TcpOptions};
+pub use options::{Congestion, KeepAlive, Progress, TcpOptions};
 pub use sent::Sent;
 pub use state::State;
 

@@ -37,7 +37,10 @@ impl<'a> Stack<'a> {
         }
         // A SYN|ACK must not promise a window that no buffer of ours has.
         let mut options = *options;
-        options.tcp.rx_buffer = window_of(self.tcp.bytes.at_most(room_for(options.tcp.rx_buffer)));
+        let tcp = &mut options.tcp;
+        for window in [&mut tcp.rx_buffer, &mut tcp.rx_buffer_max] {
+            *window = window_of(self.tcp.bytes.at_most(room_for(*window)));
+        }
         let options = &options;
         let addr = family::any_inside(addr).ok_or(BindError::NotOurAddress)?;
         if addr.is_some_and(|a| !self.is_own(a)) {

@@ -220,9 +220,12 @@ impl Conn<'_> {
 
     /// Tells a writer that waits for room, once there is enough to be worth it.
     fn offer_room(&mut self) {
-        if self.wants_write && self.tx.free() >= self.tx.capacity() / 4 {
-            self.wants_write = false;
-            self.events |= Readiness::WRITE;
+        if self.wants_write {
+            self.tune_tx();
+            if self.tx.free() >= self.tx.capacity() / 4 {
+                self.wants_write = false;
+                self.events |= Readiness::WRITE;
+            }
         }
     }
 

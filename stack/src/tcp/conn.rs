@@ -29,6 +29,7 @@ use super::sent::{SentLog, Slots};
 use super::snd::{MSS_FLOOR, Snd};
 use super::state::{Event, State};
 use super::timers::{Timer, Timers};
+use super::tuning::Tuning;
 use super::urgent::Urgent;
 use crate::assembler::{Assembler, Range};
 use crate::error::TcpError;
@@ -168,6 +169,7 @@ pub(crate) struct Conn<'a> {
     pub(super) stamps: Stamps,
     pub(super) budget: Budget,
     pub(super) urgent: Urgent,
+    pub(super) tuning: Tuning,
     /// Since when the peer owes us an acknowledgment: R2 counts from here.
     pub(super) progress_at: Instant,
     pub(super) last_heard: Instant,
@@ -218,6 +220,7 @@ impl<'a> Conn<'a> {
         let Buffers { rx, tx, sent, ranges } = buffers;
         Self {
             tuple,
+            tuning: Tuning::new(options, &rx, &tx),
             snd: Snd::new(Seq::default(), settings.mss),
             rcv: Rcv::new(settings.mss),
             rx,
@@ -446,8 +449,8 @@ impl<'a> Conn<'a> {
 
     /// What our SYN offers, or offered, as window and scale.
     pub(super) fn syn_offer(&self) -> (u16, u8) {
-        let window = window_of(self.rx.capacity());
-        (syn_window(window), window_shift(window))
+        let capacity = self.rx.capacity();
+        (syn_window(window_of(capacity)), window_shift(window_of(self.tuning.most_capacity(capacity))))
     }
 
     /// Our TSval now.

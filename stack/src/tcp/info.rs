@@ -57,6 +57,8 @@ pub struct TcpInfo {
     pub snd_wnd: u32,
     /// The window told to the peer, in octets.
     pub rcv_wnd: u32,
+    /// Octets of memory that both buffers hold at the moment.
+    pub memory: usize,
     /// Octets of text in a full segment.
     pub mss: u16,
     /// The peer's window scale, and ours.

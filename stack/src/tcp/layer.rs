@@ -3,7 +3,6 @@
 use super::conn::{Buffers, Conn};
 use super::listen::Listener;
 use super::options::TcpOptions;
-use super::rcv::room_for;
 use super::sent::Stock;
 use super::timewait::TimeWaitTable;
 use crate::event::{Readiness, Wakers};
@@ -221,7 +220,7 @@ impl<'a> TcpLayer<'a> {
 
     /// Buffers for a connection with these options; `None` when there are not enough left.
     pub fn take_buffers(&mut self, options: &TcpOptions) -> Option<Buffers<'a>> {
-        let room = room_for(options.rx_buffer);
+        let room = options.rx_room();
         let rx = self.bytes.take(room)?;
         let Some(tx) = self.bytes.take(options.tx_buffer) else {
             self.bytes.give_back(rx);

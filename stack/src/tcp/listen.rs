@@ -154,7 +154,7 @@ impl<'a> Listener<'a> {
             now: Instant::ZERO,
             window: syn_window(tcp.rx_buffer),
             max_segment: tcp.max_segment,
-            scale: tcp.window_scale.then(|| window_shift(tcp.rx_buffer)),
+            scale: tcp.window_scale.then(|| window_shift(tcp.window_most())),
             timestamps: tcp.timestamps,
             // Selective acknowledgments are not built yet, and must not be promised.
             sack: cfg!(feature = "sack") && tcp.sack,

@@ -2,6 +2,7 @@
 //!
 //! The defaults follow the RFC named at each field; where practice differs from an RFC's SHOULD, the field says so.
 
+use super::rcv::room_for;
 use crate::time::Duration;
 
 /// Probing of an idle peer (RFC 9293 §3.8.4).
@@ -21,6 +22,16 @@ impl Default for KeepAlive {
     fn default() -> Self {
         Self { idle: Duration::from_secs(7_200), interval: Duration::from_secs(75), count: 9 }
     }
+}
+
+/// What a peer must take of the text that waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Progress {
+    /// Octets to be acknowledged in each `period` in which text waits.
+    pub octets: u32,
+    /// The time for them; it is looked at every five seconds.
+    pub period: Duration,
 }
 
 /// The congestion control algorithm of a connection.
@@ -48,6 +59,16 @@ pub struct TcpOptions {
     pub rx_buffer: usize,
     /// Octets of the send buffer: text accepted and not acknowledged yet. At least 1.
     pub tx_buffer: usize,
+    /// The receive buffer may grow to this where its storage can, as the connection is read: to twice what is read in a
+    /// round trip. 0, the default: it does not grow. Without the feature `tuning` it has no effect.
+    pub rx_buffer_max: usize,
+    /// The send buffer may grow to this where its storage can: to two congestion windows. 0, the default: it does not
+    /// grow. Without the feature `tuning` it has no effect.
+    pub tx_buffer_max: usize,
+    /// Give up a peer that does not take even this much: one that keeps its window closed, or opens it by an octet now and
+    /// then, holds memory no longer. `None`, the default: whoever acknowledges probes is waited for (RFC 9293 §3.8.6.1,
+    /// MUST-37), until the user closes; `linger` bounds that in any case. Without the feature `tuning` it has no effect.
+    pub progress: Option<Progress>,
     /// Hold back a small segment while text is in flight (RFC 9293 §3.7.4). On by default.
     pub nagle: bool,
     /// Probe an idle peer; off by default (RFC 9293 MUST-25).
@@ -94,6 +115,18 @@ pub struct TcpOptions {
 }
 
 impl TcpOptions {
+    /// Octets of memory that the receive buffer begins with.
+    pub(crate) fn rx_room(&self) -> usize {
+        let window = self.rx_buffer;
+        // One that may grow is told in scaled units from the beginning.
+        if self.window_most() > window { window.saturating_add(window / 7) } else { room_for(window) }
+    }
+
+    /// The largest window that there may be one day.
+    pub(crate) fn window_most(&self) -> usize {
+        if cfg!(feature = "tuning") { self.rx_buffer.max(self.rx_buffer_max) } else { self.rx_buffer }
+    }
+
     /// Whether a connection can work with these values.
     pub(crate) fn is_valid(&self) -> bool {
         let keep = self.keep_alive.is_none_or(|keep| keep.idle > Duration::ZERO && keep.interval > Duration::ZERO);
@@ -106,6 +139,9 @@ impl Default for TcpOptions {
         Self {
             rx_buffer: 65_536,
             tx_buffer: 65_536,
+            rx_buffer_max: 0,
+            tx_buffer_max: 0,
+            progress: None,
             nagle: true,
             keep_alive: None,
             user_timeout: Duration::from_secs(120),
@@ -138,6 +174,11 @@ pub(crate) struct Settings {
     connect_timeout: u32,
     linger: u32,
     fin_wait2: u32,
+    #[cfg(feature = "tuning")]
+    progress_period: u32,
+    /// 0: nothing is demanded.
+    #[cfg(feature = "tuning")]
+    pub progress_octets: u32,
     keep_idle: u32,
     keep_interval: u32,
     /// 0: no keep-alive.
@@ -186,6 +227,10 @@ impl Settings {
             connect_timeout: millis(options.connect_timeout),
             linger: millis(options.linger),
             fin_wait2: millis(options.fin_wait2),
+            #[cfg(feature = "tuning")]
+            progress_period: options.progress.map_or(u32::MAX, |p| millis(p.period)),
+            #[cfg(feature = "tuning")]
+            progress_octets: options.progress.map_or(0, |p| p.octets),
             keep_idle: keep.map_or(0, |k| millis(k.idle)),
             keep_interval: keep.map_or(0, |k| millis(k.interval)),
             keep_count: keep.map_or(0, |k| k.count.max(1)),
@@ -210,6 +255,11 @@ impl Settings {
 
     pub fn fin_wait2(&self) -> Duration {
         span(self.fin_wait2)
+    }
+
+    #[cfg(feature = "tuning")]
+    pub fn progress_period(&self) -> Duration {
+        span(self.progress_period)
     }
 
     pub fn keep_idle(&self) -> Duration {

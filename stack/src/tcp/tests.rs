@@ -13,6 +13,8 @@ mod open;
 mod resets;
 mod segments;
 mod transfer;
+#[cfg(feature = "tuning")]
+mod tuning;
 #[cfg(feature = "urgent")]
 mod urgent;
 mod windows;

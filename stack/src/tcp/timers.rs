@@ -60,7 +60,7 @@ pub(crate) struct Timers {
     pub ack: Timer,
     /// The next look at how long the peer has been silent.
     pub keep: Timer,
-    /// The end of a connection that nobody waits for any more.
+    /// The end of a connection that nobody waits for any more; before, the next look at what it holds (`tuning.rs`).
     pub life: Timer,
 }
 
@@ -220,6 +220,9 @@ impl Conn<'_> {
     }
 
     fn on_end_of_life(&mut self, now: Instant) {
+        if self.upkeep(now) {
+            return;
+        }
         match self.state {
             State::Closed => {
                 self.reset_owed = false;
@@ -237,6 +240,7 @@ impl Conn<'_> {
             return;
         }
         if self.rcv.unacked > 0 && self.timers.ack.is_off() && !self.rcv.owes_ack(self.rx.capacity() as u32) {
+            self.tune_rx(now);
             let micros = self.settings.delayed_ack;
             if self.rcv.is_quick(now.as_micros() as u32, self.rtt.rto_of_path()) || micros == 0 {
                 self.rcv.ack_now = true;
@@ -244,6 +248,7 @@ impl Conn<'_> {
                 self.timers.ack = Timer::after(now, Duration::from_micros(u64::from(micros)));
             }
         }
+        self.arm_upkeep(now);
         let waits_for_peer = !self.snd.is_idle();
         if !waits_for_peer && !self.has_unsent() {
             self.timers.retransmit = Timer::OFF;

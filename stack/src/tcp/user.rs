@@ -6,6 +6,7 @@
 use super::conn::{Conn, Verdict};
 use super::info::{SoftError, TcpInfo};
 use super::state::State;
+use super::timers::Timer;
 use crate::error::TcpError;
 use crate::family::IpAddr;
 use crate::seq::Seq;
@@ -118,6 +119,8 @@ impl Conn<'_> {
             return self.take_verdict();
         }
         self.orphan = true;
+        // From now on it tells when the connection ends; that clock starts with the next turn.
+        self.timers.life = Timer::OFF;
         let unread = !self.rx.is_empty() && self.rcv_side_is_ours();
         match self.state {
             State::Closed => {}
@@ -232,6 +235,7 @@ impl Conn<'_> {
             unread: self.rx.len(),
             snd_wnd: self.snd.wnd,
             rcv_wnd: self.rcv.wnd(),
+            memory: self.rx.held() + self.tx.held(),
             mss: self.snd.mss,
             window_scale: (self.snd.shift, self.rcv.shift),
             timestamps: self.stamps.on,

@@ -35,6 +35,8 @@ pub struct Bulk {
     pub read_pause: Duration,
     /// When it connects or listens.
     pub begins: Instant,
+    /// It does not end its stream.
+    pub stays_open: bool,
 }
 
 enum Role {
@@ -74,6 +76,7 @@ impl Bulk {
             read_limit: usize::MAX,
             read_pause: Duration::ZERO,
             begins: Instant::ZERO,
+            stays_open: false,
         }
     }
 
@@ -141,7 +144,7 @@ impl Bulk {
             }
             acted = true;
         }
-        if self.sent.at == self.to_send && !self.shut && socket.writable() {
+        if self.sent.at == self.to_send && !self.shut && !self.stays_open && socket.writable() {
             socket.shutdown_write()?;
             self.shut = true;
             acted = true;
