@@ -217,14 +217,6 @@ impl<'a> Ring<'a> {
         self.limit = self.limit.max(self.most(limit) as u32);
     }
 
-    /// The capacity of an empty ring is `limit` from now on, unless it is smaller already.
-    #[cfg(feature = "tuning")]
-    pub fn lower(&mut self, limit: usize) {
-        if self.len == 0 && self.ahead == 0 && self.storage.len() <= limit {
-            self.limit = self.limit.min(limit as u32);
-        }
-    }
-
     /// The storage, for another ring.
     pub fn into_storage(self) -> ManagedSlice<'a, u8> {
         self.storage

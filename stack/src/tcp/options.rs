@@ -174,8 +174,9 @@ pub(crate) struct Settings {
     connect_timeout: u32,
     linger: u32,
     fin_wait2: u32,
+    /// In units of 2^20 microseconds, up to 19 hours.
     #[cfg(feature = "tuning")]
-    progress_period: u32,
+    pub progress_period: u16,
     /// 0: nothing is demanded.
     #[cfg(feature = "tuning")]
     pub progress_octets: u32,
@@ -228,7 +229,7 @@ impl Settings {
             linger: millis(options.linger),
             fin_wait2: millis(options.fin_wait2),
             #[cfg(feature = "tuning")]
-            progress_period: options.progress.map_or(u32::MAX, |p| millis(p.period)),
+            progress_period: options.progress.map_or(0, |p| (p.period.as_micros() >> 20).clamp(1, 0xffff) as u16),
             #[cfg(feature = "tuning")]
             progress_octets: options.progress.map_or(0, |p| p.octets),
             keep_idle: keep.map_or(0, |k| millis(k.idle)),
@@ -255,11 +256,6 @@ impl Settings {
 
     pub fn fin_wait2(&self) -> Duration {
         span(self.fin_wait2)
-    }
-
-    #[cfg(feature = "tuning")]
-    pub fn progress_period(&self) -> Duration {
-        span(self.progress_period)
     }
 
     pub fn keep_idle(&self) -> Duration {

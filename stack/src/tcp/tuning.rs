@@ -9,7 +9,7 @@
 //! None of this costs a segment more than a comparison: measurements are made once per round trip, when an
 //! acknowledgment begins to wait.
 
-use super::conn::Conn;
+use super::conn::{Conn, coarse};
 use super::options::TcpOptions;
 use super::rcv::{room_for, window_of};
 use super::sent::micros;
@@ -32,16 +32,14 @@ pub(crate) struct Tuning {
     /// Octets that the buffers may grow to.
     rx_most: u32,
     tx_most: u32,
-    /// Octets of the send buffer at first.
-    tx_least: u32,
     /// What was read is counted from here, since then: low bits of the microseconds.
     read_from: Seq,
     read_since: u32,
-    /// Octets read in the round trip before; `None`: there was none right before.
-    read: Option<u32>,
-    /// The first octet that was not acknowledged when progress was measured last, and when that was.
+    /// Octets read in the round trip before; `u32::MAX`: there was none.
+    read: u32,
+    /// The first octet that was not acknowledged when progress was measured last, and when that was (`coarse`).
     stuck_at: Seq,
-    stuck_since: Instant,
+    stuck_since: u32,
 }
 
 impl Tuning {
@@ -49,12 +47,11 @@ impl Tuning {
         Self {
             rx_most: rx.most(room_for(options.rx_buffer_max)) as u32,
             tx_most: tx.most(options.tx_buffer_max) as u32,
-            tx_least: tx.capacity() as u32,
             read_from: Seq::default(),
             read_since: 0,
-            read: None,
+            read: u32::MAX,
             stuck_at: Seq::default(),
-            stuck_since: Instant::ZERO,
+            stuck_since: 0,
         }
     }
 
@@ -77,14 +74,14 @@ impl Conn<'_> {
         let rtt = self.rtt.srtt().map_or(UNKNOWN_RTT, |srtt| srtt.as_micros() as u32);
         let elapsed = now.wrapping_sub(self.tuning.read_since);
         // After a pause no round trip is measured, but one begins.
-        let begins = self.tuning.read.is_none() || elapsed > rtt.saturating_mul(4);
+        let begins = self.tuning.read == u32::MAX || elapsed > rtt.saturating_mul(4);
         if elapsed < rtt && !begins {
             return;
         }
         let read_to = self.rcv.nxt - self.rx.len() as u32;
         let read = if begins { 0 } else { read_to.distance_from(self.tuning.read_from) };
-        let rising = read.saturating_sub(self.tuning.read.unwrap_or(0));
-        (self.tuning.read_from, self.tuning.read_since, self.tuning.read) = (read_to, now, Some(read));
+        let rising = if begins { 0 } else { read.saturating_sub(self.tuning.read) };
+        (self.tuning.read_from, self.tuning.read_since, self.tuning.read) = (read_to, now, read);
         // A sender in slow start doubles once more before this is told and used.
         let wanted = u64::from(read) * 2 + u64::from(rising) * 2 + u64::from(SPARE) * u64::from(self.rcv.full);
         let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
@@ -106,7 +103,7 @@ impl Conn<'_> {
     pub(super) fn arm_upkeep(&mut self, now: Instant) {
         if self.timers.life.is_off() && self.needs_upkeep() {
             self.tuning.stuck_at = self.snd.una;
-            self.tuning.stuck_since = now;
+            self.tuning.stuck_since = coarse(now);
             self.timers.life = Timer::after(now, TURN);
         }
     }
@@ -127,9 +124,6 @@ impl Conn<'_> {
         }
         if now.since(self.last_heard) >= TURN && now.since(self.last_sent) >= TURN {
             self.trim();
-            if self.tx.is_empty() {
-                self.tx.lower(self.tuning.tx_least as usize);
-            }
         }
         if self.needs_upkeep() {
             self.timers.life = Timer::after(now, TURN);
@@ -142,8 +136,9 @@ impl Conn<'_> {
         let taken = self.snd.una.distance_from(self.tuning.stuck_at);
         if self.tx.is_empty() || taken >= self.settings.progress_octets {
             self.tuning.stuck_at = self.snd.una;
-            self.tuning.stuck_since = now;
+            self.tuning.stuck_since = coarse(now);
         }
-        now.since(self.tuning.stuck_since) >= self.settings.progress_period()
+        let waited = coarse(now).wrapping_sub(self.tuning.stuck_since);
+        self.settings.progress_octets > 0 && waited >= u32::from(self.settings.progress_period)
     }
 }

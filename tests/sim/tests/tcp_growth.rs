@@ -85,9 +85,9 @@ fn a_connection_that_was_busy_and_went_quiet_holds_no_memory() {
     let (mut most, mut at) = ([0, 0], Instant::ZERO);
     while received_by(&mut sim, at) < 20_000_000 {
         at += Duration::from_millis(50);
-        for host in 0..2 {
+        for (host, most) in most.iter_mut().enumerate() {
             if sim.app::<Bulk>(host, 0).handle().is_some() {
-                most[host] = most[host].max(info(&mut sim, host).memory);
+                *most = (*most).max(info(&mut sim, host).memory);
             }
         }
     }
