@@ -51,117 +51,125 @@ impl<'a> Deadlines<'a> {
 
     /// Sets a node's deadline.
     pub fn set(&mut self, node: u32, due: Instant) {
-        let Some(slot) = self.slots.get_mut(node as usize) else { return };
+        let slots = &mut *self.slots;
+        let Some(slot) = slots.get_mut(node as usize) else { return };
         slot.due = due;
-        let place = slot.place;
-        if place == NONE {
-            let place = self.len;
+        let place = slot.place as usize;
+        if place == NONE as usize {
+            put(slots, self.len, node, due);
+            sift_up(slots, self.len);
             self.len += 1;
-            self.put(place, node, due);
-            self.sift_up(place);
-        } else if due < self.at(place as usize - 1) {
-            self.put(place as usize - 1, node, due);
-            self.sift_up(place as usize - 1);
+        } else if due < at(slots, place - 1) {
+            put(slots, place - 1, node, due);
+            sift_up(slots, place - 1);
         }
     }
 
     /// Takes a node's deadline away.
     pub fn cancel(&mut self, node: u32) {
-        let Some(slot) = self.slots.get_mut(node as usize) else { return };
+        let slots = &mut *self.slots;
+        let Some(slot) = slots.get_mut(node as usize) else { return };
         let place = match core::mem::replace(&mut slot.place, NONE) {
             NONE => return,
             place => place as usize - 1,
         };
         self.len -= 1;
         if place != self.len {
-            let (last, at) = (self.node(self.len), self.at(self.len));
-            self.put(place, last, at);
-            self.sift_up(place);
-            self.sift_down(place);
+            let (last, when) = (self::node(slots, self.len), at(slots, self.len));
+            put(slots, place, last, when);
+            sift_up(slots, place);
+            sift_down(slots, self.len, place);
         }
     }
 
     /// The earliest deadline.
+    #[inline]
     pub fn next(&mut self) -> Option<Instant> {
         self.settle();
-        (self.len > 0).then(|| self.at(0))
+        (self.len > 0).then(|| at(&self.slots, 0))
     }
 
     /// A node that is due at `now`, whose deadline is thereby over.
+    #[inline]
     pub fn pop_due(&mut self, now: Instant) -> Option<u32> {
-        self.settle();
-        if self.len == 0 || self.at(0) > now {
+        // Entries are sorted by an instant at or before their deadline: the top says whether it is worth a look.
+        if self.len == 0 || at(&self.slots, 0) > now {
             return None;
         }
-        let node = self.node(0);
+        self.settle();
+        if self.len == 0 || at(&self.slots, 0) > now {
+            return None;
+        }
+        let node = node(&self.slots, 0);
         self.cancel(node);
         Some(node)
     }
 
     /// Puts postponed entries at the top where they belong, until the top is true.
     fn settle(&mut self) {
-        while self.len > 0 {
-            let node = self.node(0);
-            let due = self.slots.get(node as usize).map_or(Instant::ZERO, |s| s.due);
-            if due <= self.at(0) {
-                return;
-            }
-            self.put(0, node, due);
-            self.sift_down(0);
+        let slots = &mut *self.slots;
+        if self.len == 0 {
+            return;
         }
-    }
-
-    fn at(&self, place: usize) -> Instant {
-        self.slots.get(place).map_or(Instant::ZERO, |s| s.heap_at)
-    }
-
-    fn node(&self, place: usize) -> u32 {
-        self.slots.get(place).map_or(u32::MAX, |s| s.heap_node)
-    }
-
-    fn put(&mut self, place: usize, node: u32, at: Instant) {
-        if let Some(slot) = self.slots.get_mut(place) {
-            slot.heap_node = node;
-            slot.heap_at = at;
-        }
-        if let Some(slot) = self.slots.get_mut(node as usize) {
-            slot.place = place as u32 + 1;
-        }
-    }
-
-    fn swap(&mut self, a: usize, b: usize) {
-        let (na, ta, nb, tb) = (self.node(a), self.at(a), self.node(b), self.at(b));
-        self.put(a, nb, tb);
-        self.put(b, na, ta);
-    }
-
-    fn sift_up(&mut self, mut place: usize) {
-        while place > 0 {
-            let parent = (place - 1) / 2;
-            if self.at(parent) <= self.at(place) {
-                return;
-            }
-            self.swap(place, parent);
-            place = parent;
-        }
-    }
-
-    fn sift_down(&mut self, mut place: usize) {
         loop {
-            let (left, right) = (2 * place + 1, 2 * place + 2);
-            let mut least = place;
-            if left < self.len && self.at(left) < self.at(least) {
-                least = left;
-            }
-            if right < self.len && self.at(right) < self.at(least) {
-                least = right;
-            }
-            if least == place {
-                return;
-            }
-            self.swap(place, least);
-            place = least;
+            let due = slots.get(node(slots, 0) as usize).map_or(Instant::ZERO, |s| s.due);
+            let Some(top) = slots.first_mut().filter(|top| top.heap_at < due) else { return };
+            top.heap_at = due;
+            sift_down(slots, self.len, 0);
         }
+    }
+}
+
+fn at(slots: &[DeadlineSlot], place: usize) -> Instant {
+    slots.get(place).map_or(Instant::ZERO, |s| s.heap_at)
+}
+
+fn node(slots: &[DeadlineSlot], place: usize) -> u32 {
+    slots.get(place).map_or(u32::MAX, |s| s.heap_node)
+}
+
+fn put(slots: &mut [DeadlineSlot], place: usize, node: u32, at: Instant) {
+    if let Some(slot) = slots.get_mut(place) {
+        slot.heap_node = node;
+        slot.heap_at = at;
+    }
+    if let Some(slot) = slots.get_mut(node as usize) {
+        slot.place = place as u32 + 1;
+    }
+}
+
+/// Moves the entry at `place` up to where it belongs.
+fn sift_up(slots: &mut [DeadlineSlot], mut place: usize) {
+    let (moved, when) = (node(slots, place), at(slots, place));
+    while place > 0 {
+        let parent = (place - 1) / 2;
+        let above = at(slots, parent);
+        if above <= when {
+            return;
+        }
+        put(slots, place, node(slots, parent), above);
+        put(slots, parent, moved, when);
+        place = parent;
+    }
+}
+
+/// Moves the entry at `place` down to where it belongs, in a heap of `len` entries.
+fn sift_down(slots: &mut [DeadlineSlot], len: usize, mut place: usize) {
+    let (moved, when) = (node(slots, place), at(slots, place));
+    loop {
+        let left = 2 * place + 1;
+        if left >= len {
+            return;
+        }
+        let right = left + 1;
+        let least = if right < len && at(slots, right) < at(slots, left) { right } else { left };
+        let below = at(slots, least);
+        if when <= below {
+            return;
+        }
+        put(slots, place, node(slots, least), below);
+        put(slots, least, moved, when);
+        place = least;
     }
 }
 

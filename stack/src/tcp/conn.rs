@@ -209,7 +209,10 @@ pub(crate) struct Conn<'a> {
 const _: () = {
     let tuning = if cfg!(feature = "tuning") { 40 } else { 0 };
     let apart = 2 * size_of::<Ring<'_>>() + size_of::<SentLog<'_>>() + size_of::<Assembler<'_>>();
-    assert!(size_of::<Conn<'_>>() - apart <= if cfg!(any(feature = "sack", feature = "cubic")) { 512 } else { 320 } + tuning);
+    assert!(
+        size_of::<Conn<'_>>() - apart
+            <= if cfg!(any(feature = "sack", feature = "cubic")) { 512 } else { 320 } + tuning
+    );
 };
 
 impl<'a> Conn<'a> {

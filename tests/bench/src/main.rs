@@ -6,15 +6,18 @@
 //! ringtap-bench tap ringtap|smoltcp send|receive MEGABYTES    over a tap, against the kernel; prints Mbit/s
 //! ringtap-bench loss ringtap|linux PER_MILLE SEED SECONDS     over a bad path, against the kernel; prints Mbit/s
 //! ```
+//!
+//! The last two need the feature `host`, which is on by default.
 
 mod idle;
+#[cfg(feature = "host")]
 mod loss;
 mod memory;
 mod peer;
+#[cfg(feature = "host")]
 mod tap;
 mod wire;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -26,10 +29,13 @@ fn main() -> ExitCode {
         ["idle", connections, megabytes] => {
             number(connections).and_then(|c| number(megabytes).map(|m| idle::run(c as usize, m)))
         }
+        #[cfg(feature = "host")]
         ["tap", who, direction, megabytes] => number(megabytes).and_then(|m| tap::run(who, direction, m)),
+        #[cfg(feature = "host")]
         ["loss", who, per_mille, seed, seconds] => loss_over(who, per_mille, seed, seconds),
+        #[cfg(feature = "host")]
         ["loss-end", who, role, path, seconds] => {
-            number(seconds).and_then(|seconds| loss::run_end(who, role, Path::new(path), seconds))
+            number(seconds).and_then(|seconds| loss::run_end(who, role, path.as_ref(), seconds))
         }
         _ => Err(
             "usage: ringtap-bench memory WHO SEGMENTS | idle CONNECTIONS MEGABYTES | tap WHO DIRECTION MEGABYTES | \
@@ -46,6 +52,7 @@ fn main() -> ExitCode {
     }
 }
 
+#[cfg(feature = "host")]
 fn loss_over(who: &str, per_mille: &str, seed: &str, seconds: &str) -> Result<(), String> {
     loss::run(who, number(per_mille)?, number(seed)?, number(seconds)?)
 }

@@ -26,9 +26,9 @@ pub fn main(args: &[&str]) -> Result<bool, String> {
     }
 }
 
-/// The measuring program, built.
-fn program() -> Result<PathBuf, String> {
-    let status = cargo(["build", "--release", "--quiet", "-p", "ringtap-bench"]).status();
+/// The measuring program, built with these arguments besides.
+fn program(args: &[&str]) -> Result<PathBuf, String> {
+    let status = cargo([&["build", "--release", "--quiet", "-p", "ringtap-bench"], args].concat()).status();
     if !status.is_ok_and(|s| s.success()) {
         return Err("ringtap-bench does not build".into());
     }
@@ -48,7 +48,7 @@ fn run(command: &mut Command) -> Result<(String, String), String> {
 /// Instructions per 1460-octet segment between two stacks of a kind in memory, both ends together, checksums on, each
 /// second segment acknowledged.
 fn memory() -> Result<bool, String> {
-    let bench = program()?;
+    let bench = program(&["--no-default-features"])?;
     let valgrind = find("valgrind").ok_or("needs valgrind: apt-get install valgrind")?;
     let count = |who: &str, segments: u64| -> Result<u64, String> {
         let mut command = Command::new(&valgrind);
@@ -71,14 +71,14 @@ fn memory() -> Result<bool, String> {
 
 /// One busy connection alone, and beside 10,000 idle ones.
 fn idle() -> Result<bool, String> {
-    let (out, _) = run(Command::new(program()?).args(["idle", "10000", "40"]))?;
+    let (out, _) = run(Command::new(program(&[])?).args(["idle", "10000", "40"]))?;
     println!("{} (bar: 0.9)", out.trim());
     Ok(true)
 }
 
 /// One TCP connection with the kernel over a tap, `rounds` times each way and stack, in turns.
 fn tap(rounds: usize) -> Result<bool, String> {
-    let bench = program()?;
+    let bench = program(&[])?;
     for (way, bar) in [("receive", 1.0), ("send", 1.05)] {
         let mut rates = [Vec::new(), Vec::new()];
         for _ in 0..rounds {
@@ -96,7 +96,7 @@ fn tap(rounds: usize) -> Result<bool, String> {
 /// Goodput at 100 Mbit/s, 20 ms and 256 KiB windows against the kernel, ours beside Linux's CUBIC: the median of nine
 /// seeds, the same for both, `seconds` each.
 fn loss(seconds: u64) -> Result<bool, String> {
-    let bench = program()?;
+    let bench = program(&[])?;
     println!("100 Mbit/s, 20 ms, 256 KiB windows, {seconds} s, median of 9 seeds (bar: 0.9)");
     println!("  loss  ringtap  Linux  ratio");
     for per_mille in ["0", "1", "10", "30"] {
