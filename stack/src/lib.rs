@@ -58,6 +58,6 @@ mod rx;
 mod tx;
 
 /// The examples in the project's README are tests.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "tcp"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;

@@ -1,7 +1,7 @@
 //! SipHash, a PRF for short inputs (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012).
 //!
-//! One function for both choices of rounds, and loops where others unroll: it exists once in flash, and nothing that each
-//! segment needs goes through it.
+//! One function for both choices of rounds, and loops where others unroll: it exists once in flash. A segment goes through it
+//! only where the one before it was another connection's.
 
 /// Rounds per word of input, and at the end.
 #[derive(Clone, Copy)]
