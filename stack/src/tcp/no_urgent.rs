@@ -5,7 +5,7 @@ use crate::wire::segment::{Header, Segment};
 
 /// Nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Urgent;
+pub(crate) struct Urgent {}
 
 impl Conn<'_> {
     pub(super) const fn sixth_check_urg(&self, _: &Segment<'_>) {}
