@@ -94,6 +94,14 @@ impl Default for Events {
     }
 }
 
+/// Whether a write would be taken now. Of a tap this says, too, that its interface is up, in whichever network namespace.
+pub fn is_writable(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one entry, which outlives the call.
+    check(unsafe { libc::poll(&mut entry, 1, 0) })?;
+    Ok(entry.revents & libc::POLLOUT != 0)
+}
+
 /// A new epoll instance.
 pub fn epoll() -> io::Result<OwnedFd> {
     // SAFETY: no pointers.

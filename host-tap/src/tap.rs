@@ -6,7 +6,10 @@
 use crate::device::{Counters, HostDevice};
 use crate::failure::Failure;
 use crate::pool::{HEADROOM, max_frame};
-use crate::sys::interface::{self, Control, TunFlags};
+use crate::sys::{
+    self,
+    interface::{self, Control, TunFlags},
+};
 use ringtap::device::{Capabilities, Device, Link, Mac, Medium, RxMeta, TxMeta};
 use ringtap::frame::{Frame, Pool};
 use std::cell::Cell;
@@ -79,7 +82,6 @@ pub struct TapPort {
     kernel_mac: Option<Mac>,
     existed: bool,
     up: bool,
-    control: Control,
 }
 
 impl TapPort {
@@ -112,7 +114,7 @@ impl TapPort {
         let up = control.is_up(&name).map_err(about)?;
         let medium = if options.tun { Medium::Ip } else { Medium::Ethernet };
         let mtu = options.mtu.unwrap_or(mtu);
-        Ok(Self { file, name, medium, packet_info: options.packet_info, mtu, kernel_mac, existed, up, control })
+        Ok(Self { file, name, medium, packet_info: options.packet_info, mtu, kernel_mac, existed, up })
     }
 
     /// The device's name.
@@ -147,10 +149,9 @@ impl TapPort {
 
     /// The device, receiving into frames of `pool` (slots of [`slot_size`](crate::pool::slot_size) octets).
     pub fn with_pool(self, pool: Pool<'static>) -> Tap {
-        let Self { file, name, medium, packet_info, mtu, control, up, .. } = self;
+        let Self { file, name, medium, packet_info, mtu, up, .. } = self;
         Tap {
             file,
-            control,
             name,
             medium,
             packet_info,
@@ -258,8 +259,6 @@ pub struct Tap {
     packet_info: bool,
     mtu: usize,
     pool: Pool<'static>,
-    /// Where the kernel is asked whether the interface is up again.
-    control: Control,
     /// The interface was down when it was opened or last written to: as if the cable were pulled. It has not been seen up
     /// since.
     down: Cell<bool>,
@@ -400,8 +399,9 @@ impl Device<'static> for Tap {
     }
 
     fn link(&self) -> Link {
-        // Nobody writes to an interface that is down, so that the kernel is asked instead.
-        if self.down.get() && self.control.is_up(&self.name).unwrap_or(false) {
+        // Nobody writes to an interface that is down, so that the kernel is asked instead: not by its name, which is another
+        // one's once it was moved to a network namespace of its own.
+        if self.down.get() && sys::is_writable(self.file.as_fd()).unwrap_or(false) {
             self.down.set(false);
         }
         if self.gone.is_some() || self.down.get() { Link::Down } else { Link::Up }
