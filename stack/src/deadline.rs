@@ -97,7 +97,7 @@ impl<'a> Deadlines<'a> {
             return None;
         }
         self.settle();
-        if self.len == 0 || at(&self.slots, 0) > now {
+        if at(&self.slots, 0) > now {
             return None;
         }
         let node = node(&self.slots, 0);
