@@ -32,7 +32,7 @@ use ringtap::ip::addr::Cidr;
 use ringtap::stack::{Event, Identifiers, IfaceId, Limits, SocketId, Stack, Storage};
 use ringtap::time::Instant;
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -48,7 +48,6 @@ const LARGE_FRAME: usize = 65_535 + 128;
 /// Datagrams in fragments at one time.
 const LARGE_FRAMES: usize = 64;
 
-const DEVICE: u64 = 0;
 const KICK: u64 = 1;
 const SIGNAL: u64 = 2;
 
@@ -286,8 +285,6 @@ pub struct Engine {
     clock: Clock,
     poller: Poller,
     events: Events,
-    /// The device's descriptor and interest, as the poller knows them.
-    watched: (RawFd, Interest),
     signals: Option<Signals>,
     woken: Vec<Event>,
     automatic: Automatic,
@@ -320,7 +317,6 @@ impl Engine {
         let no_loop = |e: std::io::Error| Failure::io("cannot make an event loop", &e);
         let (poller, kick) = (Poller::new().map_err(no_loop)?, Kick::new().map_err(no_loop)?);
         poller.add(&kick, KICK, Interest::READ).map_err(no_loop)?;
-        poller.add(device.descriptor(), DEVICE, Interest::READ).map_err(no_loop)?;
         if let Some(signals) = &signals {
             poller.add(signals, SIGNAL, Interest::READ).map_err(no_loop)?;
         }
@@ -333,7 +329,6 @@ impl Engine {
             configured: Condvar::new(),
         });
         Ok(Self {
-            watched: (device.descriptor().as_raw_fd(), Interest::READ),
             shared,
             device,
             iface,
@@ -465,41 +460,22 @@ impl Engine {
 
     /// Sleeps until `until`, or something is ready; `true` when that was a signal.
     fn sleep(&mut self, until: Option<Instant>, app: &mut dyn App) -> Result<bool, Failure> {
-        self.watch_device();
         let timeout = until.map(|at| self.clock.until(at));
         if timeout.is_none_or(|t| !t.is_zero()) {
             self.device.idle();
         }
         let failed = |e: std::io::Error| Failure::io("cannot wait for events", &e);
-        self.poller.wait(&mut self.events, timeout).map_err(failed)?;
+        self.poller.wait_beside(waits_of(&self.device), &mut self.events, timeout).map_err(failed)?;
         self.shared.asleep.store(false, Ordering::SeqCst);
         let mut signalled = false;
         for ready in self.events.iter() {
             match ready.token {
-                DEVICE => {}
                 KICK => self.shared.kick.drain(),
                 SIGNAL => signalled |= self.signals.as_mut().is_some_and(Signals::take),
                 _ => app.on_ready(&mut self.shared.lock_for_loop().stack, &self.poller, ready),
             }
         }
         Ok(signalled)
-    }
-
-    /// Waits on the descriptors that the device has now; for room only while it lacks it.
-    fn watch_device(&mut self) {
-        let (input, output) = (self.device.descriptor(), self.device.wants_write());
-        let both = output.is_some_and(|fd| fd.as_raw_fd() == input.as_raw_fd());
-        // A descriptor may be known already (a listener's while it had a peer), or not any more (closed meanwhile).
-        let watch = |fd: BorrowedFd<'_>, interest| {
-            self.poller.modify(fd, DEVICE, interest).or_else(|_| self.poller.add(fd, DEVICE, interest)).is_ok()
-        };
-        if let Some(output) = output.filter(|_| !both) {
-            watch(output, Interest { read: false, write: true, once: true });
-        }
-        let wanted = (input.as_raw_fd(), Interest { write: both, ..Interest::READ });
-        if wanted != self.watched && watch(input, wanted.1) {
-            self.watched = wanted;
-        }
     }
 
     /// Whether the loop was told to stop, and has nothing more to deliver.
@@ -511,6 +487,12 @@ impl Engine {
         let by = *self.stop_by.get_or_insert(now + LINGER);
         now >= by || self.shared.lock_for_loop().stack.tcp_connections() == 0
     }
+}
+
+/// What a device waits for now: what comes, and room only while it lacks that, which may be at another descriptor.
+pub(crate) fn waits_of(device: &AnyDevice) -> impl Iterator<Item = (BorrowedFd<'_>, Interest)> {
+    let room = device.wants_write().map(|fd| (fd, Interest { read: false, write: true }));
+    [(device.descriptor(), Interest::READ)].into_iter().chain(room)
 }
 
 /// What to say when no router gives an address.

@@ -1,11 +1,13 @@
 //! Waiting: descriptors by epoll, wake-ups from other threads by an event counter, signals by a descriptor.
 //!
-//! A wait sleeps exactly until the given time: there is no tick.
+//! A wait sleeps exactly until the given time: there is no tick. Devices are not in the epoll set, but polled beside it
+//! ([`Poller::wait_beside`]): while a descriptor is in a set, the kernel calls the set for every frame that comes, also when
+//! nobody sleeps, and that is time taken from the one who reads.
 
-use crate::sys::{self, EpollOp, Events, Interest};
+use crate::sys::{self, EpollOp, Events, Interest, Polled};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use std::time::Duration;
 pub struct Poller {
     epoll: OwnedFd,
     exact: bool,
+    /// Of the last wait beside devices: the set itself, then the devices.
+    polled: Vec<Polled>,
 }
 
 impl Poller {
@@ -21,7 +25,7 @@ impl Poller {
     /// # Errors
     /// When the process has no descriptor left.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { epoll: sys::epoll()?, exact: true })
+        Ok(Self { epoll: sys::epoll()?, exact: true, polled: Vec::new() })
     }
 
     /// Adds `fd`; its events carry `token`.
@@ -62,10 +66,33 @@ impl Poller {
             self.exact = false;
             result = sys::epoll_wait_millis(self.epoll.as_fd(), events, timeout);
         }
-        match result {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(()),
-            other => other,
-        }
+        unless_interrupted(result)
+    }
+
+    /// As [`wait`](Self::wait), and until one of `devices` is ready, which is no event.
+    ///
+    /// # Errors
+    /// Those of poll and epoll that are no fault of the moment.
+    pub fn wait_beside<'a>(
+        &mut self,
+        devices: impl Iterator<Item = (BorrowedFd<'a>, Interest)>,
+        events: &mut Events,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        events.clear();
+        self.polled.clear();
+        self.polled.push(Polled::new(self.epoll.as_fd(), Interest::READ));
+        self.polled.extend(devices.map(|(fd, interest)| Polled::new(fd, interest)));
+        unless_interrupted(sys::poll(&mut self.polled, timeout))?;
+        if self.polled.first().is_some_and(Polled::is_ready) { self.wait(events, Some(Duration::ZERO)) } else { Ok(()) }
+    }
+}
+
+/// A signal ends a wait, which is no error.
+fn unless_interrupted(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(()),
+        other => other,
     }
 }
 
@@ -95,7 +122,7 @@ impl Kick {
 }
 
 impl AsFd for Kick {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
@@ -119,7 +146,7 @@ impl Signals {
 }
 
 impl AsFd for Signals {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
@@ -143,6 +170,30 @@ mod tests {
         thread.join().expect("join");
         poller.wait(&mut events, Some(Duration::ZERO)).expect("wait");
         assert_eq!(events.iter().count(), 0);
+    }
+
+    #[test]
+    fn a_wait_beside_devices_ends_by_them_by_the_set_and_by_time() {
+        let mut poller = Poller::new().expect("poller");
+        let (kick, device) = (Kick::new().expect("kick"), Kick::new().expect("another"));
+        poller.add(&kick, 3, Interest::READ).expect("add");
+        let mut events = Events::new();
+        let mut tokens = |timeout| {
+            let start = Instant::now();
+            let devices = [(device.as_fd(), Interest::READ)];
+            poller.wait_beside(devices.into_iter(), &mut events, timeout).expect("wait");
+            (events.iter().map(|e| e.token).collect::<Vec<_>>(), start.elapsed())
+        };
+        let short = Duration::from_micros(1_300);
+        let (none, time) = tokens(Some(short));
+        assert!(none.is_empty() && time >= short);
+        kick.kick();
+        assert_eq!(tokens(None).0, [3]);
+        kick.drain();
+        device.kick();
+        assert!(tokens(None).0.is_empty());
+        kick.kick();
+        assert_eq!(tokens(None).0, [3], "both");
     }
 
     #[test]

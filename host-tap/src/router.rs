@@ -9,7 +9,7 @@ pub mod nat;
 use crate::attach::mac_for;
 use crate::clock::Clock;
 use crate::device::{AnyDevice, Counters, HostDevice};
-use crate::engine::{App, End};
+use crate::engine::{App, End, waits_of};
 use crate::entropy;
 use crate::epoll::{Poller, Signals};
 use crate::failure::Failure;
@@ -21,7 +21,6 @@ use ringtap::device::Medium;
 use ringtap::ip::addr::Cidr;
 use ringtap::stack::{Identifiers, IfaceId, Limits, Stack, Storage};
 use ringtap::time::Instant;
-use std::os::fd::AsFd;
 
 /// Frames each way in one poll of a port.
 const BUDGET: usize = 64;
@@ -32,8 +31,6 @@ const ROUNDS: usize = 8;
 /// Octets of a datagram that was in fragments, with headers; and how many there may be at a time.
 const LARGE: (usize, usize) = (65_535 + 128, 64);
 
-/// Tokens of ports count down from here; [`SIGNAL`] is above.
-const FIRST_PORT: u64 = u64::MAX - 1;
 const SIGNAL: u64 = u64::MAX;
 
 /// A port to be opened.
@@ -48,7 +45,6 @@ pub struct PortOptions {
 struct Port {
     device: AnyDevice,
     iface: IfaceId,
-    watched: Interest,
 }
 
 /// The loop.
@@ -108,10 +104,7 @@ impl Router {
         if medium == Medium::Ethernet && addresses.iter().any(|a| a.addr().is_ipv6()) {
             self.stack.add_link_local(iface, Identifiers::Eui64).map_err(|e| refused(&e))?;
         }
-        let token = FIRST_PORT - self.ports.len() as u64;
-        let failed = |e: std::io::Error| Failure::io("cannot wait for a device", &e);
-        self.poller.add(device.descriptor(), token, Interest::READ).map_err(failed)?;
-        self.ports.push(Port { device, iface, watched: Interest::READ });
+        self.ports.push(Port { device, iface });
         self.names.push(name);
         Ok(())
     }
@@ -187,20 +180,16 @@ impl Router {
     /// Sleeps until `until`, or something is ready; `true` when that was a signal.
     fn sleep(&mut self, until: Option<Instant>, app: &mut dyn App) -> Result<bool, Failure> {
         let failed = |e: std::io::Error| Failure::io("cannot wait for events", &e);
-        for (port, n) in self.ports.iter_mut().zip(0..) {
-            let wanted = Interest { write: port.device.wants_write().is_some(), ..Interest::READ };
-            if wanted != port.watched {
-                self.poller.modify(port.device.descriptor().as_fd(), FIRST_PORT - n, wanted).map_err(failed)?;
-                port.watched = wanted;
-            }
+        for port in &mut self.ports {
             port.device.idle();
         }
-        self.poller.wait(&mut self.events, until.map(|at| self.clock.until(at))).map_err(failed)?;
+        let devices = self.ports.iter().flat_map(|port| waits_of(&port.device));
+        let timeout = until.map(|at| self.clock.until(at));
+        self.poller.wait_beside(devices, &mut self.events, timeout).map_err(failed)?;
         let mut signalled = false;
         for ready in self.events.iter() {
             match ready.token {
                 SIGNAL => signalled |= self.signals.as_mut().is_some_and(Signals::take),
-                token if token > FIRST_PORT - self.ports.len() as u64 => {}
                 _ => app.on_ready(&mut self.stack, &self.poller, ready),
             }
         }

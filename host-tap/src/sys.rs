@@ -33,19 +33,16 @@ pub struct Interest {
     pub read: bool,
     /// Until it can be written.
     pub write: bool,
-    /// One event only; then not at all until it is modified.
-    pub once: bool,
 }
 
 impl Interest {
     /// Until it can be read.
-    pub const READ: Self = Self { read: true, write: false, once: false };
+    pub const READ: Self = Self { read: true, write: false };
 
     fn bits(self) -> u32 {
         let read = if self.read { libc::EPOLLIN as u32 } else { 0 };
         let write = if self.write { libc::EPOLLOUT as u32 } else { 0 };
-        let once = if self.once { libc::EPOLLONESHOT as u32 } else { 0 };
-        read | write | once
+        read | write
     }
 }
 
@@ -74,6 +71,11 @@ impl Events {
         Self { raw: [libc::epoll_event { events: 0, u64: 0 }; 64], len: 0 }
     }
 
+    /// Forgets the events of the last wait.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
     /// The events of the last wait.
     pub fn iter(&self) -> impl Iterator<Item = Ready> + '_ {
         self.raw.iter().take(self.len).map(|e| {
@@ -96,10 +98,45 @@ impl Default for Events {
 
 /// Whether a write would be taken now. Of a tap this says, too, that its interface is up, in whichever network namespace.
 pub fn is_writable(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
-    // SAFETY: one entry, which outlives the call.
-    check(unsafe { libc::poll(&mut entry, 1, 0) })?;
-    Ok(entry.revents & libc::POLLOUT != 0)
+    let mut entry = [Polled::new(fd, Interest { read: false, write: true })];
+    poll(&mut entry, Some(Duration::ZERO))?;
+    Ok(entry[0].0.revents & libc::POLLOUT != 0)
+}
+
+/// One descriptor of a [`poll`]: what it waits for, and whether that, a hang-up or an error has come.
+#[repr(transparent)]
+pub struct Polled(libc::pollfd);
+
+impl Polled {
+    /// `fd`, which is to be open still when it is polled.
+    pub fn new(fd: BorrowedFd<'_>, interest: Interest) -> Self {
+        let read = if interest.read { libc::POLLIN } else { 0 };
+        let write = if interest.write { libc::POLLOUT } else { 0 };
+        Self(libc::pollfd { fd: fd.as_raw_fd(), events: read | write, revents: 0 })
+    }
+
+    /// Whether the last poll found something.
+    pub fn is_ready(&self) -> bool {
+        self.0.revents != 0
+    }
+}
+
+/// Waits until one of these is ready, or `timeout` has passed (`None`: for ever), to the nanosecond.
+pub fn poll(entries: &mut [Polled], timeout: Option<Duration>) -> io::Result<()> {
+    let spec = timeout.map(timespec);
+    let spec_ptr = spec.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: `Polled` is a `pollfd` by its representation, there are as many as said, `spec` outlives the call, and no
+    // signal mask is given.
+    check(unsafe {
+        libc::ppoll(entries.as_mut_ptr().cast(), entries.len() as libc::nfds_t, spec_ptr, std::ptr::null())
+    })
+    .map(drop)
+}
+
+/// The longest time there is, when `t` is longer.
+fn timespec(t: Duration) -> libc::timespec {
+    let tv_sec = libc::time_t::try_from(t.as_secs()).unwrap_or(libc::time_t::MAX);
+    libc::timespec { tv_sec, tv_nsec: t.subsec_nanos() as _ }
 }
 
 /// A new epoll instance.
@@ -139,10 +176,7 @@ pub fn epoll_control(
 
 /// Waits until something is ready, or `timeout` has passed (`None`: for ever), to the nanosecond.
 pub fn epoll_wait_exact(epoll: BorrowedFd<'_>, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-    let spec = timeout.map(|t| libc::timespec {
-        tv_sec: libc::time_t::try_from(t.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: t.subsec_nanos() as _,
-    });
+    let spec = timeout.map(timespec);
     let spec_ptr = spec.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     events.len = 0;
     // SAFETY: `events.raw` has room for as many events as are asked for, `spec` outlives the call, and no signal mask

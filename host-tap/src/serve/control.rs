@@ -248,9 +248,7 @@ impl Control {
             match caller.stream.write(&caller.answer) {
                 Ok(n) if n < caller.answer.len() => drop(caller.answer.drain(..n)),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                    return poller
-                        .modify(&caller.stream, token, Interest { read: false, write: true, once: false })
-                        .is_ok();
+                    return poller.modify(&caller.stream, token, Interest { read: false, write: true }).is_ok();
                 }
                 Ok(_) | Err(_) => return false,
             }
