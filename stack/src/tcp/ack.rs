@@ -142,7 +142,7 @@ impl Conn<'_> {
     }
 
     fn measure_by_timestamp(&self, now: Instant, seg: &Segment<'_>) -> Option<u32> {
-        let stamps = seg.options.timestamps.filter(|s| self.stamps.on && s.ecr != 0)?;
+        let stamps = seg.options.timestamps.filter(|s| self.stamps.is_on() && s.ecr != 0)?;
         let ticks = self.stamp(now).wrapping_sub(stamps.ecr);
         // An echo of what we never sent, or of an age: no measurement.
         (ticks < 60_000).then_some((ticks << 10).max(1))
@@ -205,7 +205,7 @@ impl Conn<'_> {
                 self.snd.dup_acks = self.snd.dup_acks.saturating_add(1);
                 // RFC 6582 §3.2, step 2: after a recovery only what was sent since can be lost anew.
                 if self.snd.dup_acks == DUP_THRESHOLD && self.snd.una.after(self.snd.recover) {
-                    let flight = self.snd.flight().saturating_sub(self.snd.limited);
+                    let flight = self.snd.flight().saturating_sub(u32::from(self.snd.limited));
                     self.cc.on_fast_retransmit(flight, mss);
                     self.snd.phase = Phase::Fast;
                     self.sack.note(Repair::Recovery);

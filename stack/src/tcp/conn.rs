@@ -130,19 +130,35 @@ pub(crate) struct TimeWaitParams {
 /// The timestamps option (RFC 7323 §3 to §5).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stamps {
-    pub on: bool,
     /// TS.Recent.
     pub recent: u32,
-    /// When `recent` was taken, in units of 2^20 microseconds.
+    /// When `recent` was taken, in units of 2^20 microseconds; `u32::MAX`, which no clock reaches: there are none.
     pub recent_at: u32,
     /// What is added to our clock.
     pub offset: u32,
 }
 
+impl Stamps {
+    const OFF: Self = Self { recent: 0, recent_at: u32::MAX, offset: 0 };
+
+    /// Whether segments carry them.
+    #[inline]
+    pub const fn is_on(&self) -> bool {
+        self.recent_at != u32::MAX
+    }
+
+    /// The peer's TSval that is echoed from now on.
+    #[inline]
+    pub fn take(&mut self, recent: u32, now: Instant) {
+        self.recent = recent;
+        self.recent_at = coarse(now);
+    }
+}
+
 /// How often something was done in the current second (2^20 microseconds).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Budget {
-    second: u32,
+    second: u16,
     challenges: u8,
     probe_answers: u8,
 }
@@ -204,13 +220,12 @@ pub(crate) struct Conn<'a> {
 }
 
 /// A connection on a 32-bit target costs at most so many octets, its rings, records and ranges counted apart (as they
-/// are in storage: 108 octets of the structure are theirs). With everything on it is 548.
+/// are in storage: 108 octets of the structure are theirs).
 #[cfg(target_pointer_width = "32")]
 const _: () = {
     let is_small = cfg!(not(any(feature = "sack", feature = "cubic", feature = "ipv6")));
-    let extras = if cfg!(feature = "urgent") { 8 } else { 0 } + if cfg!(feature = "tuning") { 32 } else { 0 };
     let apart = 2 * size_of::<Ring<'_>>() + size_of::<SentLog<'_>>() + size_of::<Assembler<'_>>();
-    assert!(size_of::<Conn<'_>>() - apart <= if is_small { 320 } else { 512 } + extras);
+    assert!(size_of::<Conn<'_>>() - apart <= if is_small { 320 } else { 512 });
 };
 
 impl<'a> Conn<'a> {
@@ -234,7 +249,7 @@ impl<'a> Conn<'a> {
             cc: Controller::new(options.congestion, u32::from(settings.mss)),
             sack: Sack::new(options.sack, options.rack),
             settings,
-            stamps: Stamps { on: false, recent: 0, recent_at: 0, offset: 0 },
+            stamps: Stamps::OFF,
             budget: Budget::default(),
             urgent: Urgent::default(),
             progress_at: Instant::ZERO,
@@ -281,9 +296,7 @@ impl<'a> Conn<'a> {
         conn.snd.nxt = handshake.iss + 1;
         conn.snd.resend = conn.snd.nxt;
         if let Some(stamps) = handshake.timestamps {
-            conn.stamps.on = true;
-            conn.stamps.recent = stamps.recent;
-            conn.stamps.recent_at = coarse(now);
+            conn.stamps.take(stamps.recent, now);
         }
         conn.rcv.on_syn(handshake.irs, handshake.rcv_wnd);
         if let (Some(theirs), Some(ours)) = (handshake.peer_scale, handshake.our_scale) {
@@ -386,7 +399,7 @@ impl<'a> Conn<'a> {
             rcv_nxt: self.rcv.nxt,
             window: self.rcv.field(self.rcv.kept(self.rx.free() as u32)),
             rcv_wnd: self.rcv.wnd(),
-            timestamps: self.stamps.on.then_some((self.stamps.recent, self.stamps.offset)),
+            timestamps: self.stamps.is_on().then_some((self.stamps.recent, self.stamps.offset)),
         }
     }
 
@@ -445,7 +458,7 @@ impl<'a> Conn<'a> {
     }
 
     fn update_mss(&mut self) {
-        let options = if self.stamps.on { 12 } else { 0 };
+        let options = if self.stamps.is_on() { 12 } else { 0 };
         self.snd.mss = self.snd.peer_mss.min(self.settings.mss) - options;
     }
 
@@ -481,7 +494,7 @@ impl<'a> Conn<'a> {
     }
 
     fn refill(&mut self, now: Instant) {
-        let second = coarse(now);
+        let second = coarse(now) as u16;
         if self.budget.second != second {
             self.budget = Budget { second, ..Budget::default() };
         }

@@ -182,7 +182,7 @@ impl Conn<'_> {
 
     /// RFC 7323 §5.3, R1: protection against wrapped sequence numbers.
     fn check_timestamp(&mut self, now: Instant, seg: &Segment<'_>) -> ControlFlow<Stop> {
-        if !self.stamps.on || seg.flags.contains(Flags::RST) {
+        if !self.stamps.is_on() || seg.flags.contains(Flags::RST) {
             return ControlFlow::Continue(());
         }
         let Some(stamps) = seg.options.timestamps else {
@@ -209,12 +209,11 @@ impl Conn<'_> {
     //= https://www.rfc-editor.org/rfc/rfc7323#section-4.3
     //# If SEG.TSval >= TS.Recent and SEG.SEQ <= Last.ACK.sent, then SEG.TSval is copied to TS.Recent
     fn take_timestamp(&mut self, now: Instant, seg: &Segment<'_>) {
-        if !self.stamps.on || seg.flags.contains(Flags::RST) || seg.seq.after(self.rcv.last_ack_sent) {
+        if !self.stamps.is_on() || seg.flags.contains(Flags::RST) || seg.seq.after(self.rcv.last_ack_sent) {
             return;
         }
         if let Some(stamps) = seg.options.timestamps {
-            self.stamps.recent = stamps.val;
-            self.stamps.recent_at = coarse(now);
+            self.stamps.take(stamps.val, now);
         }
     }
 
@@ -270,7 +269,7 @@ impl Conn<'_> {
             return self.text_without_reader();
         }
         let mut new = Text { seq: text.seq, payload: text.payload, fin: false };
-        if let Some(fin) = self.rcv.fin {
+        if let Some(fin) = self.rcv.fin() {
             new.cut_at(fin);
         }
         if new.seq == self.rcv.nxt { self.take_in_order(&new) } else { self.hold_out_of_order(&new) }
@@ -316,7 +315,7 @@ impl Conn<'_> {
         self.note_known(self.rcv.nxt - taken, 0, taken);
         self.holes.advance(taken);
         let mut joined = self.holes.pop_front();
-        if let Some(fin) = self.rcv.fin {
+        if let Some(fin) = self.rcv.fin() {
             joined = joined.min(fin.distance_from(self.rcv.nxt));
         }
         if joined > 0 {
@@ -352,11 +351,11 @@ impl Conn<'_> {
     pub(super) fn eighth_check_fin(&mut self, now: Instant, text: &Text<'_>) {
         if text.fin {
             self.rcv.ack_now = true;
-            if self.rcv.fin.is_none() && self.state.may_receive() {
-                self.rcv.fin = Some(text.end());
+            if self.rcv.fin().is_none() && self.state.may_receive() {
+                self.rcv.end_at(text.end());
             }
         }
-        if self.rcv.fin != Some(self.rcv.nxt) || self.rcv.fin_taken {
+        if self.rcv.fin() != Some(self.rcv.nxt) || self.rcv.fin_taken {
             return;
         }
         self.rcv.advance(1);

@@ -31,8 +31,6 @@ impl Conn<'_> {
         0
     }
 
-    pub(super) const fn arm_reordering(&self, _now: Instant) {}
-
     pub(super) const fn rack_on_recovered(&self) {}
 
     pub(super) const fn save_for_undo(&self) {}

@@ -4,7 +4,7 @@
 
 use core::ops::ControlFlow;
 
-use super::conn::{Conn, Stop, coarse};
+use super::conn::{Conn, Stop};
 use super::snd::Phase;
 use super::state::{Event, State};
 use super::timers::Timer;
@@ -77,9 +77,7 @@ impl Conn<'_> {
     fn agree_on_options(&mut self, now: Instant, seg: &Segment<'_>) {
         let options = &seg.options;
         if let (true, Some(stamps)) = (self.offer_stamps, options.timestamps) {
-            self.stamps.on = true;
-            self.stamps.recent = stamps.val;
-            self.stamps.recent_at = coarse(now);
+            self.stamps.take(stamps.val, now);
         }
         if let (true, Some(theirs)) = (self.offer_scale, options.window_scale) {
             //= https://www.rfc-editor.org/rfc/rfc7323#section-2.3

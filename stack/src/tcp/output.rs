@@ -310,7 +310,7 @@ impl Conn<'_> {
         if syn {
             self.syn_options(plan, &mut options);
         }
-        if self.stamps.on || (syn && self.state == State::SynSent && self.offer_stamps) {
+        if self.stamps.is_on() || (syn && self.state == State::SynSent && self.offer_stamps) {
             options.timestamps = Some(Timestamps { val: self.stamp(now), ecr: self.stamps.recent });
         }
         // A segment of text has no room to spare for them.
@@ -412,7 +412,7 @@ impl Conn<'_> {
             self.snd.small = end;
         }
         if self.snd.dup_acks > 0 && self.snd.phase == Phase::Open {
-            self.snd.limited += plan.len;
+            self.snd.limited = self.snd.limited.saturating_add(u16::try_from(plan.len).unwrap_or(u16::MAX));
         }
         if self.snd.phase == Phase::Fast {
             self.on_text_in_recovery(plan.len);

@@ -1,7 +1,8 @@
 //! RACK-TLP: losses noticed by time, and probes for those at the tail.
 //!
 //! Implements RFC 8985: §6 (RACK: what was sent well before something that has arrived is lost), §6.2 step 4 (the
-//! reordering window adapts, by RFC 2883's duplicates), §7 (TLP). One timer serves all (§8): see [`Waiting`].
+//! reordering window adapts, by RFC 2883's duplicates), §7 (TLP). One timer serves all (§8): see [`Waiting`]. RFC 7765:
+//! of a short tail, the time-out counts from when it left.
 
 use super::conn::Conn;
 use super::info::Repair;
@@ -18,6 +19,8 @@ use crate::wire::segment::Segment;
 const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
 /// The probe timeout before the first measurement (RFC 8985 §7.2).
 const FIRST_PROBE: Duration = Duration::from_secs(1);
+/// rrthresh (RFC 7765 §4): with fewer segments than this, duplicate acknowledgments cannot tell of a loss.
+const FEW: usize = 4;
 /// Recoveries after which the reordering window falls back (RFC 8985 §6.2, RACK.reo_wnd_persist).
 const PERSIST: u8 = 16;
 
@@ -50,10 +53,8 @@ pub(crate) struct Rack {
     end_seq: Seq,
     rtt: u32,
     fack: Seq,
-    /// RACK.dsack_round: within it, duplicates count once.
-    dsack_round: Option<Seq>,
-    /// When the reordering timer is due after the last detection, in microseconds; 0: it is not.
-    remaining: u32,
+    /// RACK.dsack_round: until this is acknowledged, duplicates count once.
+    dsack_round: Seq,
     pub(super) undo: Undo,
 }
 
@@ -72,8 +73,7 @@ impl Rack {
             end_seq: Seq::new(0),
             rtt: 0,
             fack: Seq::new(0),
-            dsack_round: None,
-            remaining: 0,
+            dsack_round: Seq::new(0),
             undo: Undo::new(),
         }
     }
@@ -103,10 +103,10 @@ impl Rack {
     /// RFC 8985 §6.2, step 4: a duplicate says that the window was too short.
     fn widen(&mut self, una: Seq, nxt: Seq) {
         // A round of long ago is over, though its end seems to lie ahead.
-        if self.dsack_round.is_some_and(|end| una.before(end) && end.at_or_before(nxt)) {
+        if una.before(self.dsack_round) && self.dsack_round.at_or_before(nxt) {
             return;
         }
-        self.dsack_round = Some(nxt);
+        self.dsack_round = nxt;
         self.reo_wnd_mult = self.reo_wnd_mult.saturating_add(1);
         self.reo_wnd_persist = PERSIST;
     }
@@ -136,7 +136,7 @@ impl Conn<'_> {
             return;
         }
         let stamp_of = |at: u32| self.stamp(now).wrapping_sub(micros(now).wrapping_sub(at) >> 10);
-        let echo = seg.options.timestamps.filter(|_| self.stamps.on).map(|stamps| stamps.ecr);
+        let echo = seg.options.timestamps.filter(|_| self.stamps.is_on()).map(|stamps| stamps.ecr);
         let una = self.snd.una;
         let resent = news.resent.filter(|&(at, end)| {
             //= https://www.rfc-editor.org/rfc/rfc8985#section-6.2
@@ -187,27 +187,24 @@ impl Conn<'_> {
     /// RFC 8985 §6.2, step 5: takes for lost what was sent long enough before something that has arrived.
     pub(super) fn rack_detect(&mut self, now: Instant) -> u32 {
         let rack = self.sack.rack;
-        self.sack.rack.remaining = 0;
-        if !rack.has_delivered || !self.sent.is_marked() {
-            return 0;
+        let (mut lost, mut remaining) = (0, 0);
+        if rack.has_delivered && self.sent.is_marked() {
+            let (patience, clock) = (rack.rtt.saturating_add(self.reo_wnd()), micros(now));
+            lost = self.sent.detect(self.snd.una, |record| {
+                if !sent_after(rack.xmit_ts, rack.end_seq, record.at, record.end) {
+                    return false;
+                }
+                let left = patience.saturating_sub(clock.wrapping_sub(record.at));
+                remaining = remaining.max(left);
+                left == 0
+            });
         }
-        let (patience, clock) = (rack.rtt.saturating_add(self.reo_wnd()), micros(now));
-        let mut remaining = 0;
-        let lost = self.sent.detect(self.snd.una, |record| {
-            if !sent_after(rack.xmit_ts, rack.end_seq, record.at, record.end) {
-                return false;
-            }
-            let left = patience.saturating_sub(clock.wrapping_sub(record.at));
-            remaining = remaining.max(left);
-            left == 0
-        });
-        self.sack.rack.remaining = remaining;
+        self.arm_reordering(now, remaining);
         lost
     }
 
-    /// The timer waits for what may only be reordered, if there is such a thing.
-    pub(super) fn arm_reordering(&mut self, now: Instant) {
-        let remaining = self.sack.rack.remaining;
+    /// The timer waits for what may only be reordered, if there is such a thing: for so many microseconds.
+    fn arm_reordering(&mut self, now: Instant, remaining: u32) {
         if remaining > 0 {
             self.sack.rack.waiting = Waiting::Reordering;
             self.timers.retransmit = Timer::after(now, Duration::from_micros(u64::from(remaining)));
@@ -244,6 +241,7 @@ impl Conn<'_> {
     }
 
     fn on_reordering_timer(&mut self, now: Instant) {
+        self.restart_retransmit(now);
         let lost = self.detect_losses(now);
         if lost > 0 {
             match self.snd.phase {
@@ -253,8 +251,6 @@ impl Conn<'_> {
             }
         }
         self.sync_repair();
-        self.restart_retransmit(now);
-        self.arm_reordering(now);
     }
 
     /// Whether the tail may be probed.
@@ -285,7 +281,28 @@ impl Conn<'_> {
         if self.sack.rack.on && self.may_probe() {
             self.sack.rack.waiting = Waiting::Probe;
             self.timers.retransmit = self.timers.retransmit.earlier(Timer::after(now, self.probe_timeout(false)));
+            if self.is_short_tail() {
+                self.timers.retransmit = self.timers.retransmit.earlier(self.rto_expiration());
+            }
         }
+    }
+
+    /// Whether fewer than four segments are in flight or wait.
+    #[inline]
+    fn is_short_tail(&self) -> bool {
+        self.tx.len() < FEW * usize::from(self.snd.mss)
+    }
+
+    //= https://www.rfc-editor.org/rfc/rfc7765#section-4
+    //# If the number of outstanding and unsent segments is less than rrthresh, set T_earliest to the time elapsed since
+    //# the earliest outstanding segment was sent. [...] RTO - T_earliest, if RTO - T_earliest > 0; RTO, otherwise
+    /// When the time-out would come, and so at the latest a probe (RFC 8985 §7.2, TCP_RTO_expiration).
+    fn rto_expiration(&self) -> Timer {
+        let rto = self.rtt.rto(&self.settings);
+        let earliest = self.sent.first_left_at().filter(|_| self.is_short_tail());
+        let waited = earliest.map_or(0, |at| u64::from(micros(self.progress_at).wrapping_sub(at)));
+        let rest = rto.as_micros().checked_sub(waited).map_or(rto, Duration::from_micros);
+        Timer::after(self.progress_at, rest)
     }
 
     /// RFC 8985 §7.3. Segments that left since the timer was started have moved it: that is looked at only now.
@@ -298,7 +315,7 @@ impl Conn<'_> {
         }
         let since = if self.last_sent > self.progress_at { self.last_sent } else { self.progress_at };
         let lone = self.snd.outstanding() <= u32::from(self.snd.mss);
-        let due = Timer::after(since, self.probe_timeout(lone)).earlier(Timer::after(self.progress_at, rto));
+        let due = Timer::after(since, self.probe_timeout(lone)).earlier(self.rto_expiration());
         if !due.is_due(now) {
             self.sack.rack.waiting = Waiting::Probe;
             self.timers.retransmit = due;

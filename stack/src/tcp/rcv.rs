@@ -30,8 +30,8 @@ pub(crate) struct Rcv {
     /// The furthest right edge that any segment told.
     pub adv: Seq,
     pub last_ack_sent: Seq,
-    /// The peer's FIN, waiting beyond a hole.
-    pub fin: Option<Seq>,
+    /// The number behind the peer's text, if `has_fin`.
+    fin: Seq,
     /// Octets received since the last acknowledgment.
     pub unacked: u32,
     /// The largest segment seen from the peer, at most one MSS: what "full-sized" means.
@@ -48,6 +48,8 @@ pub(crate) struct Rcv {
     pub ack_now: bool,
     /// A challenge ACK is owed (RFC 5961).
     pub challenge: bool,
+    /// The peer's FIN is known; it may wait beyond a hole.
+    has_fin: bool,
     /// The peer's FIN was taken in order.
     pub fin_taken: bool,
 }
@@ -93,7 +95,7 @@ impl Rcv {
             nxt: Seq::default(),
             adv: Seq::default(),
             last_ack_sent: Seq::default(),
-            fin: None,
+            fin: Seq::default(),
             unacked: 0,
             full: mss.min(536),
             shift: 0,
@@ -103,6 +105,7 @@ impl Rcv {
             text_at: 1 << 31,
             ack_now: false,
             challenge: false,
+            has_fin: false,
             fin_taken: false,
         }
     }
@@ -119,6 +122,18 @@ impl Rcv {
     #[inline]
     pub fn wnd(&self) -> u32 {
         self.adv.distance_from(self.nxt)
+    }
+
+    /// The number of the peer's FIN, if it is known.
+    #[inline]
+    pub fn fin(&self) -> Option<Seq> {
+        self.has_fin.then_some(self.fin)
+    }
+
+    /// The peer's text ends at `seq`.
+    pub fn end_at(&mut self, seq: Seq) {
+        self.fin = seq;
+        self.has_fin = true;
     }
 
     /// Octets short of a unit of the window field.

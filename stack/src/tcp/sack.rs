@@ -37,8 +37,8 @@ pub(crate) struct Sack {
     scored: bool,
     /// The next segment to be sent again may leave whatever the window.
     pub(super) force: bool,
-    /// Octets that came twice, to be told once (RFC 2883).
-    duplicate: Option<(Seq, Seq)>,
+    /// Octets that came twice, to be told once (RFC 2883), if there are any between the two.
+    duplicate: (Seq, Seq),
     /// Where text came beyond a hole, the newest first; each within a range, if the range is still there.
     recent: [Seq; 4],
     /// RFC 9937 §5: RecoverFS, prr_delivered, prr_out.
@@ -56,7 +56,7 @@ impl Sack {
             told: false,
             scored: false,
             force: false,
-            duplicate: None,
+            duplicate: (Seq::new(0), Seq::new(0)),
             recent: [Seq::new(0); 4],
             recover_fs: 0,
             delivered: 0,
@@ -115,9 +115,15 @@ impl Sack {
     /// Octets came twice. Those that follow one another are told as one: several segments may have one acknowledgment.
     fn note_twice(&mut self, left: Seq, right: Seq) {
         if self.told {
-            let left = self.duplicate.filter(|known| known.1 == left).map_or(left, |known| known.0);
-            self.duplicate = Some((left, right));
+            let known = self.duplicate;
+            let follows = known.1 == left && known.0 != left;
+            self.duplicate = (if follows { known.0 } else { left }, right);
         }
+    }
+
+    #[inline]
+    fn has_duplicate(&self) -> bool {
+        self.duplicate.0 != self.duplicate.1
     }
 
     /// The blocks of an acknowledgment of `nxt`.
@@ -126,7 +132,9 @@ impl Sack {
         let mut blocks = SackBlocks::new();
         //= https://www.rfc-editor.org/rfc/rfc2883#section-4
         //# the first SACK block should specify the duplicate segment that triggered the acknowledgement
-        let _ = self.duplicate.is_none_or(|block| blocks.push(block).is_ok());
+        if self.has_duplicate() {
+            let _ = blocks.push(self.duplicate);
+        }
         let first = blocks.len();
         let mut tell = |range: Range| {
             let block = (nxt + range.0, nxt + range.1);
@@ -178,7 +186,7 @@ impl Conn<'_> {
     /// Whether an acknowledgment has blocks to tell.
     #[inline]
     pub(super) fn has_blocks(&self) -> bool {
-        self.sack.told && (!self.holes.is_empty() || self.sack.duplicate.is_some())
+        self.sack.told && (!self.holes.is_empty() || self.sack.has_duplicate())
     }
 
     #[cold]
@@ -189,7 +197,7 @@ impl Conn<'_> {
     /// An acknowledgment without text has left, and has told what came twice.
     #[inline]
     pub(super) fn on_blocks_sent(&mut self) {
-        self.sack.duplicate = None;
+        self.sack.duplicate.0 = self.sack.duplicate.1;
     }
 }
 
@@ -250,7 +258,6 @@ impl Conn<'_> {
         let lost = if undone { 0 } else { self.detect_losses(now) };
         self.move_repair(now, acked, flight, &news, lost);
         self.sync_repair();
-        self.arm_reordering(now);
         if acked > 0 {
             self.after_ack(now, fin_acked);
         }
@@ -339,9 +346,9 @@ impl Conn<'_> {
         self.sack.note(Repair::Recovery);
         self.snd.recover = self.snd.nxt;
         //= https://www.rfc-editor.org/rfc/rfc9937#section-5
-        //# RecoverFS = SND.NXT - SND.UNA
-        let held_before = self.sent.sacked().saturating_sub(news);
-        self.sack.recover_fs = outstanding.saturating_sub(held_before).max(1);
+        //# RecoverFS = SND.NXT - SND.UNA [...] Bytes SACKed before entering recovery will not be marked as delivered
+        //# during recovery [...] Include the (common) case of bytes newly cumulatively acknowledged
+        self.sack.recover_fs = outstanding.saturating_add(news).saturating_sub(self.sent.sacked()).max(1);
         self.sack.delivered = 0;
         self.sack.out = 0;
         self.sack.force = true;

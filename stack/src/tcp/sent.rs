@@ -155,6 +155,12 @@ impl<'a> SentLog<'a> {
         self.lost
     }
 
+    /// When the oldest record left last: the low 32 bits of the clock in microseconds.
+    #[cfg(feature = "rack")]
+    pub fn first_left_at(&self) -> Option<u32> {
+        self.record(0).filter(|_| self.len > 0).map(|record| record.at)
+    }
+
     /// New octets up to `end` left at `now`; `una` is SND.UNA.
     #[inline]
     pub fn push(&mut self, una: Seq, end: Seq, now: Instant) {

@@ -43,8 +43,9 @@ pub(crate) struct Snd {
     pub wl2: Seq,
     /// RFC 6582: SND.NXT when the recovery began.
     pub recover: Seq,
-    /// Octets sent by limited transmit (RFC 3042) since the last new acknowledgment.
-    pub limited: u32,
+    /// Octets sent by limited transmit (RFC 3042) since the last new acknowledgment: two segments at most, of which no
+    /// more than this holds is counted.
+    pub limited: u16,
     /// Behind the last segment that was not full: Nagle holds the next such one until it is acknowledged.
     pub small: Seq,
     /// Octets of text in a full segment, options already subtracted.

@@ -32,9 +32,11 @@ pub(crate) struct Undo {
     /// Octets sent again, and those of them that have come twice.
     resent: u32,
     duplicate: u32,
-    /// Once this is acknowledged, it is too late.
-    end: Option<Seq>,
+    /// Once this is acknowledged, it is too late, if `is_over`.
+    end: Seq,
     is_armed: bool,
+    /// The recovery is over.
+    is_over: bool,
     /// Nothing was acknowledged yet since the first segment went again: Eifel looks at the first acknowledgment only.
     is_first: bool,
     frto: Frto,
@@ -47,8 +49,9 @@ impl Undo {
             stamp: 0,
             resent: 0,
             duplicate: 0,
-            end: None,
+            end: Seq::new(0),
             is_armed: false,
+            is_over: false,
             is_first: false,
             frto: Frto::Off,
         }
@@ -56,7 +59,8 @@ impl Undo {
 
     /// The recovery is over; what was sent up to `nxt` may still tell that it was none.
     pub fn expire_at(&mut self, nxt: Seq) {
-        self.end = Some(nxt);
+        self.end = nxt;
+        self.is_over = true;
         self.frto = Frto::Off;
     }
 }
@@ -108,7 +112,7 @@ impl Conn<'_> {
             return false;
         }
         // What was remembered long ago lies neither behind nor ahead.
-        if undo.end.is_some_and(|end| una.after(end) || end.after(self.snd.nxt)) {
+        if undo.is_over && (una.after(undo.end) || undo.end.after(self.snd.nxt)) {
             undo.is_armed = false;
             return false;
         }
@@ -132,7 +136,7 @@ impl Conn<'_> {
             return false;
         }
         undo.is_first = false;
-        let echo = seg.options.timestamps.filter(|stamps| self.stamps.on && stamps.ecr != 0);
+        let echo = seg.options.timestamps.filter(|stamps| self.stamps.is_on() && stamps.ecr != 0);
         // It must be an acknowledgment of what was sent again.
         news.resent.is_some() && echo.is_some_and(|stamps| Seq::new(stamps.ecr).before(Seq::new(undo.stamp)))
     }

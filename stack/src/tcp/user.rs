@@ -238,7 +238,7 @@ impl Conn<'_> {
             memory: self.rx.held() + self.tx.held(),
             mss: self.snd.mss,
             window_scale: (self.snd.shift, self.rcv.shift),
-            timestamps: self.stamps.on,
+            timestamps: self.stamps.is_on(),
             sacked: self.sent.sacked(),
             lost: self.sent.lost(),
             delivered: self.snd.una.distance_from(self.snd.iss).saturating_sub(1).wrapping_add(self.sent.sacked()),

@@ -199,24 +199,44 @@ fn the_probe_of_a_lone_segment_waits_for_a_delayed_acknowledgment_but_not_longer
 #[test]
 fn acknowledgments_and_new_text_put_the_probe_off() {
     let mut p = connected();
-    p.send(3);
+    p.send(5);
     p.pass(100);
     p.sack(1, &[]);
     assert_eq!(p.pass(90), []);
     p.send(1);
-    assert_eq!(next(&mut p), (200, vec![3]), "two round trips after what was sent last");
+    assert_eq!(next(&mut p), (200, vec![5]), "two round trips after what was sent last");
     p.ends_well();
 
     // But no later than the time-out of what was sent before: 300 ms after the acknowledgment.
     let mut p = connected();
-    p.send(3);
+    p.send(5);
     p.pass(100);
     p.sack(1, &[]);
     assert_eq!(p.pass(190), []);
     p.send(1);
-    assert_eq!(next(&mut p), (110, vec![3]));
+    assert_eq!(next(&mut p), (110, vec![5]));
     assert_eq!((p.info().repairs.probes, p.info().repairs.timeouts), (1, 0));
     p.ends_well();
+}
+
+// RFC 7765 §4: three segments cannot bring three duplicate acknowledgments, so what others waited for is no reason to wait.
+#[test]
+fn the_probe_of_a_short_tail_is_no_later_than_a_time_out_after_it_left() {
+    let after_first = |segments: u32, acked: u32| {
+        let mut p = connected();
+        p.send(segments);
+        p.pass(90);
+        p.sack(acked, &[]);
+        let rto = p.info().rto.as_micros() / 1000;
+        let (after, sent) = next(&mut p);
+        assert_eq!((sent, p.info().repairs.timeouts), (vec![segments - 1], 0));
+        p.ends_well();
+        (after, rto)
+    };
+    // SRTT 98 ms: two of them are 197 ms, for a lone segment 397 ms; the time-out is 299 ms.
+    let (lone, rto) = after_first(4, 3);
+    assert_eq!(lone, rto - 90);
+    assert_eq!(after_first(4, 1).0, 197, "two round trips come first");
 }
 
 #[test]

@@ -20,6 +20,8 @@ const BETA: u64 = 717;
 const ALPHA: u64 = 542;
 /// Neither K nor the time since it began is taken for longer: 100 s, at which the curve has left every window behind.
 const LONGEST_MS: u64 = 100_000;
+/// No K: the longest is far below.
+const NOT_YET: u32 = u32::MAX;
 /// Longer than a path whose window is in use goes without an acknowledgment, in milliseconds.
 const SILENCE_MS: u32 = 2_000;
 
@@ -33,13 +35,12 @@ pub(crate) struct Cubic {
     w_est: u32,
     /// cwnd_prior: the window when the last reduction was made.
     prior: u32,
-    /// K in milliseconds.
+    /// K in milliseconds; `NOT_YET`: no epoch is under way.
     k: u32,
-    /// When the epoch began, in milliseconds that wrap; meaningless until `is_under_way`.
+    /// When the epoch began, in milliseconds that wrap.
     epoch: u32,
     /// When the curve was last looked at, in the same clock.
     seen: u32,
-    is_under_way: bool,
 }
 
 /// The clock in milliseconds, near enough (1024 µs), that wrap.
@@ -49,7 +50,7 @@ fn millis(now: Instant) -> u32 {
 
 impl Cubic {
     pub const fn new() -> Self {
-        Self { hystart: HyStart::new(), w_max: 0, w_est: 0, prior: 0, k: 0, epoch: 0, seen: 0, is_under_way: false }
+        Self { hystart: HyStart::new(), w_max: 0, w_est: 0, prior: 0, k: NOT_YET, epoch: 0, seen: 0 }
     }
 
     #[cfg(feature = "rack")]
@@ -64,13 +65,13 @@ impl Cubic {
 
     /// The next acknowledgment begins a new epoch.
     pub fn restart(&mut self) {
-        self.is_under_way = false;
+        self.k = NOT_YET;
     }
 
     /// The window after a loss.
     pub fn on_loss(&mut self, cwnd: u32, flight: u32) -> u32 {
         self.hystart.stop();
-        self.is_under_way = false;
+        self.k = NOT_YET;
         self.prior = cwnd;
         //= https://www.rfc-editor.org/rfc/rfc9438#section-4.6
         //# Implementations that use cwnd MUST use other measures to prevent cwnd from growing when the volume of bytes
@@ -90,7 +91,7 @@ impl Cubic {
     /// The window after `acked` octets more were acknowledged in congestion avoidance.
     pub fn window(&mut self, cwnd: u32, acked: u32, ack: &Acked) -> u32 {
         let clock = millis(ack.now);
-        if !self.is_under_way {
+        if self.k == NOT_YET {
             self.begin(cwnd, clock, ack.mss);
         }
         self.pass_over_silence(clock);
@@ -122,7 +123,6 @@ impl Cubic {
     }
 
     fn begin(&mut self, cwnd: u32, clock: u32, mss: u32) {
-        self.is_under_way = true;
         self.epoch = clock;
         self.seen = clock;
         self.w_est = cwnd;
