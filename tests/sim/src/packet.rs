@@ -217,6 +217,12 @@ impl Tcp {
         self.flags & flags == flags
     }
 
+    /// The blocks of its SACK option (RFC 2018).
+    pub fn blocks(&self) -> Vec<(u32, u32)> {
+        let told = self.option(5).unwrap_or_default();
+        told.chunks_exact(8).map(|block| (be32(block, 0), be32(block, 4))).collect()
+    }
+
     /// The option of this kind: what follows its length.
     pub fn option(&self, kind: u8) -> Option<Vec<u8>> {
         let mut o = &self.options[..];

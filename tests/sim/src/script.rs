@@ -10,6 +10,8 @@
 //!  in  SYN seq 0 mss 1460              P sends; numbers are relative: the SYN of either side has seq 0
 //!  out SYN ACK seq 0 ack 1             H must send this next; PSH may be there or not
 //!  in  ACK seq 1 ack 1 text 10 win 0   P's text is a pattern; its window is 65535 unless said
+//!  … ws 7 sackok                      its options: window scale (`ws none`: it must have none), SACK permitted, and
+//!  … sack 1001-2001,3001-4001          blocks, numbers as in `ack` (`sack none`: it must have none)
 //!  out ACK ack 11 after 0.2..1.5       not before, nor after, so many seconds since the last `in`, `out` or call
 //!  quiet 0.5                           nothing leaves for so long
 //!  write 10 | read 10 | end            so many octets of the pattern; the end of P's text

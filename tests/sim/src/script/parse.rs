@@ -68,6 +68,12 @@ pub struct Segment {
     pub win: Option<u16>,
     /// The MSS option.
     pub mss: Option<u16>,
+    /// The window scale option; `Some(None)`: there must be none.
+    pub ws: Option<Option<u8>>,
+    /// The SACK-permitted option.
+    pub sackok: bool,
+    /// SACK blocks, counted as `ack` is; `Some` of none: there must be none.
+    pub sack: Option<Vec<(u32, u32)>>,
 }
 
 /// A span of time.
@@ -155,6 +161,10 @@ fn segment(words: &[&str]) -> Result<(Segment, Option<Span>), String> {
             segment.flags |= flag;
             continue;
         }
+        if *word == "sackok" {
+            segment.sackok = true;
+            continue;
+        }
         let value = words.next().ok_or_else(|| format!("`{word}` of what?"))?;
         match *word {
             "seq" => segment.seq = Some(number(value)?),
@@ -162,6 +172,8 @@ fn segment(words: &[&str]) -> Result<(Segment, Option<Span>), String> {
             "text" => segment.text = number(value)?,
             "win" => segment.win = Some(number(value)?),
             "mss" => segment.mss = Some(number(value)?),
+            "ws" => segment.ws = Some(if *value == "none" { None } else { Some(number(value)?) }),
+            "sack" => segment.sack = Some(blocks(value)?),
             "after" => {
                 let (least, most) = value.split_once("..").ok_or("`after` wants `LEAST..MOST`")?;
                 span = Some(Span { least: seconds(least)?, most: seconds(most)? });
@@ -173,6 +185,18 @@ fn segment(words: &[&str]) -> Result<(Segment, Option<Span>), String> {
         return Err("`ack` and ACK go together".into());
     }
     Ok((segment, span))
+}
+
+/// `none`, or blocks as in `1001-2001,5001-6001`.
+fn blocks(word: &str) -> Result<Vec<(u32, u32)>, String> {
+    if word == "none" {
+        return Ok(Vec::new());
+    }
+    let block = |block: &str| {
+        let (left, right) = block.split_once('-').ok_or("`sack` wants `LEFT-RIGHT,…` or `none`")?;
+        Ok((number(left)?, number(right)?))
+    };
+    word.split(',').map(block).collect()
 }
 
 fn number<T: std::str::FromStr>(word: &str) -> Result<T, String> {
@@ -206,6 +230,25 @@ mod tests {
     }
 
     #[test]
+    fn the_options_of_a_segment_are_read() {
+        let script = Script::parse(
+            "in SYN seq 0 ws 7 sackok\nout SYN ws none\nout ACK ack 1 sack 3-5,8-9\nout ACK ack 1 sack none",
+        );
+        let lines = script.expect("a script").lines;
+        let options = lines.into_iter().map(|line| match line.step {
+            Step::In(s) | Step::Out(s, _) => (s.ws, s.sackok, s.sack),
+            step => panic!("{step:?}"),
+        });
+        let expected = [
+            (Some(Some(7)), true, None),
+            (Some(None), false, None),
+            (None, false, Some(vec![(3, 5), (8, 9)])),
+            (None, false, Some(vec![])),
+        ];
+        assert_eq!(options.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
     fn what_is_not_understood_is_named_with_its_line() {
         for (bad, why) in [
             ("", "empty"),
@@ -221,6 +264,9 @@ mod tests {
             ("out SYN seq", "of what"),
             ("out SYN length 3", "no `length`"),
             ("out SYN after 3", "LEAST..MOST"),
+            ("out ACK ack 1 sack 3", "LEFT-RIGHT"),
+            ("out ACK ack 1 sack 3-x", "no number"),
+            ("out SYN ws 256", "no number"),
             ("quiet -1", "no time"),
             ("error gone", "not understood"),
         ] {

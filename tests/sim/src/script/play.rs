@@ -91,6 +91,27 @@ pub fn play<H: Host>(script: &Script, host: &mut H) -> Result<(), String> {
     play.expect_quiet(Duration::ZERO).map_err(|e| format!("at the end, on the {}: {e}", play.host.name()))
 }
 
+/// The options of a segment of the peer's, padded; `isn`: the host's initial sequence number.
+fn options(segment: &Segment, isn: u32) -> Vec<u8> {
+    let mut options = Vec::new();
+    if let Some(mss) = segment.mss {
+        options.extend([2, 4]);
+        options.extend(mss.to_be_bytes());
+    }
+    if let Some(Some(shift)) = segment.ws {
+        options.extend([1, 3, 3, shift]);
+    }
+    if segment.sackok {
+        options.extend([1, 1, 4, 2]);
+    }
+    if let Some(blocks @ [_, ..]) = segment.sack.as_deref() {
+        options.extend([1, 1, 5, 2 + 8 * blocks.len() as u8]);
+        let edges = blocks.iter().flat_map(|&(left, right)| [left, right]);
+        options.extend(edges.flat_map(|edge| isn.wrapping_add(edge).to_be_bytes()));
+    }
+    options
+}
+
 impl<H: Host> Play<'_, H> {
     fn step(&mut self, step: &Step) -> Result<(), String> {
         match step {
@@ -127,16 +148,17 @@ impl<H: Host> Play<'_, H> {
     }
 
     fn give(&mut self, segment: &Segment) -> Result<(), String> {
-        let Segment { flags, seq, ack, text, win, mss } = *segment;
+        let Segment { flags, seq, ack, text, win, .. } = *segment;
         let seq = seq.unwrap_or(0);
-        let ack = match ack {
-            Some(ack) => self.host_isn.ok_or("the host's numbers are not known yet")?.wrapping_add(ack),
+        let isn = match ack {
+            Some(_) => self.host_isn.ok_or("the host's numbers are not known yet")?,
             None => 0,
         };
+        let ack = ack.map_or(0, |ack| isn.wrapping_add(ack));
         // The first octet of text has the number 1.
         let first = seq.wrapping_sub(1);
         let payload = (0..text).map(|n| pattern(first.wrapping_add(n))).collect();
-        let options = mss.map_or(Vec::new(), |mss| [&[2, 4][..], &mss.to_be_bytes()].concat());
+        let options = options(segment, isn);
         let seq = PEER_ISN.wrapping_add(seq);
         let window = win.unwrap_or(65_535);
         self.acted();
@@ -174,7 +196,7 @@ impl<H: Host> Play<'_, H> {
     }
 
     fn check(&self, wanted: &Segment, got: &Tcp) -> Result<(), String> {
-        let Segment { flags, seq, ack, text, win, mss } = *wanted;
+        let Segment { flags, seq, ack, text, win, mss, ws, sackok, ref sack } = *wanted;
         let isn = self.host_isn.unwrap_or(0);
         let is = |what: &str, wanted: Option<u32>, got: u32| match wanted {
             Some(wanted) if wanted != got => Err(format!("the {what} is wanted to be {wanted}, not {got},")),
@@ -191,6 +213,18 @@ impl<H: Host> Play<'_, H> {
         is("window", win.map(u32::from), u32::from(got.window))?;
         let told = got.option(2).map_or(0, |o| u32::from(o[0]) << 8 | u32::from(o[1]));
         is("MSS", mss.map(u32::from), told)?;
+        let scale = got.option(3).map(|o| o[0]);
+        if ws.is_some_and(|ws| ws != scale) {
+            return Err(format!("the window scale {scale:?}"));
+        }
+        if sackok && got.option(4).is_none() {
+            return Err("SACK is not permitted by the options".into());
+        }
+        let told = got.blocks().into_iter().map(|(l, r)| (l.wrapping_sub(PEER_ISN), r.wrapping_sub(PEER_ISN)));
+        let told: Vec<_> = told.collect();
+        if sack.as_ref().is_some_and(|sack| *sack != told) {
+            return Err(format!("the blocks {told:?}"));
+        }
         let first = got.seq.wrapping_sub(isn).wrapping_sub(1);
         let differs = (0..).zip(&got.payload).find(|(n, octet)| pattern(first.wrapping_add(*n)) != **octet);
         differs.map_or(Ok(()), |(n, _)| Err(format!("octet {n} is wrong")))
@@ -218,7 +252,8 @@ impl<H: Host> Play<'_, H> {
     /// not wait for a slow machine.
     fn comes_again(&self, segment: &Tcp) -> bool {
         let same = |s: &Tcp| {
-            (s.seq, s.ack, s.flags, &s.payload) == (segment.seq, segment.ack, segment.flags, &segment.payload)
+            let is_alike = (s.seq, s.ack, s.flags) == (segment.seq, segment.ack, segment.flags);
+            is_alike && s.payload == segment.payload && s.blocks() == segment.blocks()
         };
         !self.host.is_exact() && self.seen.iter().any(same)
     }

@@ -33,6 +33,11 @@ pub fn in_own_namespace(test: &str, case: impl FnOnce()) {
     assert!(output.status.success() && out.contains("1 passed"), "{out}\n{err}");
 }
 
+/// The kernel's default may be an algorithm that paces its segments.
+fn choose_cubic<'s>(socket: impl Into<SockRef<'s>>) {
+    socket.into().set_tcp_congestion(b"cubic").expect("CUBIC");
+}
+
 /// The kernel and its user.
 pub struct KernelHost {
     tun: Tap,
@@ -104,6 +109,7 @@ impl Host for KernelHost {
     fn listen(&mut self, settings: Settings) {
         self.settings = settings;
         let listener = TcpListener::bind((H, HOST_PORT)).expect("a free port");
+        choose_cubic(&listener);
         listener.set_nonblocking(true).expect("an option");
         self.listener = Some(listener);
     }
@@ -113,6 +119,7 @@ impl Host for KernelHost {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         socket.set_nonblocking(true).expect("an option");
         socket.set_reuse_address(true).expect("an option");
+        choose_cubic(&socket);
         socket.bind(&SocketAddr::from((H, HOST_PORT)).into()).expect("a free port");
         self.acted();
         let begun = socket.connect(&SocketAddr::from((P, self.port)).into());

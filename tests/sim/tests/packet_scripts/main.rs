@@ -20,7 +20,7 @@ fn play_all<H: Host>(mut host: impl FnMut(u8) -> H) {
         let outcome = Script::parse(&text).and_then(|script| play(&script, &mut host(n)));
         failures.extend(outcome.err().map(|e| format!("{name}: {e}")));
     }
-    assert!(paths.len() >= 10, "only {} scripts", paths.len());
+    assert!(paths.len() >= 30, "only {} scripts", paths.len());
     assert!(failures.is_empty(), "{} of {} scripts failed:\n{}", failures.len(), paths.len(), failures.join("\n"));
 }
 
@@ -55,6 +55,7 @@ fn a_script_that_the_stack_does_not_keep_to_fails_in_the_right_line() {
         ("write 3\nout ACK ack 1 text 3\nquiet 0.5", "line 8"),
         ("write 3\nout ACK ack 1 text 3\nout ACK ack 1 text 3 after 0.3..1", "came after"),
         ("write 3\nout ACK ack 1 text 3\nout ACK ack 1 text 3 after 0.1..0.15", "nothing was sent"),
+        ("in ACK seq 2 ack 1 text 1\nout ACK ack 1 sack 2-3", "the blocks []"),
         ("read 1", "line 6"),
         ("end", "line 6"),
         ("in RST seq 1\nerror refused", "line 7"),
@@ -63,6 +64,12 @@ fn a_script_that_the_stack_does_not_keep_to_fails_in_the_right_line() {
     for (rest, why) in cases {
         let error = fails(&format!("{OPEN}{rest}\n"));
         assert!(error.contains(why), "{rest}: {error}");
+    }
+    for (syn, answer, why) in
+        [("", "ws 3", "the window scale"), ("", "sackok", "not permitted"), ("ws 3", "ws none", "the window scale")]
+    {
+        let error = fails(&format!("listen\nin SYN seq 0 {syn}\nout SYN ACK seq 0 ack 1 {answer}"));
+        assert!(error.contains(why), "{answer}: {error}");
     }
     assert!(fails("in SYN seq 0\nout SYN ACK ack 1").contains("line 2"));
     assert!(fails("in ACK seq 0 ack 1").contains("not known"));
