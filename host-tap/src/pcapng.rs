@@ -20,12 +20,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 const INTERFACE_DESCRIPTION: u32 = 1;
+const INTERFACE_STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
 
 const OPT_END: u16 = 0;
 const IF_NAME: u16 = 2;
 const IF_TSRESOL: u16 = 9;
 const EPB_FLAGS: u16 = 2;
+const ISB_IFRECV: u16 = 4;
+const ISB_IFDROP: u16 = 5;
 
 /// LINKTYPE_ETHERNET and LINKTYPE_RAW.
 const fn link_type(medium: Medium) -> u16 {
@@ -44,7 +47,7 @@ pub enum Direction {
     Outbound = 2,
 }
 
-/// Writes a section with one interface.
+/// Writes a section with its interfaces.
 pub struct Writer<W: Write> {
     out: W,
     block: Vec<u8>,
@@ -56,6 +59,16 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// Those of `out`.
     pub fn new(out: W, medium: Medium, name: &str) -> io::Result<Self> {
+        let mut writer = Self::section(out)?;
+        writer.interface(medium, name, 0)?;
+        Ok(writer)
+    }
+
+    /// Writes the section header alone.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn section(out: W) -> io::Result<Self> {
         let mut writer = Self { out, block: Vec::with_capacity(2048) };
         writer.begin(SECTION_HEADER);
         writer.u32(BYTE_ORDER_MAGIC);
@@ -64,17 +77,38 @@ impl<W: Write> Writer<W> {
         // The section's length is not known beforehand.
         writer.block.extend(u64::MAX.to_ne_bytes());
         writer.end()?;
-        writer.begin(INTERFACE_DESCRIPTION);
-        writer.u16(link_type(medium));
-        writer.u16(0);
-        // No snap length.
-        writer.u32(0);
-        writer.option(IF_NAME, name.as_bytes());
-        // 10^-9 s.
-        writer.option(IF_TSRESOL, &[9]);
-        writer.option(OPT_END, &[]);
-        writer.end()?;
         Ok(writer)
+    }
+
+    /// Writes the description of the next interface, of whose packets at most `snap` octets are kept (0: all).
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn interface(&mut self, medium: Medium, name: &str, snap: u32) -> io::Result<()> {
+        self.begin(INTERFACE_DESCRIPTION);
+        self.u16(link_type(medium));
+        self.u16(0);
+        self.u32(snap);
+        self.option(IF_NAME, name.as_bytes());
+        // 10^-9 s.
+        self.option(IF_TSRESOL, &[9]);
+        self.option(OPT_END, &[]);
+        self.end()
+    }
+
+    /// Writes how many packets of an interface were seen, and how many of them are missing here.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn statistics(&mut self, iface: u32, nanos: u64, seen: u64, dropped: u64) -> io::Result<()> {
+        self.begin(INTERFACE_STATISTICS);
+        self.u32(iface);
+        self.u32((nanos >> 32) as u32);
+        self.u32(nanos as u32);
+        self.option(ISB_IFRECV, &seen.to_ne_bytes());
+        self.option(ISB_IFDROP, &dropped.to_ne_bytes());
+        self.option(OPT_END, &[]);
+        self.end()
     }
 
     /// Writes a packet seen `nanos` nanoseconds after 1970-01-01 UTC.
@@ -85,6 +119,22 @@ impl<W: Write> Writer<W> {
         self.packet_with(nanos, direction, data, |_| ())
     }
 
+    /// Writes what was kept of a packet of `len` octets that passed the interface of this number.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn packet_on(
+        &mut self,
+        iface: u32,
+        nanos: u64,
+        direction: Direction,
+        data: &[u8],
+        len: usize,
+    ) -> io::Result<()> {
+        self.begin_packet(iface, nanos, data, len);
+        self.end_packet(direction)
+    }
+
     /// As `packet`; `complete` may change the octets before they are written.
     fn packet_with(
         &mut self,
@@ -93,16 +143,25 @@ impl<W: Write> Writer<W> {
         data: &[u8],
         complete: impl FnOnce(&mut [u8]),
     ) -> io::Result<()> {
-        let len = data.len() as u32;
+        let start = self.begin_packet(0, nanos, data, data.len());
+        complete(self.block.get_mut(start..).unwrap_or_default());
+        self.end_packet(direction)
+    }
+
+    /// A packet's block up to its octets; where in the block these are.
+    fn begin_packet(&mut self, iface: u32, nanos: u64, data: &[u8], len: usize) -> usize {
         self.begin(ENHANCED_PACKET);
-        self.u32(0);
+        self.u32(iface);
         self.u32((nanos >> 32) as u32);
         self.u32(nanos as u32);
-        self.u32(len);
-        self.u32(len);
+        self.u32(data.len() as u32);
+        self.u32(len as u32);
         let start = self.block.len();
         self.block.extend_from_slice(data);
-        complete(self.block.get_mut(start..).unwrap_or_default());
+        start
+    }
+
+    fn end_packet(&mut self, direction: Direction) -> io::Result<()> {
         self.pad();
         self.option(EPB_FLAGS, &(direction as u32).to_ne_bytes());
         self.option(OPT_END, &[]);
@@ -115,6 +174,11 @@ impl<W: Write> Writer<W> {
     /// Those of `out`.
     pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+
+    /// What is written to.
+    pub fn get_mut(&mut self) -> &mut W {
+        &mut self.out
     }
 
     /// Gives back what was written to.

@@ -49,6 +49,16 @@ errors! {
         NoInterface = "no such interface",
     }
 
+    /// Why a tap cannot be added.
+    pub enum TapError {
+        /// There are as many taps as can be.
+        Full = "no room for another tap",
+        /// Its memory holds no frame worth the name.
+        TooSmall = "a tap needs 256 octets of memory at least",
+        /// No such interface.
+        NoInterface = "no such interface",
+    }
+
     /// Why a group cannot be joined or left.
     pub enum GroupError {
         /// Not a multicast address.

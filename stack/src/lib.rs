@@ -47,6 +47,8 @@ pub mod link;
 pub mod mdns;
 pub mod sockets;
 pub mod stack;
+#[cfg(feature = "taps")]
+pub mod taps;
 #[cfg(feature = "tcp")]
 pub mod tcp;
 

@@ -95,6 +95,10 @@ impl<'a> Stack<'a> {
     pub(crate) fn handle_frame(&mut self, id: IfaceId, frame: Frame<'a>, meta: RxMeta) {
         self.stats.rx_frames = self.stats.rx_frames.wrapping_add(1);
         self.stats.rx_octets = self.stats.rx_octets.wrapping_add(frame.len());
+        #[cfg(feature = "taps")]
+        if !self.taps.is_empty() {
+            self.tap_in(id, &frame, &meta);
+        }
         if let Err(reason) = self.handle(Origin::Wire(id), frame, meta.checksum) {
             self.dropped(reason);
         }

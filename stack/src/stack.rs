@@ -34,6 +34,8 @@ mod multicast;
 #[cfg(feature = "raw")]
 mod raw;
 mod storage;
+#[cfg(feature = "taps")]
+mod taps;
 #[cfg(feature = "tcp")]
 mod tcp;
 #[cfg(feature = "udp")]
@@ -182,6 +184,9 @@ pub struct Stack<'a> {
     /// Who looks at packets on their way.
     #[cfg(feature = "hooks")]
     pub(crate) hooks: Option<&'a mut (dyn crate::ip::hooks::Hooks + Send)>,
+    /// Who has copies of frames.
+    #[cfg(feature = "taps")]
+    pub(crate) taps: crate::taps::Taps<'a>,
     /// Packets to ourselves.
     pub(crate) looped: Deque<Frame<'a>, LOOPED>,
 }
@@ -240,6 +245,8 @@ impl<'a> Stack<'a> {
             forwarding: None,
             #[cfg(feature = "hooks")]
             hooks: None,
+            #[cfg(feature = "taps")]
+            taps: crate::taps::Taps::new(),
             looped: Deque::new(),
             config: Config { ttl: config.ttl.max(1), ..config },
         }

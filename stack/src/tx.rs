@@ -100,7 +100,14 @@ impl<'a> Stack<'a> {
         }
         loop {
             match self.poll_turn(id)? {
-                Turn::Send(frame) => return Some((frame, TxMeta::default())),
+                Turn::Send(frame) => {
+                    let meta = TxMeta::default();
+                    #[cfg(feature = "taps")]
+                    if !self.taps.is_empty() {
+                        self.tap_out(id, &frame, &meta);
+                    }
+                    return Some((frame, meta));
+                }
                 Turn::Done if self.looped.is_empty() => {}
                 Turn::Done => self.handle_looped(),
                 Turn::Stall => {

@@ -6,6 +6,7 @@
 //!                                                      {"error":"…"}
 //! ```
 
+mod capture;
 mod tables;
 
 use super::Services;
@@ -13,6 +14,7 @@ use crate::engine::{APP, App};
 use crate::epoll::Poller;
 use crate::failure::Failure;
 use crate::sys::{Interest, Ready};
+use capture::{Capture, RETRY};
 use ringtap::dhcp::v4::{DhcpServer, Lease};
 use ringtap::dhcp::v6::Lease6;
 use ringtap::event::Readiness;
@@ -23,7 +25,7 @@ use ringtap::time::Instant;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -63,6 +65,8 @@ struct Control {
     path: PathBuf,
     callers: BTreeMap<u64, Caller>,
     next_token: u64,
+    /// When captures go on whose callers took no more.
+    retry: Option<Instant>,
     /// Whether callers wait because there are too many.
     full: bool,
 }
@@ -71,6 +75,8 @@ struct Caller {
     stream: UnixStream,
     question: Vec<u8>,
     answer: Vec<u8>,
+    /// What it listens to.
+    capture: Option<Capture>,
 }
 
 impl Drop for Control {
@@ -149,7 +155,7 @@ impl Controlled {
         listener.set_nonblocking(true).map_err(failure)?;
         poller.add(&listener, APP, Interest::READ).map_err(failure)?;
         let (path, callers) = (path.to_path_buf(), BTreeMap::new());
-        self.control = Some(Control { listener, path, callers, next_token: APP + 1, full: false });
+        self.control = Some(Control { listener, path, callers, next_token: APP + 1, retry: None, full: false });
         Ok(())
     }
 }
@@ -164,7 +170,7 @@ impl App for Controlled {
         if ready.token == APP {
             control.accept(poller);
         } else if !control.serve(stack, &mut self.services, &self.names, poller, ready.token) {
-            control.callers.remove(&ready.token);
+            control.forget(stack, ready.token);
             if std::mem::take(&mut control.full) {
                 let _ = poller.modify(&control.listener, APP, Interest::READ);
             }
@@ -199,7 +205,14 @@ impl App for Controlled {
         if let Some(server) = &mut self.dhcp_server {
             server.poll(stack, now);
         }
+        if let Some(control) = &mut self.control {
+            control.pump(stack, now);
+        }
         self.services.turn(stack, now)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.control.as_ref().and_then(|control| control.retry)
     }
 }
 
@@ -209,7 +222,7 @@ impl Control {
             let token = self.next_token;
             self.next_token += 1;
             if stream.set_nonblocking(true).is_ok() && poller.add(&stream, token, Interest::READ).is_ok() {
-                self.callers.insert(token, Caller { stream, question: Vec::new(), answer: Vec::new() });
+                self.callers.insert(token, Caller { stream, question: Vec::new(), answer: Vec::new(), capture: None });
             }
             if self.callers.len() >= CALLERS {
                 self.full = poller.modify(&self.listener, APP, Interest::default()).is_ok();
@@ -228,13 +241,28 @@ impl Control {
         token: u64,
     ) -> bool {
         let Some(caller) = self.callers.get_mut(&token) else { return false };
-        if caller.answer.is_empty() {
+        if let Some(capture) = &mut caller.capture {
+            match caller.stream.read(&mut [0; 64]) {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return true,
+                Ok(more) if more > 0 => return true,
+                // It has heard enough, and waits for the rest.
+                Ok(_) => capture.finish(stack, stack.now(), &mut caller.answer),
+                Err(_) => return false,
+            }
+            if caller.answer.is_empty() {
+                return false;
+            }
+        } else if caller.answer.is_empty() {
             match caller.read() {
                 Some(true) => {}
                 Some(false) => return true,
                 None => return false,
             }
-            let answer = match serde_json::from_slice(&caller.question) {
+            let answer = match serde_json::from_slice::<Value>(&caller.question) {
+                Ok(question) if question["do"] == "capture" => Capture::start(stack, names, &question).map(|capture| {
+                    caller.capture = Some(capture);
+                    Value::Null
+                }),
                 Ok(question) => answer(stack, services, names, &question),
                 Err(e) => Err(format!("not a question: {e}")),
             };
@@ -243,6 +271,10 @@ impl Control {
                 Err(text) => json!({ "error": text }),
             };
             caller.answer = format!("{answer}\n").into_bytes();
+            if caller.capture.is_some() {
+                // The next turn writes.
+                return true;
+            }
         }
         loop {
             match caller.stream.write(&caller.answer) {
@@ -256,7 +288,49 @@ impl Control {
     }
 }
 
+impl Control {
+    /// A caller is served or gone.
+    fn forget(&mut self, stack: &mut Stack<'static>, token: u64) {
+        if let Some(mut caller) = self.callers.remove(&token)
+            && let Some(capture) = &mut caller.capture
+        {
+            capture.abandon(stack);
+        }
+    }
+
+    /// Writes on to those who listen to captures.
+    fn pump(&mut self, stack: &mut Stack<'static>, now: Instant) {
+        self.retry = None;
+        for caller in self.callers.values_mut() {
+            let Some(capture) = &mut caller.capture else { continue };
+            if !capture.collect(stack, now, &mut caller.answer) {
+                capture.finish(stack, now, &mut caller.answer);
+            }
+            let has_ended = capture.has_ended();
+            match caller.write_on() {
+                // The descriptor tells that it is over; the caller goes then.
+                Ok(true) if has_ended => _ = caller.stream.shutdown(Shutdown::Both),
+                Ok(true) => {}
+                Ok(false) => self.retry = Some(now + RETRY),
+                Err(_) => _ = caller.stream.shutdown(Shutdown::Both),
+            }
+        }
+    }
+}
+
 impl Caller {
+    /// Writes what is to be written, without waiting; whether it is all written.
+    fn write_on(&mut self) -> std::io::Result<bool> {
+        while !self.answer.is_empty() {
+            match self.stream.write(&self.answer) {
+                Ok(n) => drop(self.answer.drain(..n)),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(true)
+    }
+
     /// `Some(true)` once the line is whole, `None` when there will be none.
     fn read(&mut self) -> Option<bool> {
         let mut buf = [0; 1024];

@@ -4,6 +4,7 @@
 
 mod backlog;
 mod bulk;
+mod capture;
 mod carrier;
 mod connections;
 mod datagrams;

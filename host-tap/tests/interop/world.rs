@@ -98,6 +98,11 @@ impl Serve {
         String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
+    /// Its control socket.
+    pub fn control(&self) -> &str {
+        &self.control
+    }
+
     /// One of its counters; those of drops are absent, thus 0, until they count.
     pub fn counter(&self, name: &str) -> u64 {
         let output = run(Command::new(PROGRAM).args(["ctl", &self.control, "stats", "--json"]), b"");

@@ -112,6 +112,8 @@ impl<'a> Stack<'a> {
         }
         #[cfg(feature = "carrier")]
         self.link_events.take(id);
+        #[cfg(feature = "taps")]
+        self.taps.forget(id);
         self.leave_to_others(id);
     }
 

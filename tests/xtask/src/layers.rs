@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("containers", &["wire::checksum", "ring", "assembler", "deadline", "ready", "sockets::table", "sockets::demux"]),
     ("wire", &["wire"]),
     ("link", &["link", "vlan"]),
-    ("ip", &["ip", "icmp"]),
+    ("ip", &["ip", "icmp", "taps"]),
     ("sockets", &["sockets", "udp", "icmp::echo"]),
     ("tcp", &["tcp"]),
     ("pipeline", &["stack", "rx", "tx"]),

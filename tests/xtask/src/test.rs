@@ -19,7 +19,7 @@ const STACK_LINT: [(&str, &[&str]); 6] = [
 ];
 
 /// Each protocol must build without the others.
-const ALONE: [&str; 13] = [
+const ALONE: [&str; 14] = [
     "ipv4",
     "tcp",
     "udp",
@@ -33,6 +33,7 @@ const ALONE: [&str; 13] = [
     "dhcpv6",
     "dns",
     "mdns",
+    "taps",
 ];
 
 /// Feature sets of `ringtap` for bare metal.

@@ -273,6 +273,36 @@ pub enum CtlCommand {
     },
     /// Neighbours.
     Neighbours(Format),
+    /// Records the frames that come and go, as pcapng, until Ctrl-C.
+    Capture(CaptureArgs),
+}
+
+/// `ctl capture`.
+#[derive(Debug, Args)]
+pub struct CaptureArgs {
+    /// Where to; `-` is stdout.
+    pub file: PathBuf,
+    /// One interface's only, by its name.
+    #[arg(long, value_name = "NAME")]
+    pub dev: Option<String>,
+    /// Octets of each frame, at most.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub snap: Option<u32>,
+    /// Ends after this many frames.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Ends after this many seconds.
+    #[arg(long, value_name = "N")]
+    pub seconds: Option<u32>,
+    /// Of this protocol: arp, icmp, icmp6, tcp, udp or an IP protocol's number.
+    #[arg(long, value_name = "NAME")]
+    pub proto: Option<String>,
+    /// From or to this address.
+    #[arg(long, value_name = "IP")]
+    pub host: Option<IpAddr>,
+    /// From or to this TCP or UDP port.
+    #[arg(long, value_name = "N")]
+    pub port: Option<u16>,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]

@@ -1,5 +1,6 @@
 //! `ringtap ctl`: asks a running `serve`.
 
+mod capture;
 mod netstat;
 
 use crate::cli::{CtlArgs, CtlCommand, RouteVerb};
@@ -36,6 +37,7 @@ pub fn run(args: CtlArgs) -> Result<ExitCode, Failure> {
                 "metric": metric, "kind": kind });
             (question, false)
         }
+        CtlCommand::Capture(wanted) => return capture::run(&args.path, &wanted),
         CtlCommand::Neighbours(f) => (json!({ "do": "neighbours" }), f.json),
     };
     let answer = ask(&args.path, &question)?;
@@ -54,6 +56,11 @@ pub fn run(args: CtlArgs) -> Result<ExitCode, Failure> {
 }
 
 fn ask(path: &Path, question: &Value) -> Result<Value, Failure> {
+    asked(path, question).map(|(answer, _)| answer)
+}
+
+/// As [`ask`]; what follows the answer can be read on.
+fn asked(path: &Path, question: &Value) -> Result<(Value, BufReader<UnixStream>), Failure> {
     let failure = |e: std::io::Error| {
         Failure::io(format_args!("cannot ask at {}", path.display()), &e)
             .remedy("give the path that a running `ringtap serve --control PATH` has")
@@ -62,8 +69,10 @@ fn ask(path: &Path, question: &Value) -> Result<Value, Failure> {
     stream.set_read_timeout(Some(TIMEOUT)).map_err(failure)?;
     stream.write_all(format!("{question}\n").as_bytes()).map_err(failure)?;
     let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).map_err(failure)?;
-    serde_json::from_str(&line).map_err(|_| Failure::new(format!("no answer at {}", path.display())))
+    let mut reader = BufReader::new(stream);
+    reader.read_line(&mut line).map_err(failure)?;
+    let answer = serde_json::from_str(&line).map_err(|_| Failure::new(format!("no answer at {}", path.display())))?;
+    Ok((answer, reader))
 }
 
 /// Rows of objects as a table with a heading; an object as lines of name and value.

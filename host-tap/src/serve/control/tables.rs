@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The name of an interface: what it is called where it is known, else its number.
-fn name(names: &[String], iface: IfaceId) -> String {
+pub fn name(names: &[String], iface: IfaceId) -> String {
     match iface {
         IfaceId::BLACKHOLE => "blackhole".into(),
         IfaceId::REJECT => "reject".into(),
