@@ -23,7 +23,7 @@ pub(crate) enum Key {
     Tcp(u32) = 1,
     #[cfg(feature = "tcp")]
     Listener(u32) = 2,
-    #[cfg(feature = "tcp")]
+    #[cfg(feature = "time-wait")]
     TimeWait = 3,
     #[cfg(feature = "udp")]
     Udp(u32) = 4,

@@ -34,10 +34,20 @@ mod multicast;
 #[cfg(feature = "raw")]
 mod raw;
 mod storage;
+#[cfg(feature = "syn-queue")]
+mod syn_queue;
+#[cfg(all(feature = "tcp", not(feature = "syn-queue")))]
+#[path = "stack/no_syn_queue.rs"]
+mod syn_queue;
 #[cfg(feature = "taps")]
 mod taps;
 #[cfg(feature = "tcp")]
 mod tcp;
+#[cfg(feature = "time-wait")]
+mod time_wait;
+#[cfg(all(feature = "tcp", not(feature = "time-wait")))]
+#[path = "stack/no_time_wait.rs"]
+mod time_wait;
 #[cfg(feature = "udp")]
 mod udp;
 mod wake;
@@ -448,9 +458,9 @@ impl<'a> Stack<'a> {
             match key {
                 #[cfg(feature = "tcp")]
                 Key::Tcp(index) => self.tcp_deadline(index),
-                #[cfg(feature = "tcp")]
+                #[cfg(feature = "syn-queue")]
                 Key::Listener(index) => self.listener_deadline(index),
-                #[cfg(feature = "tcp")]
+                #[cfg(feature = "time-wait")]
                 Key::TimeWait => self.time_wait_deadline(),
                 Key::Neighbor(index) => self.neighbor_deadline(index),
                 #[cfg(feature = "reassembly")]
@@ -464,6 +474,9 @@ impl<'a> Stack<'a> {
         true
     }
 }
+
+#[cfg(all(test, feature = "alloc", feature = "tcp", not(any(feature = "syn-queue", feature = "time-wait"))))]
+mod syn_tests;
 
 /// The earlier of two times, where there are any.
 fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {

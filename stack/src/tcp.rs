@@ -1,6 +1,7 @@
 //! TCP: RFC 9293.
 //!
-//! Three types for three lives: a listener answers SYNs, a `Conn` is a connection, a table holds TIME-WAIT.
+//! Three types for three lives: a listener answers SYNs (feature `syn-queue`), a `Conn` is a connection, a table holds
+//! TIME-WAIT (feature `time-wait`). Without these features, a connection lives all three.
 //! A connection does no input or output of its own:
 //!
 //! ```text
@@ -17,6 +18,10 @@ pub(crate) mod info;
 pub(crate) mod input;
 pub(crate) mod isn;
 pub(crate) mod layer;
+#[cfg(feature = "syn-queue")]
+pub(crate) mod listen;
+#[cfg(not(feature = "syn-queue"))]
+#[path = "tcp/no_syn_queue.rs"]
 pub(crate) mod listen;
 pub(crate) mod open;
 pub(crate) mod options;
@@ -41,7 +46,11 @@ pub(crate) mod sent;
 pub(crate) mod snd;
 pub(crate) mod state;
 pub(crate) mod timers;
+#[cfg(feature = "time-wait")]
 pub(crate) mod timewait;
+#[cfg(not(feature = "time-wait"))]
+#[path = "tcp/no_timewait.rs"]
+mod timewait;
 #[cfg(feature = "tuning")]
 pub(crate) mod tuning;
 #[cfg(not(feature = "tuning"))]

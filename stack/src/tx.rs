@@ -140,7 +140,7 @@ impl<'a> Stack<'a> {
         Some(match key {
             #[cfg(feature = "tcp")]
             Key::Tcp(index) => self.tcp_turn(id, node, index),
-            #[cfg(feature = "tcp")]
+            #[cfg(feature = "syn-queue")]
             Key::Listener(index) => self.listener_turn(id, node, index),
             #[cfg(feature = "udp")]
             Key::Udp(index) => self.udp_turn(id, node, index),
@@ -157,7 +157,7 @@ impl<'a> Stack<'a> {
     }
 
     /// A reply's turn: it goes back in line when a frame is missing.
-    fn turn_of(&mut self, id: IfaceId, frame: Frame<'a>) -> Turn<'a> {
+    pub(crate) fn turn_of(&mut self, id: IfaceId, frame: Frame<'a>) -> Turn<'a> {
         match self.output_own(id, frame, None, Demand::Reply) {
             Output::Send(frame) => Turn::Send(frame),
             Output::Done => Turn::Done,
@@ -166,7 +166,7 @@ impl<'a> Stack<'a> {
     }
 
     /// As [`turn_of`](Self::turn_of), for what chose this interface before it was parked.
-    fn turn_of_parked(&mut self, id: IfaceId, frame: Frame<'a>) -> Turn<'a> {
+    pub(crate) fn turn_of_parked(&mut self, id: IfaceId, frame: Frame<'a>) -> Turn<'a> {
         match self.output(id, frame, Some(id), Demand::Reply) {
             Output::Send(frame) => Turn::Send(frame),
             Output::Done => Turn::Done,

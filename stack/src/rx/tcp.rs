@@ -10,11 +10,8 @@ use crate::log;
 use crate::sockets::demux::{Target, Tuple};
 use crate::stack::{IfaceId, Reply, Stack};
 use crate::stats::DropReason;
-use crate::tcp::conn::{Conn, Fate, Verdict};
-use crate::tcp::isn;
+use crate::tcp::conn::{Fate, Verdict};
 use crate::tcp::layer::Owner;
-use crate::tcp::listen::{COOKIES, Handshake, ListenVerdict, SynAck};
-use crate::tcp::timewait::TwVerdict;
 use crate::wire::ip;
 use crate::wire::segment::{Header, Reply as Reset, Segment};
 
@@ -60,12 +57,19 @@ impl<'a> Stack<'a> {
         match self.tcp.find(hash, tuple) {
             Some(Target::Conn(index)) => {
                 #[cfg(feature = "hooks")]
-                if self.hooks.is_some() {
-                    return Ok(Some(index));
+                if self.hooks.is_none() {
+                    self.tcp.last = index;
                 }
-                self.tcp.last = index;
+                #[cfg(not(feature = "hooks"))]
+                {
+                    self.tcp.last = index;
+                }
+                #[cfg(not(feature = "time-wait"))]
+                return self.succeed(index, tuple, segment, iface);
+                #[cfg(feature = "time-wait")]
                 Ok(Some(index))
             }
+            #[cfg(feature = "time-wait")]
             Some(Target::TimeWait(index)) => self.segment_in_time_wait(index, hash, tuple, segment, iface),
             None => self.segment_for_listener(tuple, segment, iface, None),
         }
@@ -108,114 +112,14 @@ impl<'a> Stack<'a> {
         let Some(entry) = self.tcp.conns.at_mut(index) else { return };
         let Owner::Handshake(listener) = entry.owner else { return };
         entry.owner = Owner::Queue(listener);
-        let Some(queue) = self.tcp.listeners.at_mut(listener) else { return };
-        // The listener said that there is room before the connection was made.
-        let _ = queue.listener.accepted(index);
-        let node = queue.node;
-        self.sched.post(node, Readiness::ACCEPT);
-    }
-
-    fn segment_in_time_wait(
-        &mut self,
-        index: u32,
-        hash: u32,
-        tuple: &Tuple,
-        segment: &Segment<'_>,
-        iface: IfaceId,
-    ) -> Result<Option<u32>, DropReason> {
-        match self.tcp.time_waits.handle_segment(self.now, index, segment) {
-            TwVerdict::Drop(reason) => return Err(reason),
-            TwVerdict::Ack(header) => self.send_control(iface, tuple, &header, self.config.ttl, 0),
-            TwVerdict::Reopen { min_isn } => {
-                // Without a listener the old connection's rest stays where it is.
-                if self.tcp.find_listener(tuple).is_none() {
-                    return Err(DropReason::TcpUnexpectedSyn);
-                }
-                self.tcp.demux.remove(hash, Target::TimeWait(index).pack());
-                self.tcp.time_waits.remove(index);
-                self.schedule_time_wait();
-                return self.segment_for_listener(tuple, segment, iface, Some(min_isn));
-            }
+        self.join_accepted(listener, index);
+        if let Some(queue) = self.tcp.listeners.at(listener) {
+            self.sched.post(queue.node, Readiness::ACCEPT);
         }
-        self.schedule_time_wait();
-        Ok(None)
-    }
-
-    fn segment_for_listener(
-        &mut self,
-        tuple: &Tuple,
-        segment: &Segment<'_>,
-        iface: IfaceId,
-        min_isn: Option<crate::seq::Seq>,
-    ) -> Result<Option<u32>, DropReason> {
-        let now = self.now;
-        let Some(index) = self.tcp.find_listener(tuple) else {
-            return Err(self.segment_for_nobody(tuple, segment, iface));
-        };
-        let isn = isn::isn(&self.tcp.isn_key, tuple, now);
-        let Some(entry) = self.tcp.listeners.at_mut(index) else { return Ok(None) };
-        let node = entry.node;
-        let verdict = match min_isn {
-            Some(min) => entry.listener.handle_successor(now, tuple, segment, isn, min),
-            None => entry.listener.handle_segment(now, tuple, segment, isn),
-        };
-        match verdict {
-            ListenVerdict::Drop(reason) => Err(reason),
-            ListenVerdict::Reset(reset) => {
-                self.send_reset(iface, tuple, reset);
-                Err(DropReason::TcpNoSocket)
-            }
-            ListenVerdict::Queued { dropped } => {
-                self.sched.wake(node, iface.index());
-                self.schedule_listener(index);
-                dropped.map_or(Ok(None), Err)
-            }
-            ListenVerdict::Complete(handshake) => self.complete(index, tuple, iface, &handshake).map(Some),
-            ListenVerdict::Stateless(syn_ack) => {
-                if COOKIES {
-                    self.send_cookie(index, iface, syn_ack);
-                }
-                Ok(None)
-            }
-        }
-    }
-
-    /// A SYN|ACK that nothing but its cookie will remember leaves as a reply: one for one SYN, and no longer than it.
-    fn send_cookie(&mut self, listener: u32, arrived: IfaceId, SynAck { tuple, mut header, .. }: SynAck) {
-        let Some(entry) = self.tcp.listeners.at(listener) else { return };
-        let (ttl, tos) = (entry.options.tcp.ttl, entry.options.tcp.dscp << 2);
-        let iface = self.hop_back(tuple.remote_addr, arrived).map_or(arrived, |hop| hop.iface);
-        header.options.mss = Some(self.announced_mss(iface, &tuple, header.options.mss));
-        self.stats.tcp_cookies_out = self.stats.tcp_cookies_out.wrapping_add(1);
-        self.stats.tcp_segments_out = self.stats.tcp_segments_out.wrapping_add(1);
-        self.send_control(iface, &tuple, &header, ttl, tos);
-    }
-
-    /// The last ACK of a handshake has come: the connection is made, and will take the segment as its first.
-    fn complete(
-        &mut self,
-        listener: u32,
-        tuple: &Tuple,
-        iface: IfaceId,
-        handshake: &Handshake,
-    ) -> Result<u32, DropReason> {
-        let entry = self.tcp.listeners.at(listener).ok_or(DropReason::TcpNoSocket)?;
-        let options = entry.options.tcp;
-        let mss = self.mss(iface, tuple.remote_addr);
-        let buffers = self.tcp.take_buffers(&options).ok_or(DropReason::TcpAcceptQueueFull)?;
-        let conn = Conn::accepted(*tuple, &options, buffers, mss, handshake, self.now);
-        let Ok(index) = self.add_connection(conn, iface, Owner::Handshake(listener)) else {
-            return Err(DropReason::TcpAcceptQueueFull);
-        };
-        if let Some(entry) = self.tcp.listeners.at_mut(listener) {
-            entry.listener.remove(tuple);
-        }
-        self.schedule_listener(listener);
-        Ok(index)
     }
 
     /// RFC 9293 §3.10.7.1: a segment for no connection is answered by a reset, unless it is one.
-    fn segment_for_nobody(&mut self, tuple: &Tuple, segment: &Segment<'_>, iface: IfaceId) -> DropReason {
+    pub(crate) fn segment_for_nobody(&mut self, tuple: &Tuple, segment: &Segment<'_>, iface: IfaceId) -> DropReason {
         let Some(reset) = Reset::reset_for(segment) else { return DropReason::TcpBadReset };
         self.send_reset(iface, tuple, reset);
         DropReason::TcpNoSocket
@@ -232,7 +136,7 @@ impl<'a> Stack<'a> {
         self.send_control(iface, tuple, &header, self.config.ttl, 0);
     }
 
-    fn send_control(&mut self, arrived: IfaceId, tuple: &Tuple, header: &Header, ttl: u8, tos: u8) {
+    pub(crate) fn send_control(&mut self, arrived: IfaceId, tuple: &Tuple, header: &Header, ttl: u8, tos: u8) {
         let iface = self.hop_back(tuple.remote_addr, arrived).map_or(arrived, |hop| hop.iface);
         match self.control_frame(iface, tuple, header, ttl, tos) {
             Some(frame) => {
@@ -261,6 +165,7 @@ impl<'a> Stack<'a> {
         }
         match fate {
             Fate::Open => {}
+            #[cfg(feature = "time-wait")]
             Fate::TimeWait => self.enter_time_wait(index),
             Fate::Closed => self.ended(index),
         }

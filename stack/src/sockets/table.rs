@@ -161,6 +161,12 @@ impl<'a, T> Slab<'a, T> {
     pub fn len(&self) -> usize {
         self.len
     }
+
+    /// Whether there is no place for one more.
+    #[cfg(all(feature = "tcp", not(all(feature = "syn-queue", feature = "time-wait"))))]
+    pub fn is_full(&self) -> bool {
+        self.len >= self.limit
+    }
 }
 
 #[cfg(all(test, feature = "alloc"))]

@@ -11,12 +11,14 @@ use crate::ip::addr;
 use crate::ready::Key;
 use crate::sockets::demux::{Target, Tuple};
 use crate::sockets::ports;
-use crate::tcp::conn::{Conn, Verdict};
+use crate::tcp::conn::{Buffers, Conn, Verdict};
 use crate::tcp::info::{SoftError, TcpInfo};
-use crate::tcp::layer::{ConnectOptions, Entry, ListenEntry, ListenOptions, ListenerHandle, Owner, TcpHandle};
-use crate::tcp::listen::Listener;
+use crate::tcp::layer::{ConnectOptions, Entry, ListenEntry, ListenOptions, ListenerHandle, Owner, TcpHandle, is_self};
+use crate::tcp::options::TcpOptions;
 use crate::tcp::rcv::{room_for, window_of};
 use crate::tcp::state::State;
+#[cfg(not(all(feature = "syn-queue", feature = "time-wait")))]
+use crate::{stats::DropReason, time::Instant};
 use core::net::{IpAddr as AnyAddr, SocketAddr};
 use core::task::Waker;
 
@@ -49,14 +51,13 @@ impl<'a> Stack<'a> {
         if self.tcp.overlaps(addr, port) {
             return Err(BindError::InUse);
         }
-        let syns = self.tcp.syns.take(options.backlog).ok_or(BindError::NoBuffer)?;
-        let listener = Listener::new(syns, options, &self.config.secret);
+        let listener = self.new_listener(options)?;
         let node = self.sched.alloc(Key::Listener(0)).map_err(|_| BindError::Full)?;
         let entry = ListenEntry { listener, node, local: addr, port, options: *options, wakers: Wakers::new() };
         let handle = match self.tcp.listeners.insert(entry) {
             Ok(handle) => handle,
             Err(entry) => {
-                self.tcp.syns.give_back(entry.listener.into_storage());
+                self.discard_listener(entry.listener);
                 self.sched.free(node);
                 return Err(BindError::Full);
             }
@@ -74,8 +75,8 @@ impl<'a> Stack<'a> {
     /// # Errors
     /// `WouldBlock` when nobody waits; `Stale` when the listener is closed.
     pub fn tcp_accept(&mut self, listener: ListenerHandle) -> Result<(TcpHandle, SocketAddr), AcceptError> {
-        let entry = self.tcp.listeners.get_mut(listener.0).ok_or(AcceptError::Stale)?;
-        let index = entry.listener.accept().ok_or(AcceptError::WouldBlock)?;
+        self.tcp.listeners.get(listener.0).ok_or(AcceptError::Stale)?;
+        let index = self.next_accepted(listener.0.index).ok_or(AcceptError::WouldBlock)?;
         let conn = self.tcp.conns.at_mut(index).ok_or(AcceptError::WouldBlock)?;
         conn.owner = Owner::User;
         let tuple = conn.conn.tuple();
@@ -85,7 +86,7 @@ impl<'a> Stack<'a> {
 
     /// Whether a connection waits to be accepted.
     pub fn tcp_acceptable(&self, listener: ListenerHandle) -> bool {
-        self.tcp.listeners.get(listener.0).is_some_and(|l| l.listener.has_accepted())
+        self.tcp.listeners.get(listener.0).is_some() && self.has_accepted(listener.0.index)
     }
 
     /// Stops listening. Handshakes under way are forgotten; connections that nobody accepted are reset.
@@ -94,9 +95,11 @@ impl<'a> Stack<'a> {
     /// [`Stale`] when it was closed before.
     pub fn tcp_unlisten(&mut self, listener: ListenerHandle) -> Result<(), Stale> {
         self.tcp.listeners.get(listener.0).ok_or(Stale::Handle)?;
-        while let Some(index) = self.tcp.listeners.get_mut(listener.0).and_then(|l| l.listener.accept()) {
+        while let Some(index) = self.next_accepted(listener.0.index) {
             self.tcp_abort(index);
         }
+        #[cfg(not(feature = "syn-queue"))]
+        self.end_handshakes(listener.0.index);
         self.listener_remove(listener.0.index);
         Ok(())
     }
@@ -122,7 +125,7 @@ impl<'a> Stack<'a> {
         }
         let (iface, tuple) = self.connect_tuple(remote, options)?;
         let mss = self.mss(iface, tuple.remote_addr);
-        let buffers = self.tcp.take_buffers(&options.tcp).ok_or(ConnectError::NoBuffer)?;
+        let buffers = self.take_buffers(&options.tcp).ok_or(ConnectError::NoBuffer)?;
         let conn = Conn::connect(tuple, &options.tcp, buffers, mss);
         let index = self.add_connection(conn, iface, Owner::User).map_err(|_| ConnectError::Full)?;
         let node = self.tcp.conns.at(index).map(|e| e.node);
@@ -191,11 +194,6 @@ impl<'a> Stack<'a> {
         self.tcp.conns.len()
     }
 
-    /// Connections in TIME-WAIT.
-    pub fn tcp_time_waits(&self) -> usize {
-        self.tcp.time_waits.len()
-    }
-
     /// The largest TCP text in one segment on an interface, options aside (RFC 9293 §3.7.1): the MTU less both fixed
     /// headers.
     pub(crate) fn mss(&self, id: IfaceId, remote: IpAddr) -> u16 {
@@ -206,14 +204,8 @@ impl<'a> Stack<'a> {
 
     /// Connections from `ip` end, and handshakes with it are forgotten: it is not ours any more.
     pub(super) fn address_gone(&mut self, ip: IpAddr) {
-        let mut next = self.tcp.listeners.next_index(0);
-        while let Some(index) = next {
-            next = self.tcp.listeners.next_index(index + 1);
-            if let Some(entry) = self.tcp.listeners.at_mut(index) {
-                entry.listener.on_address_gone(ip);
-            }
-            self.schedule_listener(index);
-        }
+        #[cfg(feature = "syn-queue")]
+        self.forget_handshakes(ip);
         let mut next = self.tcp.conns.next_index(0);
         while let Some(index) = next {
             next = self.tcp.conns.next_index(index + 1);
@@ -250,8 +242,56 @@ impl<'a> Stack<'a> {
         }
     }
 
+    /// Buffers for a connection with these options. Where a SYN or TIME-WAIT takes a connection, one of those may have to
+    /// make way.
+    pub(crate) fn take_buffers(&mut self, options: &TcpOptions) -> Option<Buffers<'a>> {
+        #[cfg(not(all(feature = "syn-queue", feature = "time-wait")))]
+        if self.tcp.conns.is_full() {
+            self.make_room();
+        }
+        self.tcp.take_buffers(options)
+    }
+
+    /// Gives up the oldest connection that nobody has, or will have: one in TIME-WAIT, or a handshake whose peer does not
+    /// answer.
+    #[cfg(not(all(feature = "syn-queue", feature = "time-wait")))]
+    fn make_room(&mut self) {
+        let mut oldest: Option<(Instant, u32)> = None;
+        let mut next = self.tcp.conns.next_index(0);
+        while let Some(index) = next {
+            next = self.tcp.conns.next_index(index + 1);
+            if let Some(entry) = self.tcp.conns.at(index).filter(|entry| entry.is_dispensable()) {
+                let heard = entry.conn.heard_at();
+                if oldest.is_none_or(|(before, _)| heard < before) {
+                    oldest = Some((heard, index));
+                }
+            }
+        }
+        let Some((_, index)) = oldest else { return };
+        if let Some(entry) = self.tcp.conns.at(index) {
+            let was_handshake = matches!(entry.owner, Owner::Handshake(_));
+            let reason = if was_handshake { DropReason::TcpSynQueueFull } else { DropReason::TimeWaitEvicted };
+            self.stats.drop(reason);
+            self.free_connection(index);
+        }
+    }
+
+    /// Handshakes of a listener that goes end with it.
+    #[cfg(not(feature = "syn-queue"))]
+    fn end_handshakes(&mut self, listener: u32) {
+        let mut next = self.tcp.conns.next_index(0);
+        while let Some(index) = next {
+            next = self.tcp.conns.next_index(index + 1);
+            if self.tcp.conns.at(index).is_some_and(|entry| entry.owner == Owner::Handshake(listener)) {
+                self.tcp_abort(index);
+            }
+        }
+    }
+
     /// Puts a new connection into the tables; on failure its buffers are back in stock.
     pub(crate) fn add_connection(&mut self, conn: Conn<'a>, iface: IfaceId, owner: Owner) -> Result<u32, Full> {
+        #[cfg(not(feature = "time-wait"))]
+        let conn = conn.resting_for(self.config.time_wait);
         let hash = self.tcp.hash(&conn.tuple());
         let Ok(node) = self.sched.alloc(Key::Tcp(0)) else {
             self.tcp.give_back(conn);
@@ -275,27 +315,6 @@ impl<'a> Stack<'a> {
         Ok(handle.index)
     }
 
-    /// The connection's protocol is over but for TIME-WAIT; its unread text stays with it.
-    pub(crate) fn enter_time_wait(&mut self, index: u32) {
-        self.unlink(index);
-        let Some(entry) = self.tcp.conns.at(index) else { return };
-        let hash = entry.hash;
-        let (place, evicted) = {
-            let (now, span) = (self.now, self.config.time_wait);
-            self.tcp.time_waits.insert(&entry.conn.time_wait(), hash, now, span)
-        };
-        if let Some((old_hash, old)) = evicted {
-            self.stats.drop(crate::stats::DropReason::TimeWaitEvicted);
-            self.tcp.demux.remove(old_hash, Target::TimeWait(old).pack());
-        }
-        if let Some(place) = place {
-            // The connection's own place in the table has just become free.
-            let _ = self.tcp.demux.insert(hash, Target::TimeWait(place).pack());
-        }
-        self.schedule_time_wait();
-        self.ended(index);
-    }
-
     /// The connection's protocol is over: its entry goes with its last owner.
     pub(crate) fn ended(&mut self, index: u32) {
         self.unlink(index);
@@ -305,19 +324,16 @@ impl<'a> Stack<'a> {
         match owner {
             Owner::User => self.sched.post(node, Readiness::CLOSED | Readiness::READ | Readiness::WRITE),
             Owner::Nobody | Owner::Handshake(_) => self.free_connection(index),
-            Owner::Queue(listener) => {
+            Owner::Queue(_) => {
                 // What the peer sent before it closed is still to be read; a reset connection is not offered.
                 if entry.conn.error().is_some() {
-                    if let Some(l) = self.tcp.listeners.at_mut(listener) {
-                        l.listener.forget(index);
-                    }
                     self.free_connection(index);
                 }
             }
         }
     }
 
-    fn unlink(&mut self, index: u32) {
+    pub(super) fn unlink(&mut self, index: u32) {
         if let Some(entry) = self.tcp.conns.at_mut(index)
             && core::mem::take(&mut entry.linked)
         {
@@ -329,7 +345,11 @@ impl<'a> Stack<'a> {
     fn free_connection(&mut self, index: u32) {
         self.unlink(index);
         let Some(entry) = self.tcp.conns.remove_at(index) else { return };
-        self.tcp.orphans -= usize::from(entry.owner == Owner::Nobody);
+        match entry.owner {
+            Owner::Nobody => self.tcp.orphans -= 1,
+            Owner::Handshake(listener) | Owner::Queue(listener) => self.leave_accepted(listener, index),
+            Owner::User => {}
+        }
         self.sched.free(entry.node);
         self.tcp.give_back(entry.conn);
     }
@@ -338,7 +358,7 @@ impl<'a> Stack<'a> {
         let Some(entry) = self.tcp.listeners.remove_at(index) else { return };
         self.tcp.bindings.remove(entry.port, index);
         self.sched.free(entry.node);
-        self.tcp.syns.give_back(entry.listener.into_storage());
+        self.discard_listener(entry.listener);
     }
 
     fn tcp_abort(&mut self, index: u32) {
@@ -364,45 +384,6 @@ impl<'a> Stack<'a> {
         let verdict = entry.conn.on_deadline(self.now);
         self.after_call(index, verdict);
     }
-
-    pub(crate) fn listener_deadline(&mut self, index: u32) {
-        let Some(entry) = self.tcp.listeners.at_mut(index) else { return };
-        entry.listener.on_deadline(self.now);
-        let node = entry.node;
-        if let Some(plan) = entry.listener.plan(self.now) {
-            // Without a way, it learns so on any interface.
-            let hop = self.hop(plan.tuple.remote_addr, None).map(|hop| hop.iface);
-            if let Some(iface) = hop.or_else(|| self.interfaces().next().map(|i| i.id)) {
-                self.sched.wake(node, iface.index());
-            }
-        }
-        self.schedule_listener(index);
-    }
-
-    pub(crate) fn schedule_listener(&mut self, index: u32) {
-        let Some(entry) = self.tcp.listeners.at(index) else { return };
-        self.sched.arm(entry.node, entry.listener.deadline());
-    }
-
-    pub(crate) fn time_wait_deadline(&mut self) {
-        while let Some((hash, index)) = self.tcp.time_waits.pop_expired(self.now) {
-            self.tcp.demux.remove(hash, Target::TimeWait(index).pack());
-        }
-        self.schedule_time_wait();
-    }
-
-    pub(crate) fn schedule_time_wait(&mut self) {
-        if self.tcp.time_wait_node.is_none() {
-            self.tcp.time_wait_node = self.sched.alloc(Key::TimeWait).ok();
-        }
-        let Some(node) = self.tcp.time_wait_node else { return };
-        self.sched.arm(node, self.tcp.time_waits.deadline());
-    }
-}
-
-/// Whether a connection would be to itself.
-fn is_self(tuple: &Tuple) -> bool {
-    tuple.local_addr == tuple.remote_addr && tuple.local_port == tuple.remote_port
 }
 
 /// A view of a connection, for as long as the stack is borrowed.

@@ -20,7 +20,9 @@ use managed::ManagedSlice;
 
 use super::cc::Controller;
 use super::info::{IcmpError, SoftError};
-use super::listen::{Handshake, ts_clock};
+use super::isn::ts_clock;
+#[cfg(feature = "syn-queue")]
+use super::listen::Handshake;
 use super::options::{Settings, TcpOptions, micros};
 use super::rcv::{Rcv, syn_window, window_of, window_shift};
 use super::rtt::Rtt;
@@ -75,6 +77,7 @@ pub(crate) enum Fate {
     #[default]
     Open,
     /// It rests in TIME-WAIT: [`Conn::time_wait`] has what the table needs.
+    #[cfg(feature = "time-wait")]
     TimeWait,
     /// It is over; its four-tuple is free.
     Closed,
@@ -114,6 +117,7 @@ pub(crate) struct News {
 }
 
 /// The numbers that TIME-WAIT goes on with.
+#[cfg(feature = "time-wait")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TimeWaitParams {
     pub tuple: Tuple,
@@ -282,6 +286,7 @@ impl<'a> Conn<'a> {
     /// A passive open whose handshake the listener led: SYN-RECEIVED, the SYN|ACK sent.
     ///
     /// The segment that acknowledged it is to be given to [`handle_segment`](Self::handle_segment) next.
+    #[cfg(feature = "syn-queue")]
     pub fn accepted(
         tuple: Tuple,
         options: &TcpOptions,
@@ -392,6 +397,7 @@ impl<'a> Conn<'a> {
     }
 
     /// The numbers for the TIME-WAIT table.
+    #[cfg(feature = "time-wait")]
     pub fn time_wait(&self) -> TimeWaitParams {
         TimeWaitParams {
             tuple: self.tuple,
@@ -516,6 +522,7 @@ impl<'a> Conn<'a> {
     pub(super) fn take_news(&mut self) -> News {
         let mut news = News { events: self.events, fate: Fate::Open };
         self.events = Readiness::NONE;
+        #[cfg(feature = "time-wait")]
         if self.state == State::TimeWait && !self.owes_any_ack() {
             self.fate = Fate::TimeWait;
         }

@@ -1,8 +1,10 @@
 //! Where TCP keeps its tables: fixed, for a `static`, or growing.
 
 use super::layer::{Entry, ListenEntry, TcpParts};
+#[cfg(feature = "syn-queue")]
 use super::listen::SynSlot;
 use super::sent::{Sent, Stock};
+#[cfg(feature = "time-wait")]
 use super::timewait::{TimeWaitSlot, TimeWaitTable};
 use crate::assembler::Range;
 use crate::sockets::arena::Arena;
@@ -11,6 +13,7 @@ use crate::sockets::table::{Place, Slab};
 use managed::ManagedSlice::Borrowed;
 
 /// Handshakes under way, per listener.
+#[cfg(feature = "syn-queue")]
 const SYNS: usize = 8;
 /// Records of segments in flight, per connection.
 const RECORDS: usize = 16;
@@ -21,6 +24,7 @@ const RANGES: usize = 4;
 pub(crate) struct FixedTcp<'a, const TCP: usize, const LISTENERS: usize, const RX: usize, const TX: usize> {
     conns: [Place<Entry<'a>>; TCP],
     listeners: [Place<ListenEntry<'a>>; LISTENERS],
+    #[cfg(feature = "time-wait")]
     time_waits: [TimeWaitSlot; TCP],
     /// For connections and their TIME-WAITs, at most half full.
     demux: [[Slot; 8]; TCP],
@@ -32,7 +36,9 @@ pub(crate) struct FixedTcp<'a, const TCP: usize, const LISTENERS: usize, const R
     records: [Option<&'a mut [Sent]>; TCP],
     range: [[Range; RANGES]; TCP],
     ranges: [Option<&'a mut [Range]>; TCP],
+    #[cfg(feature = "syn-queue")]
     syn: [[SynSlot; SYNS]; LISTENERS],
+    #[cfg(feature = "syn-queue")]
     syns: [Option<&'a mut [SynSlot]>; LISTENERS],
 }
 
@@ -43,6 +49,7 @@ impl<'a, const TCP: usize, const LISTENERS: usize, const RX: usize, const TX: us
         Self {
             conns: [const { Place::new() }; TCP],
             listeners: [const { Place::new() }; LISTENERS],
+            #[cfg(feature = "time-wait")]
             time_waits: [const { TimeWaitSlot::new() }; TCP],
             demux: [[const { Slot::new() }; 8]; TCP],
             bindings: [[const { Slot::new() }; 2]; LISTENERS],
@@ -53,7 +60,9 @@ impl<'a, const TCP: usize, const LISTENERS: usize, const RX: usize, const TX: us
             records: [const { None }; TCP],
             range: [[(0, 0); RANGES]; TCP],
             ranges: [const { None }; TCP],
+            #[cfg(feature = "syn-queue")]
             syn: [const { [const { SynSlot::blank() }; SYNS] }; LISTENERS],
+            #[cfg(feature = "syn-queue")]
             syns: [const { None }; LISTENERS],
         }
     }
@@ -63,17 +72,20 @@ impl<'a, const TCP: usize, const LISTENERS: usize, const RX: usize, const TX: us
         stock(self.rx.iter_mut().map(|b| &mut b[..]).chain(self.tx.iter_mut().map(|b| &mut b[..])), bytes);
         stock(self.record.iter_mut().map(|b| &mut b[..]), &mut self.records);
         stock(self.range.iter_mut().map(|b| &mut b[..]), &mut self.ranges);
+        #[cfg(feature = "syn-queue")]
         stock(self.syn.iter_mut().map(|b| &mut b[..]), &mut self.syns);
         let all = usize::MAX;
         TcpParts {
             conns: Slab::new(Borrowed(&mut self.conns), all),
             listeners: Slab::new(Borrowed(&mut self.listeners), all),
+            #[cfg(feature = "time-wait")]
             time_waits: TimeWaitTable::new(Borrowed(&mut self.time_waits), all),
             demux: Demux::new(Borrowed(self.demux.as_flattened_mut())),
             bindings: Demux::new(Borrowed(self.bindings.as_flattened_mut())),
             bytes: Arena::borrowed(bytes),
             records: Stock::borrowed(&mut self.records),
             ranges: Arena::borrowed(&mut self.ranges),
+            #[cfg(feature = "syn-queue")]
             syns: Arena::borrowed(&mut self.syns),
         }
     }
@@ -96,12 +108,14 @@ impl TcpParts<'_> {
         Self {
             conns: Slab::new(owned(), conns),
             listeners: Slab::new(owned(), listeners),
+            #[cfg(feature = "time-wait")]
             time_waits: TimeWaitTable::new(owned(), time_waits),
             demux: Demux::new(owned()),
             bindings: Demux::new(owned()),
             bytes: Arena::owned(),
             records: Stock::owned(),
             ranges: Arena::owned(),
+            #[cfg(feature = "syn-queue")]
             syns: Arena::owned(),
         }
     }

@@ -171,6 +171,8 @@ impl Conn<'_> {
     /// answered at a bounded rate.
     fn answer_unacceptable(&mut self, now: Instant, seg: &Segment<'_>) {
         if seg.len() > 0 {
+            #[cfg(not(feature = "time-wait"))]
+            self.rest_longer(now, seg);
             self.note_duplicate(seg.seq, seg.seq + seg.payload.len() as u32);
             self.rcv.ack_now = true;
         } else if seg.seq + 1 == self.rcv.nxt {

@@ -20,6 +20,12 @@ pub(crate) fn timestamp_offset(key: &Key, tuple: &Tuple) -> u32 {
     prf(key, tuple, 1) as u32
 }
 
+/// The clock behind our TSval: ticks of 1024 µs (RFC 7323 §5.4 wants 1 ms to 1 s), taken by a shift and no division.
+/// TSval is this plus the connection's offset.
+pub(crate) const fn ts_clock(now: Instant) -> u32 {
+    (now.as_micros() >> 10) as u32
+}
+
 fn prf(key: &Key, tuple: &Tuple, kind: u8) -> u64 {
     let mut data = [kind; OCTETS + 1];
     let (octets, _) = tuple.octets();

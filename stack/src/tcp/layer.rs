@@ -4,9 +4,12 @@ use super::conn::{Buffers, Conn};
 use super::listen::Listener;
 use super::options::TcpOptions;
 use super::sent::Stock;
+use super::state::State;
+#[cfg(feature = "time-wait")]
 use super::timewait::TimeWaitTable;
 use crate::event::{Readiness, Wakers};
 use crate::family::IpAddr;
+use crate::ip::addr::is_unicast_host;
 use crate::ip::route::IfaceId;
 use crate::ready::{NodeId, Scheduler};
 use crate::ring::Ring;
@@ -98,6 +101,16 @@ pub(crate) struct Entry<'a> {
 }
 
 impl Entry<'_> {
+    /// Whether nobody has it or waits for it: it may go when its place is wanted.
+    #[cfg(not(all(feature = "syn-queue", feature = "time-wait")))]
+    pub fn is_dispensable(&self) -> bool {
+        match self.owner {
+            Owner::Nobody => self.conn.state() == State::TimeWait,
+            Owner::Handshake(_) => self.conn.is_unanswered(),
+            _ => false,
+        }
+    }
+
     /// Takes the connection's timer and its events into the scheduler.
     #[cfg_attr(target_os = "none", inline(never))]
     #[cfg_attr(not(target_os = "none"), inline)]
@@ -119,11 +132,28 @@ pub(crate) struct ListenEntry<'a> {
     pub wakers: Wakers,
 }
 
+/// Whether a SYN may begin a connection of these ends.
+pub(crate) fn is_between_hosts(tuple: &Tuple) -> bool {
+    //= https://www.rfc-editor.org/rfc/rfc9293#section-3.9.2.3
+    //# A TCP implementation MUST silently discard an incoming SYN segment that is addressed to a broadcast or
+    //# multicast address (MUST-57).
+    // Loopback addresses come from inside only: on a wire they are martians.
+    let is_host = |addr: IpAddr| is_unicast_host(addr) || addr.is_loopback();
+    is_host(tuple.local_addr) && is_host(tuple.remote_addr) && !is_self(tuple)
+}
+
+/// Whether a connection would be to itself.
+pub(crate) fn is_self(tuple: &Tuple) -> bool {
+    tuple.local_addr == tuple.remote_addr && tuple.local_port == tuple.remote_port
+}
+
 /// The tables.
 pub(crate) struct TcpLayer<'a> {
     pub conns: Slab<'a, Entry<'a>>,
     pub listeners: Slab<'a, ListenEntry<'a>>,
+    #[cfg(feature = "time-wait")]
     pub time_waits: TimeWaitTable<'a>,
+    #[cfg(feature = "time-wait")]
     pub time_wait_node: Option<NodeId>,
     pub demux: Demux<'a>,
     /// Connections that nobody owns and that still deliver.
@@ -138,6 +168,7 @@ pub(crate) struct TcpLayer<'a> {
     pub bytes: Arena<'a, u8>,
     pub records: Stock<'a>,
     pub ranges: Arena<'a, (u32, u32)>,
+    #[cfg(feature = "syn-queue")]
     /// Storage of listeners' SYN queues and accept queues.
     pub syns: Arena<'a, super::listen::SynSlot>,
 }
@@ -146,12 +177,14 @@ pub(crate) struct TcpLayer<'a> {
 pub(crate) struct TcpParts<'a> {
     pub conns: Slab<'a, Entry<'a>>,
     pub listeners: Slab<'a, ListenEntry<'a>>,
+    #[cfg(feature = "time-wait")]
     pub time_waits: TimeWaitTable<'a>,
     pub demux: Demux<'a>,
     pub bindings: Demux<'a>,
     pub bytes: Arena<'a, u8>,
     pub records: Stock<'a>,
     pub ranges: Arena<'a, (u32, u32)>,
+    #[cfg(feature = "syn-queue")]
     pub syns: Arena<'a, super::listen::SynSlot>,
 }
 
@@ -160,7 +193,9 @@ impl<'a> TcpParts<'a> {
         TcpLayer {
             conns: self.conns,
             listeners: self.listeners,
+            #[cfg(feature = "time-wait")]
             time_waits: self.time_waits,
+            #[cfg(feature = "time-wait")]
             time_wait_node: None,
             demux: self.demux,
             orphans: 0,
@@ -172,6 +207,7 @@ impl<'a> TcpParts<'a> {
             bytes: self.bytes,
             records: self.records,
             ranges: self.ranges,
+            #[cfg(feature = "syn-queue")]
             syns: self.syns,
         }
     }
@@ -187,13 +223,17 @@ impl<'a> TcpLayer<'a> {
     #[inline]
     pub fn find_again(&self, iface: IfaceId, local: (IpAddr, u16), remote: (IpAddr, u16)) -> Option<u32> {
         let entry = self.conns.at(self.last)?;
-        (entry.conn.is_between(local, remote) && entry.iface == iface && entry.linked).then_some(self.last)
+        let is_it = entry.conn.is_between(local, remote) && entry.iface == iface && entry.linked;
+        // A SYN may succeed one that rests.
+        let is_it = is_it && (cfg!(feature = "time-wait") || entry.conn.state() != State::TimeWait);
+        is_it.then_some(self.last)
     }
 
     /// What a segment of this 4-tuple belongs to, a listener aside.
     pub fn find(&self, hash: u32, tuple: &Tuple) -> Option<Target> {
         let found = self.demux.find(hash, |value| match Target::unpack(value) {
             Target::Conn(index) => self.conns.at(index).is_some_and(|e| e.conn.tuple() == *tuple),
+            #[cfg(feature = "time-wait")]
             Target::TimeWait(index) => self.time_waits.tuple(index).is_some_and(|t| t == *tuple),
         });
         found.map(Target::unpack)

@@ -16,13 +16,12 @@ mod cookies;
 mod syns;
 
 use crate::family::IpAddr;
-use crate::ip::addr::is_unicast_host;
 use crate::rng::{Key, Purpose, Secret};
 use crate::seq::Seq;
 use crate::sockets::demux::Tuple;
 use crate::stats::DropReason;
-use crate::tcp::isn::timestamp_offset;
-use crate::tcp::layer::ListenOptions;
+use crate::tcp::isn::{timestamp_offset, ts_clock};
+use crate::tcp::layer::{ListenOptions, is_between_hosts};
 use crate::tcp::rcv::{syn_window, window_shift};
 use crate::time::Instant;
 use crate::wire::segment::{Flags, Header, Options, Reply, Segment, Timestamps};
@@ -71,12 +70,6 @@ pub(crate) struct HandshakeTimestamps {
     pub recent: u32,
     /// What our TSval adds to the clock of [`ts_clock`].
     pub offset: u32,
-}
-
-/// The clock behind our TSval: ticks of 1024 µs (RFC 7323 §5.4 wants 1 ms to 1 s), taken by a shift and no division.
-/// TSval is this plus the connection's offset.
-pub(crate) const fn ts_clock(now: Instant) -> u32 {
-    (now.as_micros() >> 10) as u32
 }
 
 /// What to do with a segment.
@@ -212,14 +205,7 @@ impl<'a> Listener<'a> {
         if !seg.flags.contains(Flags::SYN) {
             return ListenVerdict::Drop(DropReason::TcpNoAck);
         }
-        //= https://www.rfc-editor.org/rfc/rfc9293#section-3.9.2.3
-        //# A TCP implementation MUST silently discard an incoming SYN segment that is addressed to a broadcast or
-        //# multicast address (MUST-57).
-        // Loopback addresses come from inside only: on a wire they are martians.
-        let is_host = |addr: IpAddr| is_unicast_host(addr) || addr.is_loopback();
-        let is_ours_from_outside = is_host(tuple.local_addr) && is_host(tuple.remote_addr);
-        let is_from_itself = tuple.local_addr == tuple.remote_addr && tuple.local_port == tuple.remote_port;
-        if !is_ours_from_outside || is_from_itself {
+        if !is_between_hosts(tuple) {
             return ListenVerdict::Drop(DropReason::TcpBadAddress);
         }
         self.queue(hash, tuple, seg, isn)

@@ -174,6 +174,9 @@ pub(crate) struct Settings {
     connect_timeout: u32,
     linger: u32,
     fin_wait2: u32,
+    /// 2 MSL.
+    #[cfg(not(feature = "time-wait"))]
+    time_wait: u32,
     /// In units of 2^20 microseconds, up to 19 hours.
     #[cfg(feature = "tuning")]
     pub progress_period: u16,
@@ -228,6 +231,8 @@ impl Settings {
             connect_timeout: millis(options.connect_timeout),
             linger: millis(options.linger),
             fin_wait2: millis(options.fin_wait2),
+            #[cfg(not(feature = "time-wait"))]
+            time_wait: 60_000,
             #[cfg(feature = "tuning")]
             progress_period: options.progress.map_or(0, |p| (p.period.as_micros() >> 20).clamp(1, 0xffff) as u16),
             #[cfg(feature = "tuning")]
@@ -256,6 +261,16 @@ impl Settings {
 
     pub fn fin_wait2(&self) -> Duration {
         span(self.fin_wait2)
+    }
+
+    #[cfg(not(feature = "time-wait"))]
+    pub fn time_wait(&self) -> Duration {
+        span(self.time_wait)
+    }
+
+    #[cfg(not(feature = "time-wait"))]
+    pub fn set_time_wait(&mut self, span: Duration) {
+        self.time_wait = millis(span);
     }
 
     pub fn keep_idle(&self) -> Duration {

@@ -12,6 +12,7 @@ use crate::event::Readiness;
 use crate::time::{Duration, Instant};
 
 /// How long the last acknowledgment of a connection may wait to leave: as long as TIME-WAIT itself.
+#[cfg(feature = "time-wait")]
 const TIME_WAIT_PATIENCE: Duration = Duration::from_secs(60);
 /// R1 of RFC 9293 §3.8.3: retransmissions after which the user is told; at least 3.
 const R1: u8 = 3;
@@ -129,7 +130,7 @@ impl Conn<'_> {
         self.timers.life = match self.state {
             State::Closed => Timer::OFF,
             State::FinWait2 => Timer::after(now, self.settings.fin_wait2()),
-            State::TimeWait => Timer::after(now, TIME_WAIT_PATIENCE),
+            State::TimeWait => Timer::after(now, self.time_wait_span()),
             _ => Timer::after(now, self.settings.linger()),
         };
     }
@@ -137,10 +138,20 @@ impl Conn<'_> {
     /// The state was entered by a segment: clocks that belong to it.
     pub(super) fn on_entered(&mut self, now: Instant) {
         match self.state {
-            State::TimeWait => self.timers.life = Timer::after(now, TIME_WAIT_PATIENCE),
+            State::TimeWait => self.enter_time_wait(now),
             State::FinWait2 if self.orphan => self.start_linger(now),
             _ => {}
         }
+    }
+
+    #[cfg(feature = "time-wait")]
+    fn enter_time_wait(&mut self, now: Instant) {
+        self.timers.life = Timer::after(now, TIME_WAIT_PATIENCE);
+    }
+
+    #[cfg(feature = "time-wait")]
+    const fn time_wait_span(&self) -> Duration {
+        TIME_WAIT_PATIENCE
     }
 
     /// RFC 9293 §3.8.3: how long nothing may be acknowledged.

@@ -12,7 +12,7 @@ use crate::seq::Seq;
 use crate::sockets::demux::Tuple;
 use crate::stats::DropReason;
 use crate::tcp::conn::TimeWaitParams;
-use crate::tcp::listen::ts_clock;
+use crate::tcp::isn::ts_clock;
 use crate::time::{Duration, Instant};
 use crate::wire::segment::{Flags, Header, Reply, Segment, Timestamps};
 use core::net::Ipv4Addr;

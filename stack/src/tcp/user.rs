@@ -11,6 +11,8 @@ use crate::error::TcpError;
 use crate::family::IpAddr;
 use crate::seq::Seq;
 use crate::sockets::demux::Tuple;
+#[cfg(not(all(feature = "syn-queue", feature = "time-wait")))]
+use crate::time::Instant;
 
 impl Conn<'_> {
     /// Moves received octets into `dst`. `Ok(0)`, for a `dst` that is not empty: the peer will send no more.
@@ -197,6 +199,24 @@ impl Conn<'_> {
     /// SND.UNA: it moves when the peer acknowledges something new.
     pub fn unacknowledged_edge(&self) -> Seq {
         self.snd.una
+    }
+
+    /// Since when the peer owes an acknowledgment, or when it gave the last one.
+    #[cfg(not(feature = "syn-queue"))]
+    pub fn last_progress(&self) -> Instant {
+        self.progress_at
+    }
+
+    /// When an acceptable segment came last, or when the connection began.
+    #[cfg(not(all(feature = "syn-queue", feature = "time-wait")))]
+    pub fn heard_at(&self) -> Instant {
+        self.last_heard
+    }
+
+    /// Whether something had to be sent again since the peer acknowledged anything.
+    #[cfg(not(all(feature = "syn-queue", feature = "time-wait")))]
+    pub fn is_unanswered(&self) -> bool {
+        self.retries > 0
     }
 
     /// Why the connection ended, other than by both sides closing.

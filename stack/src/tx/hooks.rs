@@ -41,7 +41,7 @@ impl<'a> Stack<'a> {
     /// The turn of a segment, without a link header, that was to leave by `id`.
     #[cfg(feature = "tcp")]
     #[cold]
-    pub(super) fn turn_of_segment(&mut self, id: IfaceId, frame: Frame<'a>) -> Turn<'a> {
+    pub(crate) fn turn_of_segment(&mut self, id: IfaceId, frame: Frame<'a>) -> Turn<'a> {
         match self.output_hooked(id, frame, Some(id), Demand::Socket) {
             Output::Send(frame) => Turn::Send(frame),
             Output::Done | Output::NoFrame(_) => Turn::Done,

@@ -2,7 +2,7 @@
 //!
 //! Planning changes nothing; the connection moves on only once the frame exists (decide, reserve, emit, commit).
 
-use super::{Hop, Resolved, Turn, push_ethernet};
+use super::{Resolved, Turn, push_ethernet};
 use crate::device::Mac;
 use crate::event::Readiness;
 use crate::family::IpAddr;
@@ -14,7 +14,7 @@ use crate::ready::NodeId;
 use crate::rx::protocol;
 use crate::sockets::demux::Tuple;
 use crate::stack::{Iface, IfaceId, Stack};
-use crate::stats::{DropReason, Stats};
+use crate::stats::Stats;
 use crate::tcp::conn::{Conn, Fate, News};
 use crate::tcp::isn;
 use crate::tcp::layer::Neighbor;
@@ -205,61 +205,6 @@ impl<'a> Stack<'a> {
             }
         }
         rests
-    }
-
-    /// A listener's turn: one SYN|ACK.
-    pub(super) fn listener_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
-        let now = self.now;
-        let Some(entry) = self.tcp.listeners.at(index) else { return Turn::Done };
-        let Some(mut plan) = entry.listener.plan(now) else {
-            self.schedule_listener(index);
-            return Turn::Done;
-        };
-        let (tuple, own) = (plan.tuple, plan.header.options.mss);
-        if !self.is_own(tuple.local_addr) {
-            self.stats.drop(DropReason::SourceGone);
-            self.commit_syn_ack(id, node, index, &plan);
-            return Turn::Done;
-        }
-        plan.header.options.mss = Some(self.announced_mss(id, &tuple, own));
-        let (ttl, tos) = (entry.options.tcp.ttl, entry.options.tcp.dscp << 2);
-        let hop = self.hop_back(tuple.remote_addr, id);
-        if let Some(Hop { iface, .. }) = hop
-            && iface != id
-            && !self.is_own(tuple.remote_addr)
-        {
-            self.sched.wake(node, iface.index());
-            return Turn::Done;
-        }
-        let Some(frame) = self.control_frame(id, &tuple, &plan.header, ttl, tos) else {
-            self.sched.wake(node, id.index());
-            return Turn::Stall;
-        };
-        // It counts as sent whether or not it leaves, and is sent again in its time, so that no other entry waits for it.
-        self.commit_syn_ack(id, node, index, &plan);
-        #[cfg(feature = "hooks")]
-        if self.hooks.is_some() && (hop.is_some() || self.is_own(tuple.remote_addr)) {
-            return self.turn_of_segment(id, frame);
-        }
-        // From here on it is as any packet: one to a neighbour not known yet is parked with the others for it.
-        if hop.is_some() { self.turn_of_parked(id, frame) } else { self.turn_of(id, frame) }
-    }
-
-    /// The MSS of a SYN|ACK that leaves by `id`, of which the user allows `own`.
-    pub(crate) fn announced_mss(&self, id: IfaceId, tuple: &Tuple, own: Option<u16>) -> u16 {
-        // RFC 9293 §3.7.1 (MUST-67): no more than the interface lets in.
-        let mss = self.mss(id, tuple.remote_addr);
-        own.map_or(mss, |own| own.min(mss))
-    }
-
-    fn commit_syn_ack(&mut self, id: IfaceId, node: NodeId, index: u32, plan: &crate::tcp::listen::SynAck) {
-        self.stats.tcp_segments_out = self.stats.tcp_segments_out.wrapping_add(1);
-        let Some(entry) = self.tcp.listeners.at_mut(index) else { return };
-        entry.listener.commit(self.now, plan);
-        if entry.listener.owes() {
-            self.sched.wake(node, id.index());
-        }
-        self.schedule_listener(index);
     }
 
     /// A segment without text, as an IP packet.

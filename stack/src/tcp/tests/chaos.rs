@@ -50,7 +50,7 @@ fn nonsense<'b>(chance: &mut Chance, host: &Host, peer: u32, text: &'b [u8]) -> 
         src_port: 1,
         dst_port: 2,
         seq: seq(near(chance, peer)),
-        ack: seq(near(chance, host.conn.time_wait().snd_nxt.value())),
+        ack: seq(near(chance, host.conn.snd.nxt.value())),
         flags,
         window: near(chance, 1000) as u16,
         urgent: chance.below(65_536) as u16,
@@ -107,7 +107,7 @@ fn round(seed: u64) {
     };
     let text = pattern(0, 4_000);
     for _ in 0..300 {
-        let peer = host.conn.time_wait().rcv_nxt.value();
+        let peer = host.conn.rcv.nxt.value();
         let segment = nonsense(&mut chance, &host, peer, &text);
         let before = host.conn.unacknowledged_edge();
         host.give(&segment);

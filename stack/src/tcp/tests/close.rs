@@ -27,10 +27,65 @@ fn closing_first_ends_in_time_wait_once_the_last_acknowledgment_left() {
     host.accept(&seg(R + 5, U + 1, FIN | ACK));
     assert_eq!((host.conn.state(), host.fate), (State::TimeWait, Fate::Open));
     host.acks(U + 1, R + 6);
-    assert_eq!(host.fate, Fate::TimeWait);
-    let rest = host.conn.time_wait();
-    assert_eq!((rest.snd_nxt.value(), rest.rcv_nxt.value()), (U + 1, R + 6));
+    assert_in_time_wait(&host);
+    #[cfg(feature = "time-wait")]
+    {
+        let rest = host.conn.time_wait();
+        assert_eq!((rest.snd_nxt.value(), rest.rcv_nxt.value()), (U + 1, R + 6));
+    }
     assert!(host.at_eof());
+}
+
+/// It rests: in its table, or where it is.
+fn assert_in_time_wait(host: &Host) {
+    #[cfg(feature = "time-wait")]
+    assert_eq!(host.fate, Fate::TimeWait);
+    assert_eq!(host.conn.state(), State::TimeWait);
+    assert!(host.events.any(Readiness::READ));
+}
+
+#[test]
+#[cfg(not(feature = "time-wait"))]
+fn without_a_table_time_wait_is_60_seconds_of_the_connection_and_longer_when_the_fin_comes_again() {
+    let mut host = Host::established();
+    host.conn.shutdown_write();
+    host.out();
+    host.accept(&seg(R, U + 1, FIN | ACK));
+    host.acks(U + 1, R + 1);
+    assert!(host.events.any(Readiness::CLOSED));
+    host.now += Duration::from_secs(40);
+    host.refuse(&seg(R, U + 1, FIN | ACK), D::TcpOutOfWindow);
+    host.acks(U + 1, R + 1);
+    host.now += Duration::from_secs(59);
+    host.refuse(&text(R - 5, U + 1, ACK, b"late"), D::TcpOutOfWindow);
+    host.acks(U + 1, R + 1);
+    assert_eq!(host.fate, Fate::Open);
+    assert_eq!(host.wait(), Duration::from_secs(1));
+    assert_eq!((host.fate, host.conn.error()), (Fate::Closed, None));
+    assert_eq!(host.conn.deadline(), None);
+}
+
+#[test]
+#[cfg(not(feature = "time-wait"))]
+fn a_connection_in_time_wait_is_succeeded_by_a_later_syn_only() {
+    let mut host = Host::established();
+    host.conn.shutdown_write();
+    assert!(!host.conn.may_be_succeeded(&seg(R + 9, 0, SYN)));
+    host.out();
+    host.accept(&seg(R, U + 1, FIN | ACK));
+    host.acks(U + 1, R + 1);
+    assert_eq!(host.conn.next_unused().value(), U + 2);
+    for (segment, may) in [
+        (seg(R + 1, 0, SYN), true),
+        (seg(R, 0, SYN), false),
+        (seg(R + 1, U, SYN | ACK), false),
+        (seg(R + 1, 0, SYN | FIN), false),
+        (seg(R + 1, 0, SYN | RST), false),
+        (seg(R + 1, U + 1, ACK), false),
+        (with_stamps(seg(R - 1_000, 0, SYN), 1, 0), true),
+    ] {
+        assert_eq!(host.conn.may_be_succeeded(&segment), may, "{segment:?}");
+    }
 }
 
 #[test]
@@ -70,7 +125,7 @@ fn closing_together_passes_through_closing() {
     assert_eq!(host.conn.state(), State::Closing);
     host.acks(U + 1, R + 1);
     host.accept(&seg(R + 1, U + 1, ACK));
-    assert_eq!(host.fate, Fate::TimeWait);
+    assert_in_time_wait(&host);
 }
 
 #[test]

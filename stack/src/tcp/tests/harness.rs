@@ -15,6 +15,7 @@ use crate::seq::Seq;
 use crate::sockets::demux::Tuple;
 use crate::stats::DropReason;
 use crate::tcp::conn::{Buffers, Conn, Fate, News, Reply, Verdict};
+#[cfg(feature = "syn-queue")]
 use crate::tcp::listen::Handshake;
 use crate::tcp::options::TcpOptions;
 use crate::tcp::output::{Plan, Why};
@@ -161,6 +162,23 @@ impl Host {
     }
 
     /// ESTABLISHED, opened by the peer, nothing owed.
+    #[cfg(not(feature = "syn-queue"))]
+    pub fn established_with(options: &TcpOptions) -> Self {
+        let mut host = Self::connecting(options);
+        host.prepare();
+        let offer = Options { mss: Some(MSS), ..Options::NONE };
+        host.accept(&Segment { options: offer, ..seg(IRS, 0, SYN) });
+        assert_eq!(host.conn.state(), State::SynReceived);
+        let out = host.only();
+        assert_eq!((out.seq, out.ack, out.flags), (ISS, R, SYN | ACK));
+        host.accept(&seg(R, U, ACK));
+        assert_eq!(host.conn.state(), State::Established);
+        assert!(host.out().is_empty());
+        host
+    }
+
+    /// ESTABLISHED, opened by the peer, nothing owed.
+    #[cfg(feature = "syn-queue")]
     pub fn established_with(options: &TcpOptions) -> Self {
         let now = Instant::from_secs(100);
         let handshake = Handshake {

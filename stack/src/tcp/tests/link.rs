@@ -108,7 +108,8 @@ impl End {
     }
 
     pub fn is_done(&self) -> bool {
-        self.eof && self.host.conn.is_finished()
+        let rests = cfg!(not(feature = "time-wait")) && self.host.conn.state() == State::TimeWait;
+        self.eof && (rests || self.host.conn.is_finished())
     }
 }
 
@@ -221,7 +222,11 @@ impl World {
         assert!(verdict.reset.is_none(), "a reset between honest ends: {segment:?}");
     }
 
+    #[cfg(not(feature = "time-wait"))]
+    fn arrive_late(&mut self, _to: usize, _segment: &Segment<'_>) {}
+
     /// What the TIME-WAIT table does: a FIN that comes again is acknowledged again.
+    #[cfg(feature = "time-wait")]
     fn arrive_late(&mut self, to: usize, segment: &Segment<'_>) {
         let conn = &self.ends[to].host.conn;
         if conn.state() == State::TimeWait && segment.len() > 0 {
@@ -237,7 +242,7 @@ impl World {
                 why: crate::tcp::output::Why::Ack,
             };
             if let Some((recent, offset)) = rest.timestamps {
-                let val = crate::tcp::listen::ts_clock(self.now).wrapping_add(offset);
+                let val = crate::tcp::isn::ts_clock(self.now).wrapping_add(offset);
                 out.options.timestamps = Some(crate::wire::segment::Timestamps { val, ecr: recent });
             }
             self.put(1 - to, out);
