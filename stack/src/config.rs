@@ -32,6 +32,12 @@ pub struct Config<'a> {
     /// counted (`Stats::tcp_orphans_reset`). 4,096; each of them ends by itself after `TcpOptions::linger` at the latest.
     #[cfg(feature = "tcp")]
     pub orphans: usize,
+    /// Octets that text beyond holes may take of receive buffers that grow, in all connections together. When there is more,
+    /// connections whose peers are silent lose theirs first, then the one that has just got some (RFC 2018 §8 allows that),
+    /// each counted (`Stats::tcp_reneged`); the peer sends it again. 32 MiB. Buffers of fixed storage are their
+    /// connection's own, and not counted.
+    #[cfg(feature = "tuning")]
+    pub out_of_order: usize,
     /// How long a connection stays in TIME-WAIT: 2 MSL. 60 s, half of RFC 9293's 2 x 2 minutes as most hosts have it.
     pub time_wait: Duration,
 }
@@ -50,6 +56,8 @@ impl Config<'_> {
             dad_transmits: 1,
             #[cfg(feature = "tcp")]
             orphans: 4_096,
+            #[cfg(feature = "tuning")]
+            out_of_order: 32 << 20,
             time_wait: Duration::from_secs(60),
         }
     }

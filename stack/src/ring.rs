@@ -178,6 +178,25 @@ impl<'a> Ring<'a> {
         self.ahead = 0;
     }
 
+    /// Octets behind the end up to the last one that [`write_at`](Self::write_at) stored.
+    #[cfg(feature = "tuning")]
+    pub const fn ahead(&self) -> usize {
+        self.ahead as usize
+    }
+
+    /// Gives the memory of an owned ring back that its contents do not need. Nothing may be stored behind them.
+    #[cfg(feature = "tuning")]
+    pub fn fit(&mut self) {
+        debug_assert!(self.ahead == 0, "what is stored would be lost");
+        #[cfg(feature = "alloc")]
+        if let ManagedSlice::Owned(vec) = &mut self.storage {
+            vec.rotate_left(self.start as usize);
+            vec.truncate(self.len as usize);
+            vec.shrink_to_fit();
+            self.start = 0;
+        }
+    }
+
     /// Gives the memory of an owned ring back when nothing is in it. For a connection that went quiet: it grows again
     /// with the next octet.
     pub fn trim(&mut self) {
@@ -321,6 +340,25 @@ mod tests {
         assert_eq!(&out[..5], b"hijkl");
         assert_eq!(ring.read(&mut out), 8);
         assert_eq!(&out[..8], b"efghijkl");
+    }
+
+    #[cfg(all(feature = "alloc", feature = "tuning"))]
+    #[test]
+    fn a_ring_that_is_made_to_fit_keeps_its_contents_and_grows_again() {
+        let mut ring = Ring::new(ManagedSlice::Owned(Vec::new()), 4096);
+        let text: Vec<u8> = (0..2000u32).map(|n| n as u8).collect();
+        assert_eq!(ring.write(&text), 2000);
+        ring.consume(1500);
+        ring.write(&text[..1000]);
+        ring.write_at(1000, b"far away");
+        assert_eq!((ring.ahead(), ring.held() >= 2508), (1008, true));
+        ring.forget_ahead();
+        ring.fit();
+        assert_eq!((ring.ahead(), ring.held()), (0, 1500));
+        assert_eq!(ring.write(b"more"), 4);
+        let mut out = [0; 1600];
+        assert_eq!(ring.read(&mut out), 1504);
+        assert!(out[..500] == text[1500..] && out[500..1500] == text[..1000] && &out[1500..1504] == b"more");
     }
 
     #[test]

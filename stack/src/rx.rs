@@ -3,6 +3,8 @@
 //! Implements RFC 1122 §2.3 and §3.2.1, with RFC 1812's and RFC 7126's view of what must not be on a wire. Each early
 //! return names its [`DropReason`].
 
+#[cfg(all(feature = "tcp", feature = "tuning"))]
+mod beyond;
 #[cfg(feature = "forward")]
 mod forward;
 mod icmp;

@@ -220,6 +220,9 @@ pub struct Stats {
     pub tcp_cookies_out: usize,
     /// Connections reset as they were closed, because of too many that still delivered (`Config::orphans`).
     pub tcp_orphans_reset: usize,
+    /// Times that a connection's text beyond a hole was thrown away, because of too much of it in all
+    /// (`Config::out_of_order`).
+    pub tcp_reneged: usize,
     /// Connections established, both ways.
     pub tcp_established: usize,
     /// UDP datagrams delivered to sockets.
@@ -263,6 +266,7 @@ impl Stats {
             tcp_challenge_acks: 0,
             tcp_cookies_out: 0,
             tcp_orphans_reset: 0,
+            tcp_reneged: 0,
             tcp_established: 0,
             udp_in: 0,
             udp_out: 0,

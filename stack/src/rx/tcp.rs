@@ -168,6 +168,8 @@ impl<'a> Stack<'a> {
             #[cfg(feature = "time-wait")]
             Fate::TimeWait => self.enter_time_wait(index),
             Fate::Closed => self.ended(index),
+            #[cfg(feature = "tuning")]
+            Fate::Holds => self.bound_beyond(index),
         }
     }
 }

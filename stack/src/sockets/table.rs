@@ -158,6 +158,12 @@ impl<'a, T> Slab<'a, T> {
         rest.enumerate().find(|(_, p)| p.value().is_some()).map(|(i, _)| from + i as u32)
     }
 
+    /// The place behind `at`, occupied or not; behind the last, the first.
+    #[cfg(all(feature = "tcp", feature = "tuning"))]
+    pub fn place_after(&self, at: u32) -> u32 {
+        if (at as usize) + 1 < self.fresh { at + 1 } else { 0 }
+    }
+
     pub fn len(&self) -> usize {
         self.len
     }

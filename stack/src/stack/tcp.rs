@@ -298,7 +298,19 @@ impl<'a> Stack<'a> {
             return Err(Full::Table);
         };
         let wakers = Wakers::new();
-        let entry = Entry { conn, node, hash, iface, neighbor: None, owner, linked: true, called: true, wakers };
+        let entry = Entry {
+            conn,
+            node,
+            hash,
+            iface,
+            neighbor: None,
+            owner,
+            linked: true,
+            #[cfg(feature = "tuning")]
+            beyond: 0,
+            called: true,
+            wakers,
+        };
         let handle = match self.tcp.conns.insert(entry) {
             Ok(handle) => handle,
             Err(entry) => {
@@ -349,6 +361,10 @@ impl<'a> Stack<'a> {
             Owner::Nobody => self.tcp.orphans -= 1,
             Owner::Handshake(listener) | Owner::Queue(listener) => self.leave_accepted(listener, index),
             Owner::User => {}
+        }
+        #[cfg(feature = "tuning")]
+        {
+            self.tcp.beyond -= entry.beyond;
         }
         self.sched.free(entry.node);
         self.tcp.give_back(entry.conn);

@@ -81,6 +81,10 @@ pub(crate) enum Fate {
     TimeWait,
     /// It is over; its four-tuple is free.
     Closed,
+    /// It goes on, and has come to hold more text out of order: there may be too much of that in all. Only a segment's
+    /// [`Verdict`] says so.
+    #[cfg(feature = "tuning")]
+    Holds,
 }
 
 /// What came of a call.
@@ -101,6 +105,9 @@ pub(crate) struct Verdict {
 pub(super) enum Stop {
     /// All is done that it asks for.
     Quietly,
+    /// All is done, and its text is held out of order.
+    #[cfg(feature = "tuning")]
+    Held,
     /// It is not processed (further).
     Drop(DropReason),
     /// It acknowledges something never sent, before the connection is synchronized: `<SEQ=SEG.ACK><CTL=RST>`.

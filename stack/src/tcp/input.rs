@@ -5,6 +5,8 @@
 
 use core::ops::ControlFlow;
 
+#[cfg(feature = "tuning")]
+use super::conn::Fate;
 use super::conn::{Conn, Reply, Stop, Verdict, coarse};
 use super::info::Repair;
 use super::state::{Event, State};
@@ -82,6 +84,11 @@ impl Conn<'_> {
         let verdict = self.finish(now);
         match outcome {
             ControlFlow::Continue(()) | ControlFlow::Break(Stop::Quietly) => verdict,
+            #[cfg(feature = "tuning")]
+            ControlFlow::Break(Stop::Held) => {
+                let fate = if verdict.fate == Fate::Open { Fate::Holds } else { verdict.fate };
+                Verdict { fate, ..verdict }
+            }
             ControlFlow::Break(Stop::Drop(reason)) => Verdict { drop: Some(reason), ..verdict },
             ControlFlow::Break(Stop::Reset) => {
                 Verdict { drop: Some(DropReason::TcpBadAck), reset: Reply::reset_for(seg), ..verdict }
@@ -274,7 +281,16 @@ impl Conn<'_> {
         if let Some(fin) = self.rcv.fin() {
             new.cut_at(fin);
         }
-        if new.seq == self.rcv.nxt { self.take_in_order(&new) } else { self.hold_out_of_order(&new) }
+        if new.seq == self.rcv.nxt {
+            return self.take_in_order(&new);
+        }
+        self.hold_out_of_order(&new)?;
+        #[cfg(feature = "tuning")]
+        if self.holds_on_loan() {
+            self.note_fin(text);
+            return ControlFlow::Break(Stop::Held);
+        }
+        ControlFlow::Continue(())
     }
 
     //= https://www.rfc-editor.org/rfc/rfc9293#section-3.6.1
@@ -350,13 +366,18 @@ impl Conn<'_> {
         ControlFlow::Continue(())
     }
 
-    pub(super) fn eighth_check_fin(&mut self, now: Instant, text: &Text<'_>) {
+    /// The end of the peer's text is known, whether or not all of it is there.
+    fn note_fin(&mut self, text: &Text<'_>) {
         if text.fin {
             self.rcv.ack_now = true;
             if self.rcv.fin().is_none() && self.state.may_receive() {
                 self.rcv.end_at(text.end());
             }
         }
+    }
+
+    pub(super) fn eighth_check_fin(&mut self, now: Instant, text: &Text<'_>) {
+        self.note_fin(text);
         if self.rcv.fin() != Some(self.rcv.nxt) || self.rcv.fin_taken {
             return;
         }

@@ -95,6 +95,9 @@ pub(crate) struct Entry<'a> {
     pub owner: Owner,
     /// Whether segments find it.
     pub linked: bool,
+    /// Octets of its text beyond holes, as counted last in [`TcpLayer::beyond`].
+    #[cfg(feature = "tuning")]
+    pub beyond: usize,
     /// A call or a timer came since the last turn, so that the next one begins with `Conn::prepare`.
     pub called: bool,
     pub wakers: Wakers,
@@ -158,6 +161,12 @@ pub(crate) struct TcpLayer<'a> {
     pub demux: Demux<'a>,
     /// Connections that nobody owns and that still deliver.
     pub orphans: usize,
+    /// Octets of text beyond holes, in memory that grows; never less than there are.
+    #[cfg(feature = "tuning")]
+    pub beyond: usize,
+    /// The connection that was looked at last for such text.
+    #[cfg(feature = "tuning")]
+    pub hand: u32,
     /// The connection that the last segment was for.
     pub last: u32,
     pub bindings: Bindings<'a>,
@@ -199,6 +208,10 @@ impl<'a> TcpParts<'a> {
             time_wait_node: None,
             demux: self.demux,
             orphans: 0,
+            #[cfg(feature = "tuning")]
+            beyond: 0,
+            #[cfg(feature = "tuning")]
+            hand: 0,
             last: 0,
             bindings: Bindings::new(self.bindings, secret, Kind::TcpListener),
             isn_key: secret.key(Purpose::Isn),

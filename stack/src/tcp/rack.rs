@@ -281,14 +281,22 @@ impl Conn<'_> {
         if self.sack.rack.on && self.may_probe() {
             self.sack.rack.waiting = Waiting::Probe;
             self.timers.retransmit = self.timers.retransmit.earlier(Timer::after(now, self.probe_timeout(false)));
-            if self.is_short_tail() {
-                self.timers.retransmit = self.timers.retransmit.earlier(self.rto_expiration());
+            // On a path shorter than this, two round trips come first.
+            if self.rtt.srtt_micros() > self.rtt.rto_of_path() / 4 {
+                self.hasten_short_tail();
             }
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn hasten_short_tail(&mut self) {
+        if self.is_short_tail() {
+            self.timers.retransmit = self.timers.retransmit.earlier(self.rto_expiration());
+        }
+    }
+
     /// Whether fewer than four segments are in flight or wait.
-    #[inline]
     fn is_short_tail(&self) -> bool {
         self.tx.len() < FEW * usize::from(self.snd.mss)
     }

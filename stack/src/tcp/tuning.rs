@@ -6,6 +6,8 @@
 //! seconds. And a peer that takes next to nothing can be given up (RFC 9293 §3.8.6.1 leaves that to the user, as RFC 6429
 //! §3 explains).
 //!
+//! All text beyond holes, in memory that grows, has one bound for the whole stack (`Config::out_of_order`; `rx/beyond.rs`).
+//!
 //! None of this costs a segment more than a comparison: measurements are made once per round trip, when an
 //! acknowledgment begins to wait.
 
@@ -21,6 +23,8 @@ use crate::time::{Duration, Instant};
 
 /// How often a connection that holds memory is looked at, and how long it must have been idle to lose it.
 const TURN: Duration = Duration::from_secs(5);
+/// A peer that is silent for so long repairs no hole: it has given up, or waits for a time-out.
+const SILENCE: Duration = Duration::from_secs(1);
 /// The round trip before the first measurement, in microseconds.
 const UNKNOWN_RTT: u32 = 100_000;
 /// Segments that the receive buffer holds beyond what is read in two round trips.
@@ -129,6 +133,33 @@ impl Conn<'_> {
             self.timers.life = Timer::after(now, TURN);
         }
         true
+    }
+
+    /// Whether text is held out of order in memory that could be given back.
+    pub(super) fn holds_on_loan(&self) -> bool {
+        self.rx.is_on_loan()
+    }
+
+    /// Octets of memory that text beyond a hole takes: up to the end of the farthest.
+    pub fn held_beyond(&self) -> usize {
+        if self.rx.is_on_loan() { self.rx.ahead() } else { 0 }
+    }
+
+    //= https://www.rfc-editor.org/rfc/rfc2018#section-8
+    //# the data receiver is permitted to discard data in its queue that has not been acknowledged to the data sender,
+    //# even if the data has already been reported in a SACK option. Such discarding of SACKed packets is discouraged,
+    //# but may be used if the receiver runs out of buffer space.
+    /// Throws the text away that lies beyond a hole, and gives its memory back. The peer sends it again.
+    #[cold]
+    pub fn forget_beyond(&mut self) {
+        self.holes.advance(u32::MAX);
+        self.rx.forget_ahead();
+        self.rx.fit();
+    }
+
+    /// Whether the peer has been silent for a second.
+    pub fn is_silent(&self, now: Instant) -> bool {
+        now.since(self.last_heard) >= SILENCE
     }
 
     /// Whether the peer has taken less than the user demands.

@@ -51,11 +51,26 @@ impl Host {
     /// # Panics
     /// On a number that makes no address.
     pub fn on(n: u8, seed: u64, frames: usize, ip_mtu: usize, medium: Medium) -> Self {
+        Self::configured(n, seed, (frames, ip_mtu), medium, |_| {})
+    }
+
+    /// As [`on`](Self::on), with its configuration changed.
+    ///
+    /// # Panics
+    /// On a number that makes no address.
+    pub fn configured(
+        n: u8,
+        seed: u64,
+        (frames, ip_mtu): (usize, usize),
+        medium: Medium,
+        change: impl FnOnce(&mut Config<'static>),
+    ) -> Self {
         let (pool, large) = (Lease::new(ip_mtu + 96, frames), Lease::new(66_000, 8));
         let mut secret = [n; 16];
         secret[..8].copy_from_slice(&seed.to_le_bytes());
         let mut config = Config::new(Secret::new(secret));
         config.large_pool = Some(large.pool.pool());
+        change(&mut config);
         let mut stack = Stack::new(config, Storage::growing(Limits::default()));
         let nic = Nic::new(pool.pool.pool(), medium, ip_mtu);
         let mac = Self::mac(n);
