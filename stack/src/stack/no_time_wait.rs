@@ -19,6 +19,13 @@ impl Stack<'_> {
         count
     }
 
+    /// What rests is not followed before its time by a connection of ours.
+    pub(super) const fn time_wait_to_follow(&self, _tuple: &Tuple) -> Option<u32> {
+        None
+    }
+
+    pub(super) const fn end_time_wait(&self, _index: u32, _tuple: &Tuple) {}
+
     /// A segment for this connection; if it is the SYN of one that may follow it, the connection that begins with it.
     pub(crate) fn succeed(
         &mut self,

@@ -127,7 +127,11 @@ impl<'a> Stack<'a> {
         let mss = self.mss(iface, tuple.remote_addr);
         let buffers = self.take_buffers(&options.tcp).ok_or(ConnectError::NoBuffer)?;
         let conn = Conn::connect(tuple, &options.tcp, buffers, mss);
+        let before = self.time_wait_to_follow(&tuple);
         let index = self.add_connection(conn, iface, Owner::User).map_err(|_| ConnectError::Full)?;
+        if let Some(before) = before {
+            self.end_time_wait(before, &tuple);
+        }
         let node = self.tcp.conns.at(index).map(|e| e.node);
         if let Some(node) = node {
             self.sched.wake(node, iface.index());
@@ -160,20 +164,27 @@ impl<'a> Stack<'a> {
         let mut tuple =
             Tuple { local_addr: local, local_port: options.local_port, remote_addr: to, remote_port: remote.port() };
         if tuple.local_port == 0 {
-            tuple.local_port = self.ephemeral(&tuple).ok_or(ConnectError::NoPort)?;
-        } else if self.tcp.find(self.tcp.hash(&tuple), &tuple).is_some() || is_self(&tuple) {
+            let port = self.ephemeral(&tuple, false);
+            let port = port.or_else(|| if options.tcp.timestamps { self.ephemeral(&tuple, true) } else { None });
+            tuple.local_port = port.ok_or(ConnectError::NoPort)?;
+        } else if self.is_taken(&tuple, options.tcp.timestamps) || is_self(&tuple) {
             return Err(ConnectError::InUse);
         }
         Ok((iface, tuple))
     }
 
-    /// A free local port for a connection to `tuple`'s remote end (RFC 6056).
-    fn ephemeral(&mut self, tuple: &Tuple) -> Option<u16> {
+    /// Whether there is a connection of this 4-tuple that a new one, `follows` allowing that, may not follow.
+    fn is_taken(&self, tuple: &Tuple, follows: bool) -> bool {
+        self.tcp.find(self.tcp.hash(tuple), tuple).is_some() && !(follows && self.time_wait_to_follow(tuple).is_some())
+    }
+
+    /// A free local port for a connection to `tuple`'s remote end (RFC 6056), or, if there is none, one that may follow
+    /// another connection.
+    fn ephemeral(&mut self, tuple: &Tuple, follows: bool) -> Option<u16> {
         let start = self.tcp.ports.start();
         ports::first_free(start, |port| {
             let candidate = Tuple { local_port: port, ..*tuple };
-            let hash = self.tcp.hash(&candidate);
-            self.tcp.find(hash, &candidate).is_some()
+            self.is_taken(&candidate, follows)
                 || self.tcp.overlaps(Some(candidate.local_addr), port)
                 || is_self(&candidate)
         })

@@ -6,6 +6,7 @@ use super::{IfaceId, Stack};
 use crate::ready::Key;
 use crate::sockets::demux::{Target, Tuple};
 use crate::stats::DropReason;
+use crate::tcp::isn;
 use crate::tcp::timewait::TwVerdict;
 use crate::wire::segment::Segment;
 
@@ -35,6 +36,21 @@ impl Stack<'_> {
         }
         self.schedule_time_wait();
         Ok(None)
+    }
+
+    /// The entry of this 4-tuple, if a connection with time stamps that is opened now may follow it.
+    pub(super) fn time_wait_to_follow(&self, tuple: &Tuple) -> Option<u32> {
+        let Some(Target::TimeWait(index)) = self.tcp.find(self.tcp.hash(tuple), tuple) else { return None };
+        let isn = isn::isn(&self.tcp.isn_key, tuple, self.now);
+        self.tcp.time_waits.may_be_followed(index, self.now, isn).then_some(index)
+    }
+
+    /// Another connection has taken the entry's 4-tuple.
+    pub(super) fn end_time_wait(&mut self, index: u32, tuple: &Tuple) {
+        let hash = self.tcp.hash(tuple);
+        self.tcp.demux.remove(hash, Target::TimeWait(index).pack());
+        self.tcp.time_waits.remove(index);
+        self.schedule_time_wait();
     }
 
     /// The connection's protocol is over but for TIME-WAIT; its unread text stays with it.

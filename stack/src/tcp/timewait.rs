@@ -24,6 +24,9 @@ const NONE: u32 = u32::MAX;
 /// not answer each other at line rate (RFC 5961 §7).
 const ACK_SPACING: u32 = 100_000;
 
+/// How long a connection rests before we open it again ourselves: time stamps have moved on by then.
+const FOLLOWED_AFTER: Duration = Duration::from_secs(1);
+
 /// What to do with a segment.
 #[derive(Clone, Debug)]
 pub(crate) enum TwVerdict {
@@ -231,6 +234,16 @@ impl<'a> TimeWaitTable<'a> {
         let hash = entry.hash;
         self.remove(index);
         Some((hash, index))
+    }
+
+    /// Whether we may open a connection of the entry's 4-tuple now, which would begin at `isn` and have time stamps: a straggler
+    /// of the old one is then refused by its time stamp (RFC 7323 §5), which is older by a second at least, and by its
+    /// number, which is older, too. The reasons are those of RFC 6191 §2, where the peer opens; as Linux.
+    pub fn may_be_followed(&self, index: u32, now: Instant, isn: Seq) -> bool {
+        self.entry(index).is_some_and(|entry| {
+            let has_rested = entry.expires.since(now) + FOLLOWED_AFTER <= self.span;
+            entry.has_timestamps && has_rested && isn.after(entry.snd_nxt)
+        })
     }
 
     /// Takes an entry out before its time.

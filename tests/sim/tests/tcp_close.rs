@@ -221,6 +221,76 @@ fn a_connection_after_time_wait_begins_behind_a_predecessor_that_outran_the_cloc
     assert!(answer.flags == SYN | ACK && answer.seq.wrapping_sub(next + 1) as i32 > 0, "{answer:?} after {next}");
 }
 
+/// A connection that H has opened, sent `text` octets by and closed, with time stamps of P's or without: its SYN, and the
+/// last segment.
+fn rested(bench: &mut Bench, stamps: bool, text: usize) -> (Tcp, Tcp) {
+    let (handle, syn) = bench.connect(PORT, TcpOptions::default());
+    let echo = syn.option(8).expect("time stamps are offered");
+    let options = if stamps { [&[1, 1, 8, 10, 0, 0, 9, 9][..], &echo[..4]].concat() } else { Vec::new() };
+    let reply =
+        |bench: &Bench, seq, flags, ack| Tcp { seq, flags, options: options.clone(), ..bench.reply_to(&syn, ack) };
+    let mut ack = syn.seq.wrapping_add(1);
+    let answer = reply(bench, 5000, SYN | ACK, ack);
+    bench.give_tcp(&Tcp { options: [&options[..], &[2, 4, 5, 180]].concat(), ..answer });
+    let mut left = vec![7; text];
+    while !left.is_empty() {
+        let taken = bench.stack.tcp(handle).unwrap().write(&left).unwrap_or(0);
+        left.drain(..taken);
+        let mut sent = segments(&bench.poll());
+        while let Some(last) = sent.last() {
+            ack = last.seq.wrapping_add(last.payload.len() as u32);
+            let segment = reply(bench, 5001, ACK, ack);
+            sent = segments(&bench.give_tcp(&segment));
+        }
+    }
+    bench.stack.tcp(handle).unwrap().close();
+    bench.poll();
+    let fin = reply(bench, 5001, FIN | ACK, ack.wrapping_add(1));
+    let last = segments(&bench.give_tcp(&fin)).pop().expect("the last acknowledgment");
+    assert_eq!(bench.stack.tcp_time_waits(), 1);
+    (syn, last)
+}
+
+// H102. RFC 6191's reasons, turned round: what the peer may refuse by time stamp and number cannot be mistaken.
+#[test]
+fn a_second_later_time_stamps_let_a_four_tuple_in_time_wait_be_opened_again() {
+    let remote = SocketAddr::new(IpAddr::V4(P), PORT);
+    let value = |tcp: &Tcp| tcp.option(8).map(|o| u32::from_be_bytes([o[0], o[1], o[2], o[3]]));
+    for (stamps, offer, text, wait, may) in [
+        (true, true, 100, 1100, true),
+        (true, true, 100, 900, false),
+        (false, true, 100, 1100, false),
+        (true, false, 100, 1100, false),
+        // More text than the clock of initial sequence numbers has gone on.
+        (true, true, 300_000, 1100, false),
+    ] {
+        let mut bench = Bench::new().with_live_neighbors();
+        let (syn, last) = rested(&mut bench, stamps, text);
+        bench.pass(Duration::from_millis(wait));
+        bench.poll();
+        let tcp = TcpOptions { timestamps: offer, ..TcpOptions::default() };
+        let again = ConnectOptions { local_port: syn.src, tcp, ..ConnectOptions::default() };
+        let opened = bench.stack.tcp_connect(remote, &again);
+        assert_eq!(opened.is_ok(), may, "{stamps} {offer} {text} {wait}: {opened:?}");
+        assert_eq!(bench.stack.tcp_time_waits(), usize::from(!may));
+        if may {
+            let first = segments(&bench.poll()).pop().expect("a SYN");
+            assert!(first.has(SYN) && first.seq.wrapping_sub(last.seq) < 1 << 31, "its number is newer");
+            assert!(value(&first) > value(&last), "and its time stamp");
+            let answer = Tcp {
+                seq: 9_000,
+                flags: SYN | ACK,
+                options: vec![1, 1, 8, 10, 0, 0, 99, 9, 0, 0, 0, 0],
+                ..bench.reply_to(&first, first.seq + 1)
+            };
+            bench.give_tcp(&answer);
+            assert_eq!(bench.stack.tcp(opened.unwrap()).unwrap().state(), State::Established);
+        } else {
+            assert_eq!(opened.err(), Some(ConnectError::InUse));
+        }
+    }
+}
+
 #[test]
 fn a_four_tuple_in_time_wait_is_not_opened_again_and_is_evicted_only_by_a_full_table() {
     // H102.
