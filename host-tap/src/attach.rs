@@ -36,6 +36,24 @@ pub enum Carrier {
     Datagram(PathBuf, PathBuf),
 }
 
+/// What the stack is to find out by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Whether a DHCP server is asked for an address, routes and name servers.
+    pub dhcp: bool,
+    /// Whether routers are asked for addresses, routes and name servers (RFC 4862).
+    pub slaac: bool,
+    /// Whether an IPv4 address of the link is claimed (RFC 3927): at once, or with `dhcp` when no server answers.
+    pub link_local: bool,
+}
+
+impl Wanted {
+    /// Whether anything is.
+    pub const fn any(self) -> bool {
+        self.dhcp || self.slaac || self.link_local
+    }
+}
+
 /// A device and the addresses of the stack on it.
 #[derive(Clone, Debug)]
 pub struct Attachment {
@@ -51,10 +69,8 @@ pub struct Attachment {
     pub mac: Option<Mac>,
     /// The IP MTU; the device's own if `None`.
     pub mtu: Option<usize>,
-    /// Whether a DHCP server is asked for an address, routes and name servers.
-    pub dhcp: bool,
-    /// Whether routers are asked for addresses, routes and name servers (RFC 4862).
-    pub slaac: bool,
+    /// What the stack finds out by itself.
+    pub automatic: Wanted,
     /// Name servers; those that DHCP or routers tell of if there is none.
     pub dns: Vec<IpAddr>,
     /// Where to record all frames.
@@ -75,10 +91,8 @@ pub struct Attached {
     pub addresses: Vec<Cidr>,
     /// Default gateways.
     pub gateways: Vec<IpAddr>,
-    /// Whether a DHCP server is to be asked.
-    pub dhcp: bool,
-    /// Whether routers are to be asked and followed.
-    pub slaac: bool,
+    /// What the stack is to find out by itself.
+    pub automatic: Wanted,
     /// Whether nobody but this machine's kernel is at the other end: the device was made here.
     pub alone: bool,
     /// Name servers.
@@ -97,8 +111,7 @@ impl Attachment {
             gateways: Vec::new(),
             mac: None,
             mtu: None,
-            dhcp: false,
-            slaac: false,
+            automatic: Wanted::default(),
             dns: Vec::new(),
             pcap: None,
         }
@@ -109,7 +122,7 @@ impl Attachment {
     /// # Errors
     /// One line that says what is wrong and what to do.
     pub fn open(mut self) -> Result<Attached, Failure> {
-        if self.addresses.is_empty() && !self.dhcp && !self.slaac {
+        if self.addresses.is_empty() && !self.automatic.any() {
             let ((v4, len4), (v6, len6)) = (DEFAULT_ADDRESS, DEFAULT_ADDRESS_V6);
             self.addresses.extend(Cidr::new(v4.into(), len4));
             if self.mtu.is_none_or(|mtu| mtu >= IPV6_MTU) {
@@ -135,13 +148,18 @@ impl Attachment {
     }
 
     fn check(&self) -> Result<(), Failure> {
-        if self.dhcp && matches!(self.carrier, Carrier::Tun(_)) {
+        let Wanted { dhcp, slaac, link_local } = self.automatic;
+        if dhcp && matches!(self.carrier, Carrier::Tun(_)) {
             return Err(Failure::usage("DHCP needs Ethernet, which a tun has not").remedy("leave --tun out"));
         }
-        if self.slaac && matches!(self.carrier, Carrier::Tun(_)) {
+        if link_local && matches!(self.carrier, Carrier::Tun(_)) {
+            return Err(Failure::usage("an address of the link is claimed by Ethernet, which a tun has not")
+                .remedy("leave --tun out"));
+        }
+        if slaac && matches!(self.carrier, Carrier::Tun(_)) {
             return Err(Failure::usage("routers are asked by Ethernet, which a tun has not").remedy("leave --tun out"));
         }
-        if let Some(mtu) = self.mtu.filter(|&mtu| self.slaac && mtu < IPV6_MTU) {
+        if let Some(mtu) = self.mtu.filter(|&mtu| slaac && mtu < IPV6_MTU) {
             return Err(Failure::usage(format!("IPv6 (--slaac) needs an MTU of {IPV6_MTU}, not {mtu}"))
                 .remedy("leave the MTU out"));
         }
@@ -202,8 +220,8 @@ impl Attachment {
     fn attached(&self, device: AnyDevice, lease: Lease, name: String, note: Option<String>) -> Attached {
         let mac = self.mac.unwrap_or_else(|| mac_for(&name, &self.addresses));
         let (addresses, gateways) = (self.addresses.clone(), self.gateways.clone());
-        let (dhcp, slaac, dns) = (self.dhcp, self.slaac, self.dns.clone());
-        Attached { device, lease, name, mac, addresses, gateways, dhcp, slaac, dns, alone: false, note }
+        let (automatic, dns) = (self.automatic, self.dns.clone());
+        Attached { device, lease, name, mac, addresses, gateways, automatic, dns, alone: false, note }
     }
 
     /// The kernel's address on a device made here: our gateway if it is in our first network, else that network's first
@@ -319,14 +337,20 @@ mod tests {
 
     #[test]
     fn addresses_that_cannot_be_are_wrong_usage() {
+        let wanted = Wanted::default();
+        let tun = |automatic| Attachment { automatic, ..Attachment::new(Carrier::Tun("rt0".into())) };
         for (attachment, text) in [
             (Attachment { mtu: Some(1_279), ..with(&["fd07::2/64"], &[]) }, "needs an MTU of 1280"),
             (with(&["ff02::1/64"], &[]), "no address that a host can have"),
             (with(&["10.7.0.0/24"], &[]), "no address that a host can have"),
             (with(&["127.0.0.1/8"], &[]), "no address that a host can have"),
-            (Attachment { dhcp: true, ..Attachment::new(Carrier::Tun("rt0".into())) }, "needs Ethernet"),
-            (Attachment { slaac: true, ..Attachment::new(Carrier::Tun("rt0".into())) }, "by Ethernet"),
-            (Attachment { slaac: true, mtu: Some(1_279), ..with(&[], &[]) }, "needs an MTU of 1280"),
+            (tun(Wanted { dhcp: true, ..wanted }), "needs Ethernet"),
+            (tun(Wanted { slaac: true, ..wanted }), "asked by Ethernet"),
+            (tun(Wanted { link_local: true, ..wanted }), "claimed by Ethernet"),
+            (
+                Attachment { automatic: Wanted { slaac: true, ..wanted }, mtu: Some(1_279), ..with(&[], &[]) },
+                "needs an MTU of 1280",
+            ),
             (Attachment { mac: Some(Mac::BROADCAST), ..with(&[], &[]) }, "group address"),
         ] {
             let failure = attachment.open().err().expect("a failure");

@@ -10,7 +10,9 @@
 //! The stack lies behind a mutex, so that other threads may act on sockets while the loop sleeps; they tell it by a kick.
 
 mod automatic;
+mod goodbye;
 mod linger;
+mod waits;
 
 use crate::attach::Attached;
 use crate::clock::Clock;
@@ -31,7 +33,7 @@ use ringtap::event::Readiness;
 use ringtap::ip::addr::Cidr;
 use ringtap::stack::{Event, Identifiers, IfaceId, Limits, SocketId, Stack, Storage};
 use ringtap::time::Instant;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -74,6 +76,11 @@ pub trait App: Send {
     /// A DHCPv6 server has given addresses or name servers, or what it gave is over (`None`).
     fn on_lease6(&mut self, stack: &mut Stack<'static>, lease: Option<&Lease6>) {
         let _ = (stack, lease);
+    }
+
+    /// An address of the link was claimed (RFC 3927), or is gone (`None`).
+    fn on_link_local(&mut self, stack: &mut Stack<'static>, address: Option<Ipv4Addr>) {
+        let _ = (stack, address);
     }
 
     /// This name of the link (`NAME.local`) is ours, or is again, or another one is instead.
@@ -149,6 +156,8 @@ pub struct Core {
     pub lease: Option<DhcpLease>,
     /// Whether there is an address by what routers advertise.
     pub by_routers: bool,
+    /// The address of the link that was claimed (RFC 3927).
+    pub link_local: Option<Ipv4Addr>,
     /// The resolvers.
     pub names: Names,
     /// Why the loop has ended.
@@ -174,36 +183,6 @@ impl Shared {
         let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         core
-    }
-
-    /// The stack's lease, once a DHCP server has given one.
-    ///
-    /// # Errors
-    /// When none has after this time, or the loop has ended.
-    pub fn wait_for_lease(&self, timeout: std::time::Duration) -> Result<DhcpLease, Failure> {
-        let waits = |core: &mut Core| core.lease.is_none() && core.ended.is_none();
-        let waited = self.configured.wait_timeout_while(self.lock(), timeout, waits);
-        let (core, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        match (&core.lease, &core.ended) {
-            (Some(lease), _) => Ok(lease.clone()),
-            (None, Some(failure)) => Err(failure.clone()),
-            (None, None) => Err(Failure::new("no DHCP server has answered").remedy("give an address with --addr")),
-        }
-    }
-
-    /// Waits until there is an address by what routers advertise.
-    ///
-    /// # Errors
-    /// When there is none after this time, or the loop has ended.
-    pub fn wait_for_routers(&self, timeout: std::time::Duration) -> Result<(), Failure> {
-        let waits = |core: &mut Core| !core.by_routers && core.ended.is_none();
-        let waited = self.configured.wait_timeout_while(self.lock(), timeout, waits);
-        let (core, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        match (core.by_routers, &core.ended) {
-            (true, _) => Ok(()),
-            (false, Some(failure)) => Err(failure.clone()),
-            (false, None) => Err(no_router()),
-        }
     }
 
     /// The addresses of a name, best first, by the stack's own resolvers: IPv6 addresses (`Some(true)`), IPv4 ones
@@ -302,7 +281,7 @@ impl Engine {
     /// # Errors
     /// When an address or gateway cannot be, or the process has no descriptor left.
     pub fn new(attached: Attached, limits: Limits, signals: Option<Signals>) -> Result<Self, Failure> {
-        let Attached { device, lease, mac, addresses, gateways, dhcp, slaac, dns, alone, .. } = attached;
+        let Attached { device, lease, mac, addresses, gateways, automatic, dns, alone, .. } = attached;
         let large = Lease::new(LARGE_FRAME, LARGE_FRAMES);
         let mut config = Config::new(entropy::secret()?);
         config.large_pool = Some(large.pool());
@@ -313,7 +292,7 @@ impl Engine {
         configure(&mut stack, iface, &addresses, &gateways)?;
         let names = Names::new(&mut stack, iface, &dns);
         let clock = Clock::new();
-        let automatic = Automatic::start(&mut stack, clock.now(), iface, (dhcp, slaac))?;
+        let automatic = Automatic::start(&mut stack, clock.now(), iface, automatic)?;
         let no_loop = |e: std::io::Error| Failure::io("cannot make an event loop", &e);
         let (poller, kick) = (Poller::new().map_err(no_loop)?, Kick::new().map_err(no_loop)?);
         poller.add(&kick, KICK, Interest::READ).map_err(no_loop)?;
@@ -321,7 +300,7 @@ impl Engine {
             poller.add(signals, SIGNAL, Interest::READ).map_err(no_loop)?;
         }
         let shared = Arc::new(Shared {
-            core: Mutex::new(Core { stack, lease: None, by_routers: false, names, ended: None }),
+            core: Mutex::new(Core { stack, lease: None, by_routers: false, link_local: None, names, ended: None }),
             waiting: AtomicUsize::new(0),
             asleep: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -376,14 +355,6 @@ impl Engine {
         self.shared.lock_for_loop().ended = Some(ended);
         self.shared.configured.notify_all();
         end
-    }
-
-    /// What the link was told of names is true no more.
-    fn say_goodbye(&mut self) {
-        let mut core = self.shared.lock_for_loop();
-        let Core { stack, names, .. } = &mut *core;
-        names.close(stack);
-        let _ = stack.poll(self.clock.now(), self.iface, &mut self.device, BUDGET);
     }
 
     fn run_until_end(&mut self, app: &mut dyn App) -> Result<End, Failure> {

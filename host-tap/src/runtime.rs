@@ -119,6 +119,14 @@ impl Runtime {
         self.net.shared.wait_for_lease(timeout)
     }
 
+    /// Waits until there is an IPv4 address: a DHCP server's, or, failing that, one of the link (RFC 3927).
+    ///
+    /// # Errors
+    /// When there is none after this time, or the loop has ended.
+    pub fn wait_for_address(&self, timeout: Duration) -> Result<(), Failure> {
+        self.net.shared.wait_for_address(timeout)
+    }
+
     /// Waits until there is an address by what routers advertise.
     ///
     /// # Errors

@@ -43,6 +43,8 @@ pub mod dns;
 pub mod icmp;
 pub mod ip;
 pub mod link;
+#[cfg(feature = "link-local")]
+pub mod link_local;
 #[cfg(feature = "mdns")]
 pub mod mdns;
 pub mod sockets;

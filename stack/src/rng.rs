@@ -37,6 +37,8 @@ pub(crate) enum Purpose {
     Mdns = 22,
     #[cfg(feature = "dhcpv6")]
     Dhcpv6 = 23,
+    #[cfg(feature = "link-local")]
+    LinkLocal = 24,
 }
 
 impl Secret {
@@ -91,7 +93,7 @@ impl Rng {
         Self { key: secret.key(purpose), counter: 0 }
     }
 
-    #[cfg(any(feature = "dhcpv4", feature = "dhcpv6", feature = "dns"))]
+    #[cfg(any(feature = "dhcpv4", feature = "dhcpv6", feature = "dns", feature = "link-local"))]
     /// As [`new`](Self::new), from another place of the sequence on: for several users of one purpose.
     pub fn starting(secret: &Secret, purpose: Purpose, counter: u64) -> Self {
         Self { key: secret.key(purpose), counter }

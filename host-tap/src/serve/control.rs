@@ -25,7 +25,7 @@ use ringtap::time::Instant;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -44,6 +44,9 @@ type OnLease = dyn FnMut(Option<&Lease>) + Send;
 /// Who is told of leases of DHCPv6.
 type OnLease6 = dyn FnMut(Option<&Lease6>) + Send;
 
+/// Who is told of addresses of the link.
+type OnLinkLocal = dyn FnMut(Option<Ipv4Addr>) + Send;
+
 /// Who is told of names of the link.
 type OnName = dyn FnMut(&str) + Send;
 
@@ -56,6 +59,7 @@ pub struct Controlled {
     on_lease: Option<Box<OnLease>>,
     on_lease6: Option<Box<OnLease6>>,
     on_routers: Option<Box<OnRouters>>,
+    on_link_local: Option<Box<OnLinkLocal>>,
     on_name: Option<Box<OnName>>,
     dhcp_server: Option<DhcpServer>,
 }
@@ -95,6 +99,7 @@ impl Controlled {
             on_lease: None,
             on_lease6: None,
             on_routers: None,
+            on_link_local: None,
             on_name: None,
             dhcp_server: None,
         }
@@ -118,6 +123,11 @@ impl Controlled {
     /// Calls `f` with the usable addresses that follow from what routers advertise, whenever they are others.
     pub fn on_routers(&mut self, f: impl FnMut(&[Cidr]) + Send + 'static) {
         self.on_routers = Some(Box::new(f));
+    }
+
+    /// Calls `f` with an address of the link that is claimed (RFC 3927), and with `None` when it is gone.
+    pub fn on_link_local(&mut self, f: impl FnMut(Option<Ipv4Addr>) + Send + 'static) {
+        self.on_link_local = Some(Box::new(f));
     }
 
     /// As [`on_lease`](Self::on_lease), of DHCPv6.
@@ -186,6 +196,12 @@ impl App for Controlled {
     fn on_routers(&mut self, _stack: &mut Stack<'static>, addresses: &[Cidr]) {
         if let Some(tell) = &mut self.on_routers {
             tell(addresses);
+        }
+    }
+
+    fn on_link_local(&mut self, _stack: &mut Stack<'static>, address: Option<Ipv4Addr>) {
+        if let Some(tell) = &mut self.on_link_local {
+            tell(address);
         }
     }
 

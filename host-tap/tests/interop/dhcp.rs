@@ -48,6 +48,13 @@ impl Dnsmasq {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         log.to_lowercase().matches(&what.to_lowercase()).count()
     }
+
+    /// The address that it has given last.
+    pub fn gave(&self) -> Option<std::net::Ipv4Addr> {
+        let log = std::fs::read_to_string(&self.log).ok()?;
+        let (_, rest) = log.rsplit_once("DHCPACK(rt0) ")?;
+        rest.split(' ').next()?.parse().ok()
+    }
 }
 
 impl Drop for Dnsmasq {

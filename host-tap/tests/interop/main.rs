@@ -12,6 +12,7 @@ mod decoded;
 mod dhcp;
 mod dhcpv6;
 mod ipv6;
+mod link_local;
 mod mdns;
 mod multicast;
 mod ping;

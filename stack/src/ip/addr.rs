@@ -234,7 +234,11 @@ pub(crate) fn source_towards(next_hop: IpAddr, addresses: &[Cidr]) -> Option<IpA
         // `max_by_key` would give the last of equals.
         if c.prefix_len > best.prefix_len { c } else { best }
     });
-    on_link.or_else(|| addresses.iter().find(|c| c.addr.is_ipv4() == next_hop.is_ipv4())).map(|c| c.addr)
+    let first = || addresses.iter().find(|c| c.addr.is_ipv4() == next_hop.is_ipv4());
+    // New communications are from an address that routes, where there is one (RFC 3927 §1.9).
+    #[cfg(feature = "link-local")]
+    let first = || addresses.iter().find(|c| matches!(c.addr, IpAddr::V4(a) if !a.is_link_local())).or_else(first);
+    on_link.or_else(first).map(|c| c.addr)
 }
 
 // Cases of both families.

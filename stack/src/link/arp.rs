@@ -121,6 +121,14 @@ pub(crate) fn announcement(mac: Mac, ip: Ipv4Addr) -> ArpPacketRepr {
 
 /// The MAC address that a packet of ours goes to, unless a request is sent to a known neighbour to probe it.
 pub(crate) fn destination(packet: &ArpPacketRepr) -> Mac {
+    //= https://www.rfc-editor.org/rfc/rfc3927#section-2.5
+    //# All ARP packets (*replies* as well as requests) that contain a Link-
+    //# Local 'sender IP address' MUST be sent using link-layer broadcast
+    //# instead of link-layer unicast.
+    #[cfg(feature = "link-local")]
+    if packet.sender_ip.is_link_local() {
+        return Mac::BROADCAST;
+    }
     match packet.operation {
         Operation::Request => Mac::BROADCAST,
         Operation::Reply => packet.target_mac,

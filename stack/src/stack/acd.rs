@@ -3,6 +3,8 @@
 use super::{IfaceId, Stack};
 use crate::device::Mac;
 use crate::error::AddressError;
+#[cfg(all(feature = "tcp", feature = "link-local"))]
+use crate::family::IpAddr;
 pub use crate::link::acd::{AddressConflict, ProbeState, ProbeTiming};
 use crate::link::acd::{Probe, Send};
 use crate::link::arp;
@@ -61,6 +63,31 @@ impl<'a> Stack<'a> {
     /// A conflict over an address of the interface, told once; the last one if there were several.
     pub fn take_conflict(&mut self, id: IfaceId) -> Option<AddressConflict> {
         self.ifaces.get_mut(id.index())?.as_mut()?.conflict.take()
+    }
+
+    /// Whether there was a conflict over `ip` that was not defended: told once.
+    #[cfg(any(feature = "dhcpv4", feature = "link-local"))]
+    pub(crate) fn take_conflict_over(&mut self, id: IfaceId, ip: Ipv4Addr) -> bool {
+        let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return false };
+        iface.conflict.take_if(|c| c.ip == ip && !c.defended).is_some()
+    }
+
+    /// Whether a connection is from `ip`.
+    #[cfg(feature = "link-local")]
+    pub(crate) fn is_address_in_use(&self, ip: Ipv4Addr) -> bool {
+        #[cfg(feature = "tcp")]
+        {
+            let conns = &self.tcp.conns;
+            let mut next = conns.next_index(0);
+            while let Some(index) = next {
+                next = conns.next_index(index + 1);
+                if conns.at(index).is_some_and(|e| e.linked && e.conn.tuple().local_addr == IpAddr::V4(ip)) {
+                    return true;
+                }
+            }
+        }
+        let _ = ip;
+        false
     }
 
     /// An address that was probed for is in use from now on.

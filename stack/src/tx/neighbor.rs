@@ -43,6 +43,9 @@ impl<'a> Stack<'a> {
         let IpAddr::V4(ip) = target else { return None };
         let Some(IpAddr::V4(source)) = iface.source_for(self.now, target) else { return None };
         let packet = arp::request(iface.mac, source, ip);
+        // RFC 3927 §2.5.
+        #[cfg(feature = "link-local")]
+        let unicast = unicast.filter(|_| !source.is_link_local());
         Some(self.send_arp(id, &packet, unicast.unwrap_or(Mac::BROADCAST)))
     }
 

@@ -5,6 +5,7 @@ use ringtap::dhcp::v4::{DhcpClient, DhcpEvent, DhcpOptions};
 use ringtap::error::TcpError;
 use ringtap::ip::addr::Cidr;
 use ringtap::ip::route::Route;
+use ringtap::stack::ProbeTiming;
 use ringtap::tcp::TcpOptions;
 use ringtap::time::{Duration, Instant};
 use ringtap_sim::Bench;
@@ -115,6 +116,11 @@ impl Answer {
     }
 }
 
+/// Probes that take a second: most tests look at other things.
+fn quick() -> DhcpOptions<'static> {
+    DhcpOptions { probing: ProbeTiming::QUICK, ..DhcpOptions::default() }
+}
+
 struct World {
     b: Bench,
     client: DhcpClient,
@@ -125,7 +131,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self::with(&DhcpOptions::default())
+        Self::with(&quick())
     }
 
     fn with(options: &DhcpOptions<'_>) -> Self {
@@ -235,7 +241,7 @@ fn any() -> Cidr {
 // RFC 2131 §3.1, and the end of H125: the address is announced.
 #[test]
 fn an_address_is_asked_for_probed_for_announced_and_used_within_five_seconds() {
-    let start = DhcpOptions { host_name: Some("tap"), ..DhcpOptions::default() };
+    let start = DhcpOptions { host_name: Some("tap"), ..quick() };
     let mut w = World::with(&start);
     let begin = w.b.now;
     let discover = w.next();
@@ -267,6 +273,21 @@ fn an_address_is_asked_for_probed_for_announced_and_used_within_five_seconds() {
     assert_eq!(again.iter().map(|(_, s)| s).collect::<Vec<_>>(), [&announcement], "RFC 5227 §2.3: twice");
     w.b = w.b.with_live_neighbors();
     w.b.is_well();
+}
+
+// RFC 5227 §1.1: what is not asked for otherwise.
+#[test]
+fn by_default_an_address_is_probed_for_as_patiently_as_the_rfc_has_it() {
+    let mut w = World::with(&DhcpOptions::default());
+    let discover = w.next();
+    let request = w.give(&Answer::new(OFFER, &discover)).expect("a REQUEST");
+    w.give(&Answer::new(ACK, &request));
+    let acknowledged = w.b.now;
+    let probes: Vec<Instant> = w.pass(Duration::from_secs(8)).iter().map(|(at, _)| *at).collect();
+    let [(at, DhcpEvent::Configured)] = w.events[..] else { panic!("{:?}", w.events) };
+    assert!((4_000..=7_100).contains(&at.since(acknowledged).as_millis()), "{at}");
+    let pauses: Vec<u64> = probes.windows(2).take(2).map(|w| w[1].since(w[0]).as_millis()).collect();
+    assert!(pauses.iter().all(|p| (1_000..=2_000).contains(p)), "{pauses:?}");
 }
 
 // H122
@@ -545,7 +566,7 @@ fn the_link_that_the_device_tells_of_needs_not_be_told() {
 // RFC 2131 §3.2
 #[test]
 fn a_remembered_address_is_asked_for_first() {
-    let options = DhcpOptions { remembered: Some(H), ..DhcpOptions::default() };
+    let options = DhcpOptions { remembered: Some(H), ..quick() };
     let mut w = World::with(&options);
     let request = w.next();
     assert_eq!((request.kind, request.ciaddr, request.option(54)), (REQUEST, NOBODY, None));

@@ -24,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sockets", &["sockets", "udp", "icmp::echo"]),
     ("tcp", &["tcp"]),
     ("pipeline", &["stack", "rx", "tx"]),
-    ("apps", &["dhcp", "dns", "mdns"]),
+    ("apps", &["dhcp", "dns", "mdns", "link_local"]),
     ("adapter", &["async_", "blocking", "embedded_io", "nal", "edge_nal", "picoserve"]),
 ];
 

@@ -11,7 +11,10 @@ use std::process::Command;
 /// Feature sets of `ringtap` for clippy: name and cargo's arguments.
 const STACK_LINT: [(&str, &[&str]); 6] = [
     ("default", &[]),
-    ("applications+alloc", &["--features", "multicast,raw-ethernet,dhcpv4,dhcpv4-server,dhcpv6,dns,mdns,alloc"]),
+    (
+        "applications+alloc",
+        &["--features", "multicast,raw-ethernet,link-local,dhcpv4,dhcpv4-server,dhcpv6,dns,mdns,alloc"],
+    ),
     ("no features", &["--no-default-features"]),
     ("alloc", &["--features", "alloc"]),
     ("std+log", &["--features", "std,log"]),
@@ -19,7 +22,7 @@ const STACK_LINT: [(&str, &[&str]); 6] = [
 ];
 
 /// Each protocol must build without the others.
-const ALONE: [&str; 14] = [
+const ALONE: [&str; 15] = [
     "ipv4",
     "tcp",
     "udp",
@@ -28,6 +31,7 @@ const ALONE: [&str; 14] = [
     "reassembly",
     "multicast",
     "acd",
+    "link-local",
     "dhcpv4",
     "dhcpv4-server",
     "dhcpv6",
@@ -42,12 +46,18 @@ const STACK_BARE: [(&str, &[&str]); 5] = [
     ("small", &["--no-default-features", "--features", "ipv4,tcp,udp,reassembly"]),
     ("all protocols", &[]),
     ("all protocols+defmt", &["--features", "defmt"]),
-    ("applications+defmt", &["--features", "multicast,raw-ethernet,dhcpv4,dhcpv4-server,dhcpv6,dns,mdns,defmt"]),
+    (
+        "applications+defmt",
+        &["--features", "multicast,raw-ethernet,link-local,dhcpv4,dhcpv4-server,dhcpv6,dns,mdns,defmt"],
+    ),
 ];
 
 /// Feature sets that `ringtap`'s unit tests run with. Not with defmt, which needs a logger from the linker.
 const STACK_TEST: [(&str, &[&str]); 7] = [
-    ("applications+alloc", &["--features", "multicast,raw-ethernet,dhcpv4,dhcpv4-server,dhcpv6,dns,mdns,alloc"]),
+    (
+        "applications+alloc",
+        &["--features", "multicast,raw-ethernet,link-local,dhcpv4,dhcpv4-server,dhcpv6,dns,mdns,alloc"],
+    ),
     ("std+log", &["--features", "std,log"]),
     ("default", &[]),
     ("no features", &["--no-default-features"]),

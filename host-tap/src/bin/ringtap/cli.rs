@@ -4,7 +4,7 @@ use crate::{ctl, demo, doctor, get, nc, ping, router, serve, traceroute};
 use clap::{Args, Parser, Subcommand};
 use ringtap::device::Mac;
 use ringtap::ip::addr::Cidr;
-use ringtap_host::attach::{Attachment, Carrier};
+use ringtap_host::attach::{Attachment, Carrier, Wanted};
 use ringtap_host::failure::Failure;
 use ringtap_host::router::firewall::Rule;
 use ringtap_host::runtime::Runtime;
@@ -94,6 +94,9 @@ pub struct DeviceArgs {
     /// Asks routers for addresses, routes and name servers (IPv6), and follows what they advertise.
     #[arg(long)]
     pub slaac: bool,
+    /// Claims an IPv4 address of the link, 169.254.x.y (RFC 3927); with --dhcp when no server answers.
+    #[arg(long)]
+    pub link_local: bool,
     /// A name server, asked by the stack itself (default: those that DHCP and routers tell of, or else this machine's
     /// resolver).
     #[arg(long, value_name = "IP")]
@@ -115,9 +118,11 @@ pub struct DeviceArgs {
 impl DeviceArgs {
     /// A stack on the device, with an address.
     pub fn start(self) -> Result<Runtime, Failure> {
-        let (dhcp, slaac) = (self.dhcp, self.slaac);
+        let Wanted { dhcp, slaac, link_local } = self.wanted();
         let runtime = Runtime::start(self.attachment()?.open()?)?;
-        if dhcp {
+        if link_local {
+            runtime.wait_for_address(LEASE_WAIT)?;
+        } else if dhcp {
             runtime.wait_for_lease(LEASE_WAIT)?;
         }
         if slaac {
@@ -126,10 +131,16 @@ impl DeviceArgs {
         Ok(runtime)
     }
 
+    /// What the stack is to find out by itself.
+    pub const fn wanted(&self) -> Wanted {
+        Wanted { dhcp: self.dhcp, slaac: self.slaac, link_local: self.link_local }
+    }
+
     /// What the options describe.
     pub fn attachment(self) -> Result<Attachment, Failure> {
         // Offload is not built yet: nothing to switch off.
         let _ = self.no_offload;
+        let automatic = self.wanted();
         let carrier = match (self.dev, self.unix, self.unix_dgram) {
             (Some(name), ..) if self.tun => Carrier::Tun(name),
             (Some(name), ..) => Carrier::Tap(name),
@@ -148,8 +159,7 @@ impl DeviceArgs {
             gateways: self.gateway,
             mac: self.mac,
             mtu: self.mtu,
-            dhcp: self.dhcp,
-            slaac: self.slaac,
+            automatic,
             dns: self.dns,
             pcap: self.pcap,
             ..Attachment::new(carrier)

@@ -75,7 +75,7 @@ pub fn run(args: PingArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::usage("the size must not exceed 65507 octets"));
     }
     let signals = Signals::new().map_err(|e| Failure::io("cannot wait for signals", &e))?;
-    let (dhcp, slaac, dns) = (args.device.dhcp, args.device.slaac, args.device.dns.clone());
+    let (wanted, dns) = (args.device.wanted(), args.device.dns.clone());
     let attached = args.device.attachment()?.open()?;
     let mut engine = Engine::new(attached, Limits::default(), Some(signals))?;
     let socket = engine.shared().lock().stack.icmp_bind(None);
@@ -95,8 +95,8 @@ pub fn run(args: PingArgs) -> Result<ExitCode, Failure> {
         out: HashMap::new(),
         times: Vec::new(),
         done: false,
-        by_routers: slaac && !dhcp,
-        lease_by: (dhcp || slaac).then(|| Instant::ZERO + LEASE_WAIT.into()),
+        by_routers: wanted.slaac && !wanted.dhcp && !wanted.link_local,
+        lease_by: wanted.any().then(|| Instant::ZERO + LEASE_WAIT.into()),
         failure: None,
         trial_by: Instant::ZERO + TRIAL.into(),
         host: args.host,
@@ -131,6 +131,12 @@ impl App for Ping {
         }
         if let Some(names) = &mut self.names {
             names.0.learn(lease);
+        }
+    }
+
+    fn on_link_local(&mut self, stack: &mut Stack<'static>, address: Option<Ipv4Addr>) {
+        if address.is_some() && self.lease_by.take().is_some() {
+            self.next = stack.now();
         }
     }
 

@@ -6,12 +6,14 @@ use ringtap::dhcp::v6::Lease6;
 use ringtap::ip::addr::Cidr;
 use ringtap::mdns::{MdnsOptions, Service as MdnsService};
 use ringtap::time::Duration;
+use ringtap_host::attach::Wanted;
 use ringtap_host::engine::{Core, Engine};
 use ringtap_host::epoll::Signals;
 use ringtap_host::failure::Failure;
 use ringtap_host::serve::control::{Controlled, counters};
 use ringtap_host::serve::{Service, Services, limits};
 use std::io::Write;
+use std::net::Ipv4Addr;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,7 +27,7 @@ pub fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     }
     let addresses = attached.addresses.iter().map(Cidr::to_string).collect::<Vec<_>>().join(" ");
     let (name, mac) = (attached.name.clone(), attached.mac);
-    let (dhcp, slaac) = (attached.dhcp, attached.slaac);
+    let wanted = attached.automatic;
     let mut engine = Engine::new(attached, limits(), Some(signals))?;
     let services = Services::start(&mut engine.shared().lock().stack)?;
     for &group in &args.join {
@@ -54,14 +56,18 @@ pub fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     }
     let services = Service::ALL.map(|s| format!("{}/{}", s.name(), s.port())).join(" ");
     let ready = move |addresses: &str| say(&format!("ready {name} {addresses} mac {mac} services {services}"));
-    match (dhcp, slaac) {
-        (false, false) => ready(&addresses),
-        // The first of both that gives an address.
-        (dhcp, slaac) => {
+    match wanted {
+        Wanted { dhcp: false, slaac: false, link_local: false } => ready(&addresses),
+        // The first of them that gives an address.
+        Wanted { dhcp, slaac, link_local } => {
             let ready = Arc::new(Once::new(move |more: &str| ready(format!("{addresses} {more}").trim_start())));
             if slaac {
                 let ready = Arc::clone(&ready);
                 app.on_routers(routers_told(move |addresses| ready.call(addresses)));
+            }
+            if link_local {
+                let ready = Arc::clone(&ready);
+                app.on_link_local(told_of_link(move |ip| ready.call(&format!("{ip}/16"))));
             }
             if dhcp {
                 app.on_lease(told_once(move |lease| ready.call(&lease.address().to_string())));
@@ -101,6 +107,16 @@ fn routers_told(ready: impl Fn(&str) + Send) -> impl FnMut(&[Cidr]) + Send {
             (false, true) => eprintln!("ringtap: the addresses by routers are {text} now"),
             (true, _) => eprintln!("ringtap: no address by routers is left"),
         }
+    }
+}
+
+/// Calls `ready` with the first address of the link; later ones, and that it is gone, are told on stderr.
+fn told_of_link(ready: impl Fn(Ipv4Addr) + Send) -> impl FnMut(Option<Ipv4Addr>) + Send {
+    let mut told = false;
+    move |address| match address {
+        Some(ip) if !std::mem::replace(&mut told, true) => ready(ip),
+        Some(ip) => eprintln!("ringtap: the address of the link is {ip} now"),
+        None => eprintln!("ringtap: the address of the link is given up"),
     }
 }
 

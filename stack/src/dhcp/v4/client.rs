@@ -45,7 +45,8 @@ pub struct DhcpOptions<'n> {
     /// The first message leaves after a random time up to this, so that a building whose power comes back does not ask
     /// at once. RFC 2131 §4.4.1 has one to ten seconds; at most 500 ms by default, since most starts are alone.
     pub start_within: Duration,
-    /// How the address is probed for before it is used.
+    /// How the address is probed for before it is used: by default as RFC 5227 §1.1 has it, which takes 4 to 7 seconds.
+    /// [`ProbeTiming::QUICK`](crate::stack::ProbeTiming::QUICK) is for those who cannot wait.
     pub probing: crate::link::acd::ProbeTiming,
 }
 
@@ -55,7 +56,7 @@ impl Default for DhcpOptions<'_> {
             host_name: None,
             remembered: None,
             start_within: Duration::from_millis(500),
-            probing: crate::link::acd::ProbeTiming::QUICK,
+            probing: crate::link::acd::ProbeTiming::RFC5227,
         }
     }
 }

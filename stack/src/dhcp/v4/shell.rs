@@ -85,8 +85,10 @@ impl DhcpClient {
         self.look_at_link(stack, now);
         self.receive(stack, now);
         self.look_at_probe(stack, now);
-        if let Some(conflict) = stack.take_conflict(self.iface).filter(|c| !c.defended) {
-            self.client.on_conflict(now, conflict.ip);
+        if let Some(ip) = self.client.lease().map(Lease::ip)
+            && stack.take_conflict_over(self.iface, ip)
+        {
+            self.client.on_conflict(now, ip);
         }
         while let Some(action) = self.client.poll(now) {
             match action {

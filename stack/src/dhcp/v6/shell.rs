@@ -139,6 +139,11 @@ impl Dhcpv6Client {
         self.client.release(now);
     }
 
+    /// Whether what was given back ([`release`](Self::release)) is known to the server, or it does not answer.
+    pub fn is_released(&self) -> bool {
+        self.released && self.client.is_idle()
+    }
+
     /// Ends the client at once, with what it has configured taken away.
     pub fn close(mut self, stack: &mut Stack<'_>) {
         if let Ok(socket) = stack.udp(self.socket) {
