@@ -8,11 +8,20 @@
 //!                   [ d ][ e f ]    so its sum is swapped octet for octet (RFC 1071 §2 (B))
 //! ```
 
+// ARMv7 and later, which load words at any address; ARMv6-M, which does not, has no atomic exchange either.
+#[cfg(any(test, all(target_arch = "arm", target_has_atomic = "ptr")))]
+mod written_out;
+
 use crate::family::IpAddr;
+#[cfg(all(target_arch = "arm", target_has_atomic = "ptr"))]
+pub(crate) use written_out::copy_and_sum;
+#[cfg(all(target_arch = "arm", target_has_atomic = "ptr"))]
+use written_out::{TURN, turn};
 
 const WORD: usize = size_of::<usize>();
 /// Words per turn of the main loop: long where a word is one instruction, short where flash is scarce and a word may be
 /// put together from octets.
+#[cfg(not(all(target_arch = "arm", target_has_atomic = "ptr")))]
 const TURN: usize = if WORD == 8 { 32 } else { 4 };
 
 /// A partial one's-complement sum, in the machine's byte order. It does not know whether its data had an odd length:
@@ -91,7 +100,7 @@ impl Sum {
 pub(crate) fn sum(data: &[u8]) -> Sum {
     let (words, tail) = data.as_chunks::<WORD>();
     let (turns, mut words) = words.as_chunks::<TURN>();
-    let mut total = turns.iter().fold(0, chain);
+    let mut total = turns.iter().fold(0, turn);
     if WORD == 8 {
         // What is left, in chains as long as can be: each costs a few instructions beside its words.
         total = chain_if::<16>(total, &mut words);
@@ -151,6 +160,13 @@ fn chain<const N: usize>(total: usize, words: &[[u8; WORD]; N]) -> usize {
     total.wrapping_add(usize::from(carry))
 }
 
+/// A chain over one turn's words.
+#[cfg(not(all(target_arch = "arm", target_has_atomic = "ptr")))]
+#[inline]
+fn turn(total: usize, words: &[[u8; WORD]; TURN]) -> usize {
+    chain(total, words)
+}
+
 /// The last `n` octets of `data`, less than a word, as a word that begins with them and ends with zeros.
 #[inline]
 fn last_word(data: &[u8], n: usize) -> usize {
@@ -171,6 +187,7 @@ fn last_word(data: &[u8], n: usize) -> usize {
 ///
 /// The copy runs ahead of the sum by one block, which stays in the cache: a wide `memcpy` and a chain of additions are
 /// fewer instructions than one loop that does both (and such a loop is what compilers make the two of).
+#[cfg(not(all(target_arch = "arm", target_has_atomic = "ptr")))]
 pub(crate) fn copy_and_sum(dst: &mut [u8], src: &[u8]) -> Sum {
     /// Half of a first-level cache of 32 KiB holds source and destination; even, so that blocks add without a swap.
     const BLOCK: usize = 8192;
@@ -246,6 +263,24 @@ mod tests {
             assert_eq!(copy_and_sum(&mut copy[cut..], b).finish(), reference(b), "copy from {cut}");
             assert_eq!(&copy[cut..], b);
         }
+    }
+
+    /// What ARM runs, with the words of this machine.
+    #[test]
+    fn the_loops_written_out_equal_the_others_for_every_length_and_offset() {
+        for data in [pattern(700), vec![0xff; 700], vec![0; 700]] {
+            for from in 0..70 {
+                for len in (0..=130).chain(560..=600) {
+                    let (part, mut copy) = (&data[from..from + len], vec![0x5a; len + 1]);
+                    let summed = written_out::copy_and_sum(&mut copy[..len], part);
+                    assert_eq!(summed.finish(), reference(part), "{len} octets from {from}");
+                    assert_eq!((&copy[..len], copy[len]), (part, 0x5a));
+                }
+            }
+        }
+        let carry = [[0xff; WORD]; written_out::TURN];
+        assert_eq!(written_out::turn(1, &carry), chain(1, &carry));
+        assert_eq!(Sum::of_word(written_out::turn(1, &carry)).fold(), 1);
     }
 
     #[test]
