@@ -13,7 +13,7 @@
 //! that a connection went quiet calls [`Ring::trim`], which gives the memory of an empty ring back.
 
 use crate::grow::{grow, most};
-use crate::wire::checksum::{Sum, copy_and_sum};
+use crate::wire::checksum::{Sum, copy, copy_and_sum};
 use managed::ManagedSlice;
 
 /// The first allocation of an owned ring.
@@ -115,11 +115,11 @@ impl<'a> Ring<'a> {
         let n = dst.len().min(self.len().saturating_sub(offset));
         let (first, second) = self.parts(offset, n);
         if let Some((to_first, rest)) = dst.split_at_mut_checked(first.len()) {
-            to_first.copy_from_slice(first);
+            copy(to_first, first);
             if let Some(to_second) = rest.get_mut(..second.len())
                 && !second.is_empty()
             {
-                to_second.copy_from_slice(second);
+                copy(to_second, second);
             }
         }
         n
@@ -286,14 +286,14 @@ impl<'a> Ring<'a> {
         let Some(data) = data.get(..n) else { return 0 };
         let at = self.index(from);
         if let Some(part) = self.storage.get_mut(at..at + n) {
-            part.copy_from_slice(data);
+            copy(part, data);
             return n;
         }
         let (first, second) = self.parts_mut(from, n);
         if let Some((a, b)) = data.split_at_checked(first.len()) {
-            first.copy_from_slice(a);
+            copy(first, a);
             if let Some(to) = second.get_mut(..b.len()) {
-                to.copy_from_slice(b);
+                copy(to, b);
             }
         }
         n

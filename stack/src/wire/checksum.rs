@@ -14,9 +14,9 @@ mod written_out;
 
 use crate::family::IpAddr;
 #[cfg(all(target_arch = "arm", target_has_atomic = "ptr"))]
-pub(crate) use written_out::copy_and_sum;
-#[cfg(all(target_arch = "arm", target_has_atomic = "ptr"))]
 use written_out::{TURN, turn};
+#[cfg(all(target_arch = "arm", target_has_atomic = "ptr"))]
+pub(crate) use written_out::{copy, copy_and_sum};
 
 const WORD: usize = size_of::<usize>();
 /// Words per turn of the main loop: long where a word is one instruction, short where flash is scarce and a word may be
@@ -207,6 +207,16 @@ pub(crate) fn copy_and_sum(dst: &mut [u8], src: &[u8]) -> Sum {
     total
 }
 
+/// Copies `src` to `dst`, which are equally long.
+#[cfg(not(all(target_arch = "arm", target_has_atomic = "ptr")))]
+#[inline]
+pub(crate) fn copy(dst: &mut [u8], src: &[u8]) {
+    debug_assert_eq!(dst.len(), src.len());
+    if dst.len() == src.len() {
+        dst.copy_from_slice(src);
+    }
+}
+
 /// The pseudo-header's sum: RFC 9293 §3.1 and RFC 768 for IPv4, RFC 8200 §8.1 for IPv6. `len` counts the transport
 /// header and its payload.
 pub(crate) fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8, len: u32) -> Sum {
@@ -274,6 +284,9 @@ mod tests {
                     let (part, mut copy) = (&data[from..from + len], vec![0x5a; len + 1]);
                     let summed = written_out::copy_and_sum(&mut copy[..len], part);
                     assert_eq!(summed.finish(), reference(part), "{len} octets from {from}");
+                    assert_eq!((&copy[..len], copy[len]), (part, 0x5a));
+                    copy.fill(0x5a);
+                    written_out::copy(&mut copy[..len], part);
                     assert_eq!((&copy[..len], copy[len]), (part, 0x5a));
                 }
             }
