@@ -43,6 +43,8 @@ pub struct Wanted {
     pub dhcp: bool,
     /// Whether routers are asked for addresses, routes and name servers (RFC 4862).
     pub slaac: bool,
+    /// Whether temporary addresses are made beside those that follow from routers' prefixes, and preferred (RFC 8981).
+    pub temporary: bool,
     /// Whether an IPv4 address of the link is claimed (RFC 3927): at once, or with `dhcp` when no server answers.
     pub link_local: bool,
 }
@@ -148,7 +150,7 @@ impl Attachment {
     }
 
     fn check(&self) -> Result<(), Failure> {
-        let Wanted { dhcp, slaac, link_local } = self.automatic;
+        let Wanted { dhcp, slaac, temporary: _, link_local } = self.automatic;
         if dhcp && matches!(self.carrier, Carrier::Tun(_)) {
             return Err(Failure::usage("DHCP needs Ethernet, which a tun has not").remedy("leave --tun out"));
         }

@@ -18,6 +18,8 @@ pub mod rewrite;
 pub mod route;
 #[cfg(feature = "ipv6")]
 pub(crate) mod slaac;
+#[cfg(feature = "temporary-addresses")]
+pub(crate) mod temporary;
 pub(crate) mod v4;
 #[cfg(feature = "ipv6")]
 pub(crate) mod v6;

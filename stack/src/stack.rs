@@ -56,6 +56,8 @@ mod wake;
 pub use crate::ip::groups::{MAX_GROUPS, MAX_MEMBERSHIPS, MAX_SOURCES, SourceFilter};
 #[cfg(feature = "ipv6")]
 pub use crate::ip::slaac::{AddressState, Identifiers, RouterFlags};
+#[cfg(feature = "temporary-addresses")]
+pub use crate::ip::temporary::{SourcePreference, TemporaryAddresses};
 #[cfg(feature = "acd")]
 pub use acd::{AddressConflict, ProbeState, ProbeTiming};
 pub use admin::{InterfaceCounters, InterfaceView};

@@ -9,7 +9,7 @@ use ringtap::dhcp::v4::{DhcpClient, DhcpEvent, DhcpOptions};
 use ringtap::dhcp::v6::{Dhcpv6Client, Dhcpv6Mode};
 use ringtap::link::neighbor::NeighborState;
 use ringtap::link_local::{LinkLocal, LinkLocalEvent, LinkLocalOptions};
-use ringtap::stack::{Identifiers, IfaceId, ProbeTiming, Stack};
+use ringtap::stack::{Identifiers, IfaceId, ProbeTiming, Stack, TemporaryAddresses};
 use ringtap::time::{Duration, Instant};
 
 /// How long a DHCP server may take before an address of the link is claimed: two questions.
@@ -32,7 +32,7 @@ impl Automatic {
     /// # Errors
     /// When there is no room for the clients, or routers are wished for on a link too small for IPv6.
     pub fn start(stack: &mut Stack<'static>, now: Instant, iface: IfaceId, wanted: Wanted) -> Result<Self, Failure> {
-        let Wanted { dhcp, slaac, link_local } = wanted;
+        let Wanted { dhcp, slaac, temporary, link_local } = wanted;
         // An address that a server has given is probed for quickly: the user waits, and five seconds are to be enough.
         let options = DhcpOptions { probing: ProbeTiming::QUICK, ..DhcpOptions::default() };
         let start = || DhcpClient::start(stack, now, iface, &options);
@@ -42,6 +42,10 @@ impl Automatic {
         if slaac && dhcp6.is_none() {
             return Err(Failure::new("cannot ask routers for an address: IPv6 needs an MTU of 1280")
                 .remedy("raise the device's MTU, or leave --slaac out"));
+        }
+        if temporary {
+            let set = stack.set_temporary_addresses(iface, Some(TemporaryAddresses::default()));
+            set.map_err(|e| Failure::new(format!("cannot have temporary addresses: {e}")))?;
         }
         Ok(Self {
             iface,

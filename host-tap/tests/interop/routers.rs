@@ -193,3 +193,29 @@ fn dnsmasq_gives_an_address_a_router_and_a_name_server() {
         assert!(accepted.join().expect("no panic").starts_with("fd09:"));
     });
 }
+
+#[test]
+fn a_temporary_address_is_made_beside_the_stable_one_and_used() {
+    in_own_namespace(concat!(module_path!(), "::a_temporary_address_is_made_beside_the_stable_one_and_used"), || {
+        link();
+        let radvd = radvd("prefix fd09::/64 { AdvOnLink on; AdvAutonomous on; };");
+        let mut command = Command::new(PROGRAM);
+        command.args(["serve", "--dev", "rt0", "--slaac", "--temporary"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program runs");
+        let (out, err) = (child.stdout.take().expect("its stdout"), child.stderr.take().expect("its stderr"));
+        let mut ready = String::new();
+        BufReader::new(out).read_line(&mut ready).expect("a line");
+        assert!(ready.starts_with("ready rt0 fd09:"), "{ready}\n{}", radvd.log());
+        // The stable one is there first, a second later the other one.
+        let (to, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || BufReader::new(err).lines().map_while(Result::ok).try_for_each(|l| to.send(l)));
+        let line = told.recv_timeout(LIMIT).expect("another address");
+        let both: Vec<&str> = line.split(' ').filter_map(|w| w.split_once("/128").map(|(ip, _)| ip)).collect();
+        let [stable, temporary] = both[..] else { panic!("two addresses: {line}") };
+        assert!(ready.contains(stable) && !ready.contains(temporary), "{ready} {line}");
+        for ip in [stable, temporary] {
+            wait_until("it is answered", || is_answered(NET, ip));
+        }
+        let _ = (child.kill(), child.wait());
+    });
+}

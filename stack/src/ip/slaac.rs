@@ -12,7 +12,10 @@
 use crate::device::Mac;
 use crate::ip::addr::Cidr;
 use crate::ip::route::Route;
+#[cfg(feature = "temporary-addresses")]
+use crate::ip::temporary::{Birth, TEMPORARY, Temporary};
 use crate::ip::v6;
+use crate::link::neighbor::Timers;
 use crate::rng::{Rng, Secret};
 use crate::time::{Duration, Instant};
 use crate::wire::ndp::Prefix;
@@ -20,9 +23,13 @@ use core::net::{IpAddr, Ipv6Addr};
 use heapless::{String, Vec};
 
 /// Addresses on trial at once, per interface.
-const TENTATIVE: usize = 4;
+const TENTATIVE: usize = if cfg!(feature = "temporary-addresses") { 6 } else { 4 };
 /// Addresses formed from prefixes, per interface.
 const FORMED: usize = 3;
+/// As many, with temporary ones.
+const ALL_FORMED: usize = FORMED + TEMPORARY;
+#[cfg(not(feature = "temporary-addresses"))]
+const TEMPORARY: usize = 0;
 /// Routes learned, per interface: default routers, prefixes on the link, route information, redirects.
 const LEARNED: usize = 8;
 /// Default routers among them.
@@ -37,6 +44,14 @@ pub(crate) const DOMAIN: usize = 64;
 
 /// RetransTimer (RFC 4861 §10): between probes, and from the last one to the verdict.
 const RETRANS: Duration = Duration::from_secs(1);
+/// Less than that is not believed: it would have us flood the link.
+const RETRANS_LEAST: Duration = Duration::from_millis(100);
+/// Nor is more: no address would ever pass its trial.
+const RETRANS_MOST: Duration = Duration::from_secs(10);
+/// In milliseconds.
+const REACHABLE_MOST: u32 = 3_600_000;
+/// ReachableTime is drawn anew every few hours (RFC 4861 §6.3.4).
+const REDRAW: Duration = Duration::from_secs(7_200);
 /// MAX_RTR_SOLICITATION_DELAY (RFC 4861 §10).
 const MAX_DELAY: Duration = Duration::from_secs(1);
 /// RTR_SOLICITATION_INTERVAL (RFC 4861 §10), IRT of RFC 7559 §2.
@@ -104,14 +119,40 @@ pub(crate) struct Lifetimes {
 pub(crate) struct Tentative {
     pub cidr: Cidr,
     /// Probes still to be sent.
-    left: u8,
+    pub(super) left: u8,
     /// When the next is due, or the verdict.
-    at: Instant,
+    pub(super) at: Instant,
     /// Of an address formed from a prefix.
     pub formed: Option<Lifetimes>,
     pub duplicate: bool,
     /// Duplicates found before it.
-    counter: u8,
+    pub(super) counter: u8,
+    /// Of a temporary address.
+    #[cfg(feature = "temporary-addresses")]
+    pub temporary: Option<Birth>,
+}
+
+impl Tentative {
+    /// One with `left` probes, from `at` on.
+    pub(super) const fn new(cidr: Cidr, left: u8, at: Instant) -> Self {
+        Self {
+            cidr,
+            left,
+            at,
+            formed: None,
+            duplicate: false,
+            counter: 0,
+            #[cfg(feature = "temporary-addresses")]
+            temporary: None,
+        }
+    }
+
+    const fn is_temporary(&self) -> bool {
+        #[cfg(feature = "temporary-addresses")]
+        return self.temporary.is_some();
+        #[cfg(not(feature = "temporary-addresses"))]
+        false
+    }
 }
 
 /// An assigned address that was formed from a prefix.
@@ -119,6 +160,29 @@ pub(crate) struct Tentative {
 pub(crate) struct Formed {
     pub addr: Ipv6Addr,
     pub lifetimes: Lifetimes,
+    /// Of a temporary address.
+    #[cfg(feature = "temporary-addresses")]
+    pub temporary: Option<Birth>,
+}
+
+impl Formed {
+    /// What was on trial, unless it was not formed from a prefix.
+    pub fn of(tentative: &Tentative) -> Option<Self> {
+        let IpAddr::V6(addr) = tentative.cidr.addr() else { return None };
+        Some(Self {
+            addr,
+            lifetimes: tentative.formed?,
+            #[cfg(feature = "temporary-addresses")]
+            temporary: tentative.temporary,
+        })
+    }
+
+    const fn is_temporary(&self) -> bool {
+        #[cfg(feature = "temporary-addresses")]
+        return self.temporary.is_some();
+        #[cfg(not(feature = "temporary-addresses"))]
+        false
+    }
 }
 
 /// A route with a lifetime.
@@ -161,7 +225,9 @@ pub(crate) enum Change {
 /// An interface's own IPv6.
 pub(crate) struct Host {
     pub tentative: Vec<Tentative, TENTATIVE>,
-    pub formed: Vec<Formed, FORMED>,
+    pub formed: Vec<Formed, ALL_FORMED>,
+    #[cfg(feature = "temporary-addresses")]
+    pub temporary: Temporary,
     learned: Vec<Learned, LEARNED>,
     servers: Vec<(Ipv6Addr, Option<Instant>), SERVERS>,
     domains: Vec<(String<DOMAIN>, Option<Instant>), DOMAINS>,
@@ -169,6 +235,10 @@ pub(crate) struct Host {
     pub hop_limit: Option<u8>,
     /// MTU that a router advertised.
     pub mtu: Option<u16>,
+    /// RetransTimer (RFC 4861 §6.3.2).
+    pub retrans: Duration,
+    /// BaseReachableTime that a router advertised, in milliseconds, and when a time was drawn from it.
+    reachable: Option<(u32, Instant)>,
     /// What routers say of DHCPv6.
     pub flags: RouterFlags,
     /// Whether router advertisements and redirects are followed.
@@ -185,11 +255,15 @@ impl Host {
         Self {
             tentative: Vec::new(),
             formed: Vec::new(),
+            #[cfg(feature = "temporary-addresses")]
+            temporary: Temporary::NONE,
             learned: Vec::new(),
             servers: Vec::new(),
             domains: Vec::new(),
             hop_limit: None,
             mtu: None,
+            retrans: RETRANS,
+            reachable: None,
             flags: RouterFlags { managed: false, other: false },
             follows_routers: false,
             solicit: None,
@@ -200,8 +274,7 @@ impl Host {
 
     /// Begins the trial of an address with `probes` probes; false without a place for it.
     pub fn try_address(&mut self, now: Instant, cidr: Cidr, probes: u8) -> bool {
-        let tentative = Tentative { cidr, left: probes, at: now, formed: None, duplicate: false, counter: 0 };
-        self.tentative.push(tentative).is_ok()
+        self.tentative.push(Tentative::new(cidr, probes, now)).is_ok()
     }
 
     /// Forgets an address on trial.
@@ -231,7 +304,7 @@ impl Host {
                 return Some(Step::Assign(self.tentative.remove(at)));
             }
             tentative.left -= 1;
-            tentative.at = now + RETRANS;
+            tentative.at = now + self.retrans;
             return Some(Step::Probe(addr));
         }
         if let Some((at, interval)) = self.solicit
@@ -269,6 +342,8 @@ impl Host {
         let lives = self.formed.iter().filter_map(|f| f.lifetimes.valid);
         let routes = self.learned.iter().filter_map(|l| l.until);
         let asked = trials.chain(self.solicit.map(|s| s.0)).filter(|_| !self.silent);
+        #[cfg(feature = "temporary-addresses")]
+        let asked = asked.chain(self.temporary.at.filter(|_| !self.silent));
         asked.chain(lives).chain(routes).min()
     }
 
@@ -294,7 +369,12 @@ impl Host {
     }
 
     /// Somebody else has `addr`, which is on trial; another is tried in place of one that was formed from a prefix.
-    pub fn on_duplicate(&mut self, now: Instant, addr: Ipv6Addr, mac: Mac, secret: &Secret) {
+    pub fn on_duplicate(&mut self, now: Instant, addr: Ipv6Addr, mac: Mac, secret: &Secret, rng: &mut Rng) {
+        #[cfg(feature = "temporary-addresses")]
+        if self.on_temporary_duplicate(now, addr, rng) {
+            return;
+        }
+        let _ = rng;
         let identifiers = self.identifiers;
         let Some(t) = self.tentative.iter_mut().find(|t| t.cidr.addr() == IpAddr::V6(addr)) else { return };
         t.duplicate = true;
@@ -317,22 +397,52 @@ impl Host {
         self.solicit = None;
     }
 
+    /// The times of neighbour discovery that a router advertises, in milliseconds; those that follow, if they have changed.
+    pub fn on_times(&mut self, now: Instant, reachable: u32, retrans: u32, rng: &mut Rng) -> Option<Timers> {
+        let before = self.retrans;
+        //= https://www.rfc-editor.org/rfc/rfc4861#section-6.3.4
+        //# The RetransTimer variable SHOULD be copied from the Retrans Timer
+        //# field, if the received value is non-zero.
+        if retrans != 0 {
+            self.retrans = Duration::from_millis(u64::from(retrans)).clamp(RETRANS_LEAST, RETRANS_MOST);
+        }
+        // A router must not say more than an hour (RFC 4861 §6.2.1).
+        let told = Some(reachable).filter(|r| (1..=REACHABLE_MOST).contains(r));
+        //= https://www.rfc-editor.org/rfc/rfc4861#section-6.3.4
+        //# If the new value differs from the previous value, the host SHOULD
+        //# re-compute a new random ReachableTime value.
+        let is_new = |base: &u32| self.reachable.is_none_or(|(old, at)| old != *base || now.since(at) > REDRAW);
+        if let Some(base) = told.filter(is_new) {
+            self.reachable = Some((base, now));
+            // MIN_RANDOM_FACTOR and MAX_RANDOM_FACTOR (RFC 4861 §10): half of it to one and a half.
+            let time = Duration::from_millis(u64::from(base / 2 + rng.below(base.saturating_add(1))));
+            return Some(Timers { reachable: Some(time), retrans: self.retrans });
+        }
+        (self.retrans != before).then_some(Timers { reachable: None, retrans: self.retrans })
+    }
+
     /// A prefix that addresses are to be formed from (RFC 4862 §5.5.3); false when there is no place for another.
     pub fn on_prefix(&mut self, now: Instant, p: &Prefix, mac: Mac, secret: &Secret, rng: &mut Rng) -> bool {
         if p.preferred > p.valid || p.len != 64 || p.prefix.is_unicast_link_local() || p.prefix.is_multicast() {
             return true;
         }
         let same = |addr: Ipv6Addr| addr.to_bits() >> 64 == p.prefix.to_bits() >> 64;
-        if let Some(formed) = self.formed.iter_mut().find(|f| same(f.addr)) {
+        let mut known = false;
+        for formed in self.formed.iter_mut().filter(|f| same(f.addr)) {
+            known |= !formed.is_temporary();
             renew(&mut formed.lifetimes, now, p);
-            return true;
+            #[cfg(feature = "temporary-addresses")]
+            formed.temporary.iter().for_each(|birth| birth.cut(&mut formed.lifetimes));
         }
         let trial = |t: &&mut Tentative| matches!(t.cidr.addr(), IpAddr::V6(a) if same(a));
-        if let Some(lifetimes) = self.tentative.iter_mut().find(trial).map(|t| &mut t.formed) {
-            lifetimes.iter_mut().for_each(|l| renew(l, now, p));
-            return true;
+        for tentative in self.tentative.iter_mut().filter(trial) {
+            known |= !tentative.is_temporary();
+            let Some(lifetimes) = &mut tentative.formed else { continue };
+            renew(lifetimes, now, p);
+            #[cfg(feature = "temporary-addresses")]
+            tentative.temporary.iter().for_each(|birth| birth.cut(lifetimes));
         }
-        if p.valid == 0 {
+        if known || p.valid == 0 {
             return true;
         }
         let identifier = match self.identifiers {
@@ -342,10 +452,10 @@ impl Host {
         let lifetimes = Lifetimes { preferred: until(now, p.preferred), valid: until(now, p.valid) };
         // Not a /64: that the address lies in a prefix does not say that the others in it are on the link (RFC 5942 §4).
         let cidr = Cidr::one(v6::with_identifier(p.prefix, identifier).into());
-        let trials = self.tentative.iter().filter(|t| t.formed.is_some()).count();
-        let tentative =
-            Tentative { cidr, left: 1, at: now + delay(rng), formed: Some(lifetimes), duplicate: false, counter: 0 };
-        self.formed.len() + trials < FORMED && self.tentative.push(tentative).is_ok()
+        let trials = self.tentative.iter().filter(|t| t.formed.is_some() && !t.is_temporary()).count();
+        let formed = self.formed.iter().filter(|f| !f.is_temporary()).count();
+        let tentative = Tentative { formed: Some(lifetimes), ..Tentative::new(cidr, 1, now + delay(rng)) };
+        formed + trials < FORMED && self.tentative.push(tentative).is_ok()
     }
 
     /// A route was advertised for `lifetime` seconds (0: no more).

@@ -77,10 +77,13 @@ pub(crate) struct Candidate {
     pub addr: Ipv6Addr,
     /// Its preferred lifetime is over.
     pub deprecated: bool,
+    /// It is, or is not, of the kind that is preferred (RFC 6724, rule 7).
+    #[cfg(feature = "temporary-addresses")]
+    pub preferred: bool,
 }
 
-/// Which of `candidates` a packet to `dst` carries as its source (RFC 6724 §5: rules 1, 2, 3, 6 and 8; rule 5 is the
-/// caller's, who gives the addresses of the outgoing interface only; there are no home addresses and no temporary ones).
+/// Which of `candidates` a packet to `dst` carries as its source (RFC 6724 §5: rules 1, 2, 3, 6, 7 and 8; rule 5 is the
+/// caller's, who gives the addresses of the outgoing interface only; there are no home addresses).
 pub(crate) fn source(dst: Ipv6Addr, candidates: impl Iterator<Item = Candidate>) -> Option<Ipv6Addr> {
     // Greater is better; of equals, the first.
     let rank = |c: &Candidate| {
@@ -88,6 +91,8 @@ pub(crate) fn source(dst: Ipv6Addr, candidates: impl Iterator<Item = Candidate>)
         // Rule 2: the smallest scope that is not smaller than the destination's, else the largest.
         let fit = if own >= wanted { 0x100 - u16::from(own) } else { u16::from(own) };
         let label = label(c.addr) == label(dst);
+        #[cfg(feature = "temporary-addresses")]
+        let label = (label, c.preferred);
         (c.addr == dst, fit, !c.deprecated, label, common_prefix(c.addr, dst))
     };
     candidates.reduce(|best, c| if rank(&c) > rank(&best) { c } else { best }).map(|c| c.addr)
@@ -168,6 +173,32 @@ mod tests {
         assert_ne!(of("fe80::", 0), opaque(&Secret::new([6; 16]), ip("fe80::"), mac, 0));
     }
 
+    /// `!`: deprecated; `*`: of the kind that is preferred.
+    fn candidate(text: &str) -> Candidate {
+        let addr = ip(text.trim_end_matches(['!', '*']));
+        Candidate {
+            addr,
+            deprecated: text.contains('!'),
+            #[cfg(feature = "temporary-addresses")]
+            preferred: text.contains('*'),
+        }
+    }
+
+    /// RFC 6724 §5, rule 7, between rules 6 and 8.
+    #[cfg(feature = "temporary-addresses")]
+    #[test]
+    fn of_addresses_alike_the_kind_that_is_preferred_is_taken() {
+        for (dst, candidates, expected) in [
+            ("2001:db8:1::1", &["2001:db8:1::2", "2001:db8:3::2*"][..], "2001:db8:3::2"),
+            ("2001:db8:1::1", &["2001:db8:3::2*", "2001:db8:1::2"], "2001:db8:3::2"),
+            ("2001:db8:1::1", &["2001:db8:1::2", "2001:db8:3::2!*"], "2001:db8:1::2"),
+            ("2001:db8:1::1", &["fd00::2*", "2001:db8:1::2"], "2001:db8:1::2"),
+            ("2001:db8:1::1", &["2001:db8:1::1", "2001:db8:3::2*"], "2001:db8:1::1"),
+        ] {
+            assert_eq!(source(ip(dst), candidates.iter().map(|text| candidate(text))), Some(ip(expected)), "{dst}");
+        }
+    }
+
     /// RFC 6724 §10.1, as far as there are candidates without policy; H138.
     #[test]
     fn sources_are_chosen_as_rfc_6724_has_it() {
@@ -187,9 +218,7 @@ mod tests {
             ("2001:db8:9::9", &["2001:db8:9::2!", "2001:db8::2"], Some("2001:db8::2")),
             ("2001:db8:9::9", &[], None),
         ] {
-            let candidates = candidates
-                .iter()
-                .map(|text| Candidate { addr: ip(text.trim_end_matches('!')), deprecated: text.ends_with('!') });
+            let candidates = candidates.iter().map(|text| candidate(text));
             assert_eq!(source(ip(dst), candidates), expected.map(ip), "{dst}");
         }
     }

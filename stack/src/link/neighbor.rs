@@ -40,6 +40,30 @@ const SUSPECT_TIME: Duration = Duration::from_secs(30);
 /// When a request that found no frame is tried again.
 const NO_FRAME_RETRY: Duration = Duration::from_millis(10);
 
+/// What a router says of neighbours' times (RFC 4861 §6.3.4).
+#[cfg(feature = "ipv6")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Timers {
+    /// ReachableTime, if it has changed.
+    pub reachable: Option<Duration>,
+    /// RetransTimer.
+    pub retrans: Duration,
+}
+
+/// How long a neighbour is known, and how long an answer is waited for.
+#[cfg(feature = "ipv6")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Times {
+    reachable: Duration,
+    retrans: Duration,
+}
+
+#[cfg(feature = "ipv6")]
+impl Times {
+    /// Those of RFC 4861 §10, and of ARP.
+    const USUAL: Self = Self { reachable: REACHABLE_TIME, retrans: RETRANS };
+}
+
 /// How far a neighbour's address is known (RFC 4861 §7.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -90,6 +114,9 @@ pub struct NeighborSlot {
     used: Instant,
     requested: Option<Instant>,
     deadline: Option<Instant>,
+    /// ReachableTime and RetransTimer on its interface, as of when it was last heard of.
+    #[cfg(feature = "ipv6")]
+    times: Times,
     next_free: u32,
     /// The scheduler's node, which stays with the place when its neighbour changes.
     pub(crate) node: Option<u32>,
@@ -158,6 +185,8 @@ impl NeighborSlot {
             used: Instant::ZERO,
             requested: None,
             deadline: None,
+            #[cfg(feature = "ipv6")]
+            times: Times { reachable: Duration::ZERO, retrans: Duration::ZERO },
             next_free: 0,
             node: None,
             waiters: WaitList::new(),
@@ -193,6 +222,23 @@ impl NeighborSlot {
         *self = Self { iface, addr, node, waiters: core::mem::take(&mut self.waiters), ..Self::new() };
     }
 
+    /// ReachableTime.
+    #[inline]
+    const fn reachable(&self) -> Duration {
+        #[cfg(feature = "ipv6")]
+        return self.times.reachable;
+        #[cfg(not(feature = "ipv6"))]
+        REACHABLE_TIME
+    }
+
+    /// RetransTimer.
+    const fn retrans(&self) -> Duration {
+        #[cfg(feature = "ipv6")]
+        return self.times.retrans;
+        #[cfg(not(feature = "ipv6"))]
+        RETRANS
+    }
+
     fn on_used(&mut self, now: Instant, demand: Demand) {
         self.used = now;
         if self.demand != Some(Demand::Socket) {
@@ -204,7 +250,7 @@ impl NeighborSlot {
     fn on_lookup(&mut self, now: Instant) -> Result<Mac, bool> {
         use NeighborState::{Delay, Failed, Incomplete, Probe, Reachable, Stale};
         match self.state {
-            Some(Reachable) if now.since(self.at) < REACHABLE_TIME => Ok(self.mac),
+            Some(Reachable) if now.since(self.at) < self.reachable() => Ok(self.mac),
             Some(Reachable | Stale) => {
                 self.state = Some(Delay);
                 self.deadline = Some(now + DELAY_TIME);
@@ -238,7 +284,7 @@ impl NeighborSlot {
     fn on_requested(&mut self, now: Instant) {
         self.requested = Some(now);
         self.tries += 1;
-        self.deadline = Some(now + RETRANS);
+        self.deadline = Some(now + self.retrans());
     }
 
     /// The request found no frame: it does not count.
@@ -351,7 +397,7 @@ impl NeighborSlot {
 
     fn info(&self, now: Instant) -> Option<NeighborInfo> {
         let state = match self.state? {
-            NeighborState::Reachable if now.since(self.at) >= REACHABLE_TIME => NeighborState::Stale,
+            NeighborState::Reachable if now.since(self.at) >= self.reachable() => NeighborState::Stale,
             state => state,
         };
         Some(NeighborInfo { iface: usize::from(self.iface), addr: outside(self.addr), mac: self.mac(), state })

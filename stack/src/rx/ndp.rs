@@ -124,7 +124,7 @@ impl Stack<'_> {
         let now = self.now;
         log::warn!("an address of interface {} is in use by another station", id.index());
         if let Some(Some(iface)) = self.ifaces.get_mut(id.index()) {
-            iface.v6.on_duplicate(now, addr, iface.mac, &self.config.secret);
+            iface.v6.on_duplicate(now, addr, iface.mac, &self.config.secret, &mut self.rng);
         }
         // Another may be tried in its place.
         self.groups_changed(id);
@@ -141,6 +141,9 @@ impl Stack<'_> {
         iface.v6.on_answered();
         if advert.hop_limit != 0 {
             iface.v6.hop_limit = Some(advert.hop_limit);
+        }
+        if let Some(times) = iface.v6.on_times(self.now, advert.reachable, advert.retrans, &mut self.rng) {
+            self.neighbors.set_times(id.0, times);
         }
         // Of several routers, what one offers is there.
         iface.v6.flags.managed |= advert.managed;

@@ -27,6 +27,9 @@ pub struct UdpOptions {
     pub share: bool,
     /// Send and receive by this interface only.
     pub iface: Option<IfaceId>,
+    /// Which kind of address datagrams leave from, where the socket is bound to none (RFC 6724, rule 7).
+    #[cfg(feature = "temporary-addresses")]
+    pub source: crate::ip::temporary::SourcePreference,
     /// Datagrams that wait to be read, at most; more are dropped and counted.
     pub rx_queue: usize,
     /// Datagrams that wait to leave, at most; more are refused with [`SendError::WouldBlock`].
@@ -44,7 +47,17 @@ impl UdpOptions {
 
 impl Default for UdpOptions {
     fn default() -> Self {
-        Self { ttl: None, dscp: 0, broadcast: false, share: false, iface: None, rx_queue: 16, tx_queue: 8 }
+        Self {
+            ttl: None,
+            dscp: 0,
+            broadcast: false,
+            share: false,
+            iface: None,
+            #[cfg(feature = "temporary-addresses")]
+            source: crate::ip::temporary::SourcePreference::AsSet,
+            rx_queue: 16,
+            tx_queue: 8,
+        }
     }
 }
 

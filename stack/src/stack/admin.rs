@@ -320,6 +320,21 @@ impl<'a> Stack<'a> {
         Some((hop.iface, source))
     }
 
+    /// As [`source`](Self::source), by `by` if that is given, for a socket with a preference; `None`: it has none.
+    #[cfg(feature = "temporary-addresses")]
+    pub(crate) fn source_as(
+        &self,
+        dst: IpAddr,
+        by: Option<IfaceId>,
+        preference: crate::ip::temporary::SourcePreference,
+    ) -> Option<IpAddr> {
+        if preference == crate::ip::temporary::SourcePreference::AsSet || self.is_own(dst) {
+            return None;
+        }
+        let hop = self.hop(dst, by)?;
+        self.iface(hop.iface)?.source_as(self.now, hop.towards(dst), preference)
+    }
+
     /// The hop limit (IPv4: TTL) of what we send to `dst` by an interface.
     pub(crate) fn hop_limit_towards(&self, id: IfaceId, dst: IpAddr) -> u8 {
         match dst {

@@ -8,6 +8,8 @@ use crate::ip::addr::{self, Cidr};
 #[cfg(feature = "forward")]
 use crate::ip::forward::Transit;
 pub use crate::ip::route::IfaceId;
+#[cfg(feature = "temporary-addresses")]
+use crate::ip::temporary::SourcePreference;
 #[cfg(feature = "ipv6")]
 use crate::ip::{slaac, v6};
 use crate::link::arp::Defence;
@@ -75,6 +77,12 @@ pub(crate) enum Reply<'a> {
     /// A complete link-layer frame.
     Link(Frame<'a>),
 }
+
+/// Which kind of address is preferred: temporary ones, or others. Without the feature there is one kind.
+#[cfg(feature = "temporary-addresses")]
+type Kind = bool;
+#[cfg(not(feature = "temporary-addresses"))]
+type Kind = ();
 
 /// An IP packet larger than the MTU, on its way out in pieces.
 #[derive(Debug)]
@@ -239,12 +247,33 @@ impl<'a> Iface<'a> {
     /// The address for packets to `towards`: the next hop in IPv4 (RFC 1122 §3.3.4.3), the destination in IPv6
     /// (RFC 6724).
     pub fn source_for(&self, now: Instant, towards: IpAddr) -> Option<IpAddr> {
+        #[cfg(feature = "temporary-addresses")]
+        return self.source_as(now, towards, SourcePreference::AsSet);
+        #[cfg(not(feature = "temporary-addresses"))]
+        self.source_among(now, towards, ())
+    }
+
+    /// As [`source_for`](Self::source_for), for a socket that prefers one kind of address.
+    #[cfg(feature = "temporary-addresses")]
+    pub fn source_as(&self, now: Instant, towards: IpAddr, preference: SourcePreference) -> Option<IpAddr> {
+        let temporary = match preference {
+            SourcePreference::AsSet => self.v6.temporary.settings.is_some_and(|s| s.prefer),
+            SourcePreference::Stable => false,
+            SourcePreference::Temporary => true,
+        };
+        self.source_among(now, towards, temporary)
+    }
+
+    fn source_among(&self, now: Instant, towards: IpAddr, _temporary: Kind) -> Option<IpAddr> {
         #[cfg(feature = "ipv6")]
         if let IpAddr::V6(dst) = towards {
             let candidates = self.addresses.iter().filter_map(|cidr| match cidr.ip() {
-                IpAddr::V6(addr) => {
-                    Some(v6::Candidate { addr, deprecated: self.v6.is_deprecated(now, IpAddr::V6(addr)) })
-                }
+                IpAddr::V6(addr) => Some(v6::Candidate {
+                    addr,
+                    deprecated: self.v6.is_deprecated(now, IpAddr::V6(addr)),
+                    #[cfg(feature = "temporary-addresses")]
+                    preferred: self.v6.is_temporary(addr) == _temporary,
+                }),
                 IpAddr::V4(_) => None,
             });
             return v6::source(dst, candidates).map(IpAddr::V6);

@@ -56,6 +56,35 @@ impl Stack<'_> {
         Ok(())
     }
 
+    /// Has an interface make temporary addresses beside those that it forms from routers' prefixes (RFC 8981); with `None`
+    /// no more are made, and those there are end in their time. Off at first. At most four at a time; more take the place of
+    /// those that are deprecated longest.
+    ///
+    /// # Errors
+    /// [`AddressError::NoInterface`]; [`AddressError::Invalid`] for a preferred lifetime longer than the valid one, or one
+    /// of less than a minute.
+    #[cfg(feature = "temporary-addresses")]
+    pub fn set_temporary_addresses(
+        &mut self,
+        id: IfaceId,
+        settings: Option<super::TemporaryAddresses>,
+    ) -> Result<(), AddressError> {
+        let iface = self.ifaces.get_mut(id.index()).and_then(Option::as_mut).ok_or(AddressError::NoInterface)?;
+        let minute = crate::time::Duration::from_secs(60);
+        if settings.is_some_and(|s| s.preferred > s.valid || s.preferred < minute) {
+            return Err(AddressError::Invalid);
+        }
+        iface.v6.temporary.settings = settings;
+        self.schedule_v6();
+        Ok(())
+    }
+
+    /// Whether an address of an interface is a temporary one.
+    #[cfg(feature = "temporary-addresses")]
+    pub fn is_temporary(&self, id: IfaceId, addr: Ipv6Addr) -> bool {
+        self.iface(id).is_some_and(|iface| iface.v6.is_temporary(addr))
+    }
+
     /// An interface's IPv6 addresses and how far each can be used.
     pub fn ipv6_addresses(&self, id: IfaceId) -> impl Iterator<Item = (Cidr, AddressState)> + '_ {
         self.iface(id).into_iter().flat_map(|iface| {

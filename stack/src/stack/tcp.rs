@@ -153,6 +153,8 @@ impl<'a> Stack<'a> {
             return Err(ConnectError::InvalidRemote);
         }
         let (iface, source) = self.source(to).ok_or(ConnectError::NoRoute)?;
+        #[cfg(feature = "temporary-addresses")]
+        let source = self.source_as(to, None, options.source).unwrap_or(source);
         let local = match family::any_inside(options.local).ok_or(ConnectError::NotOurAddress)? {
             Some(local) if local.is_unspecified() => source,
             Some(local) if local.is_ipv4() != to.is_ipv4() || !self.may_send(local, to) => {

@@ -217,6 +217,8 @@ impl<'a> UdpSocket<'_, 'a> {
             return Err(SendError::BroadcastNotAllowed);
         }
         let local = local.filter(|l| !is_group(*l) && !stack.is_any_broadcast(*l)).or(from);
+        #[cfg(feature = "temporary-addresses")]
+        let local = local.or_else(|| stack.source_as(dst, options.iface.or(by), options.source));
         let (iface, source) = stack.datagram_way(dst, options.iface.or(by), local)?;
         let mut frame = stack.datagram_frame(iface, dst, udp::HEADER, len)?;
         frame.append(len).ok_or(SendError::TooLong)?;
@@ -304,6 +306,11 @@ impl<'a> UdpSocket<'_, 'a> {
             return Err(SendError::InvalidRemote);
         }
         let source = self.stack.source(remote.ip()).ok_or(SendError::NoRoute)?.1;
+        #[cfg(feature = "temporary-addresses")]
+        let source = {
+            let preference = self.stack.udp.sockets.at(self.index).map(|s| s.options.source).unwrap_or_default();
+            self.stack.source_as(remote.ip(), None, preference).unwrap_or(source)
+        };
         let socket = self.stack.udp.sockets.at_mut(self.index).ok_or(SendError::Stale)?;
         socket.remote = Some(remote);
         socket.local = socket.local.or(Some(source));

@@ -54,6 +54,9 @@ pub struct ConnectOptions {
     pub local: Option<AnyAddr>,
     /// The local port; 0: an ephemeral one.
     pub local_port: u16,
+    /// Which kind of address it is from, where `local` names none (RFC 6724, rule 7).
+    #[cfg(feature = "temporary-addresses")]
+    pub source: crate::ip::temporary::SourcePreference,
     /// Settings of the connection.
     pub tcp: TcpOptions,
 }

@@ -6,6 +6,8 @@ use crate::device::Mac;
 use crate::frame::Frame;
 use crate::icmp::v6::{PROTOCOL, fill_checksum};
 use crate::ip::slaac::{Formed, Step, Tentative};
+#[cfg(feature = "temporary-addresses")]
+use crate::ip::temporary::Made;
 use crate::ip::v6;
 use crate::link::ethernet::{self, EthernetHeader};
 use crate::link::ndp::{self, HOP_LIMIT, MAX_SENT, Sent};
@@ -45,10 +47,17 @@ impl<'a> Stack<'a> {
     pub(crate) fn v6_deadline(&mut self) {
         for index in 0..self.ifaces.len() {
             let id = IfaceId(index as u8);
-            while let Some(Some(iface)) = self.ifaces.get_mut(index)
-                && let Some(step) = iface.v6.step(self.now)
-            {
-                self.v6_step(id, step);
+            loop {
+                while let Some(Some(iface)) = self.ifaces.get_mut(index)
+                    && let Some(step) = iface.v6.step(self.now)
+                {
+                    self.v6_step(id, step);
+                }
+                #[cfg(feature = "temporary-addresses")]
+                if self.make_temporary(id) {
+                    continue;
+                }
+                break;
             }
         }
         self.schedule_v6();
@@ -91,20 +100,32 @@ impl<'a> Stack<'a> {
         Some(self.send_ndp(id, src, v6::ALL_ROUTERS, to, &Sent::Routers { source }))
     }
 
+    /// Begins the trial of a temporary address that is due, or takes an old one away for it; whether it did.
+    #[cfg(feature = "temporary-addresses")]
+    fn make_temporary(&mut self, id: IfaceId) -> bool {
+        let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return false };
+        let room = iface.addresses.len() + iface.v6.tentative.len() < iface.addresses.capacity();
+        match iface.v6.make_temporary(self.now, room, &mut self.rng) {
+            Some(Made::Begun) => self.groups_changed(id),
+            Some(Made::Evicted(addr)) => _ = self.remove_address(id, addr.into()),
+            None => return false,
+        }
+        true
+    }
+
     /// An address is ours now.
     fn assign(&mut self, id: IfaceId, tentative: Tentative) {
         let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return };
-        let IpAddr::V6(addr) = tentative.cidr.addr() else { return };
         if iface.add_address(tentative.cidr).is_err() {
             return self.stats.drop(DropReason::NdpTableFull);
         }
-        if let Some(lifetimes) = tentative.formed {
+        if let Some(formed) = Formed::of(&tentative) {
             // There is room: those on trial were counted with those in use.
-            let _ = iface.v6.formed.push(Formed { addr, lifetimes });
+            let _ = iface.v6.formed.push(formed);
         }
         // RFC 9777 §5.2.14: what was told from nobody is told again once there is an address to tell it from.
         #[cfg(feature = "multicast")]
-        if addr.is_unicast_link_local() {
+        if v6::is_link_local(tentative.cidr.addr()) {
             self.tell_again(id, |group| group.is_ipv6());
         }
         log::debug!("interface {} has an IPv6 address", id.index());
@@ -112,6 +133,8 @@ impl<'a> Stack<'a> {
 
     /// Notes when IPv6 has something to do by itself.
     pub(crate) fn schedule_v6(&mut self) {
+        #[cfg(feature = "temporary-addresses")]
+        self.ifaces.iter_mut().flatten().for_each(|i| i.v6.plan_temporary(self.now));
         self.v6_timer = self.ifaces.iter().flatten().filter_map(|i| i.v6.deadline()).min();
     }
 

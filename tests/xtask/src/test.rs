@@ -13,7 +13,10 @@ const STACK_LINT: [(&str, &[&str]); 6] = [
     ("default", &[]),
     (
         "applications+alloc",
-        &["--features", "multicast,raw-ethernet,link-local,dhcpv4,dhcpv4-server,dhcpv6,dns,mdns,alloc"],
+        &[
+            "--features",
+            "multicast,raw-ethernet,link-local,temporary-addresses,dhcpv4,dhcpv4-server,dhcpv6,dns,mdns,alloc",
+        ],
     ),
     ("no features", &["--no-default-features"]),
     ("alloc", &["--features", "alloc"]),
@@ -22,7 +25,7 @@ const STACK_LINT: [(&str, &[&str]); 6] = [
 ];
 
 /// Each protocol must build without the others.
-const ALONE: [&str; 15] = [
+const ALONE: [&str; 16] = [
     "ipv4",
     "tcp",
     "udp",
@@ -32,6 +35,7 @@ const ALONE: [&str; 15] = [
     "multicast",
     "acd",
     "link-local",
+    "temporary-addresses",
     "dhcpv4",
     "dhcpv4-server",
     "dhcpv6",
@@ -48,7 +52,10 @@ const STACK_BARE: [(&str, &[&str]); 5] = [
     ("all protocols+defmt", &["--features", "defmt"]),
     (
         "applications+defmt",
-        &["--features", "multicast,raw-ethernet,link-local,dhcpv4,dhcpv4-server,dhcpv6,dns,mdns,defmt"],
+        &[
+            "--features",
+            "multicast,raw-ethernet,link-local,temporary-addresses,dhcpv4,dhcpv4-server,dhcpv6,dns,mdns,defmt",
+        ],
     ),
 ];
 
@@ -56,7 +63,10 @@ const STACK_BARE: [(&str, &[&str]); 5] = [
 const STACK_TEST: [(&str, &[&str]); 7] = [
     (
         "applications+alloc",
-        &["--features", "multicast,raw-ethernet,link-local,dhcpv4,dhcpv4-server,dhcpv6,dns,mdns,alloc"],
+        &[
+            "--features",
+            "multicast,raw-ethernet,link-local,temporary-addresses,dhcpv4,dhcpv4-server,dhcpv6,dns,mdns,alloc",
+        ],
     ),
     ("std+log", &["--features", "std,log"]),
     ("default", &[]),

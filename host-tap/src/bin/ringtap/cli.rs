@@ -94,6 +94,9 @@ pub struct DeviceArgs {
     /// Asks routers for addresses, routes and name servers (IPv6), and follows what they advertise.
     #[arg(long)]
     pub slaac: bool,
+    /// With --slaac: makes temporary addresses beside the stable ones, and prefers them (RFC 8981).
+    #[arg(long, requires = "slaac")]
+    pub temporary: bool,
     /// Claims an IPv4 address of the link, 169.254.x.y (RFC 3927); with --dhcp when no server answers.
     #[arg(long)]
     pub link_local: bool,
@@ -118,7 +121,7 @@ pub struct DeviceArgs {
 impl DeviceArgs {
     /// A stack on the device, with an address.
     pub fn start(self) -> Result<Runtime, Failure> {
-        let Wanted { dhcp, slaac, link_local } = self.wanted();
+        let Wanted { dhcp, slaac, link_local, .. } = self.wanted();
         let runtime = Runtime::start(self.attachment()?.open()?)?;
         if link_local {
             runtime.wait_for_address(LEASE_WAIT)?;
@@ -133,7 +136,7 @@ impl DeviceArgs {
 
     /// What the stack is to find out by itself.
     pub const fn wanted(&self) -> Wanted {
-        Wanted { dhcp: self.dhcp, slaac: self.slaac, link_local: self.link_local }
+        Wanted { dhcp: self.dhcp, slaac: self.slaac, temporary: self.temporary, link_local: self.link_local }
     }
 
     /// What the options describe.
@@ -536,6 +539,7 @@ mod tests {
             "--dev tap0 --dhcp-server 10.7.0.9-10.7.0.8",
             "--dev tap0 --dhcp-server 10.7.0.9-10.7.0.25",
             "--dev tap0 --dhcp-server 10.7.0.9-10.7.0.10 --dhcp",
+            "--dev tap0 --temporary",
             "--dev tap0 --nonsense",
         ] {
             let failure = attachment(line.trim()).expect_err("wrong usage");

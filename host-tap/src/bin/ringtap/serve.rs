@@ -57,9 +57,9 @@ pub fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let services = Service::ALL.map(|s| format!("{}/{}", s.name(), s.port())).join(" ");
     let ready = move |addresses: &str| say(&format!("ready {name} {addresses} mac {mac} services {services}"));
     match wanted {
-        Wanted { dhcp: false, slaac: false, link_local: false } => ready(&addresses),
+        Wanted { dhcp: false, slaac: false, link_local: false, .. } => ready(&addresses),
         // The first of them that gives an address.
-        Wanted { dhcp, slaac, link_local } => {
+        Wanted { dhcp, slaac, link_local, .. } => {
             let ready = Arc::new(Once::new(move |more: &str| ready(format!("{addresses} {more}").trim_start())));
             if slaac {
                 let ready = Arc::clone(&ready);

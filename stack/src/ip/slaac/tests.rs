@@ -32,8 +32,7 @@ fn formed(valid: u32, preferred: u32) -> Host {
             host.tentative.iter_mut().for_each(|t| t.at = at(10));
         }
         if let Step::Assign(t) = step {
-            let IpAddr::V6(addr) = t.cidr.addr() else { panic!("IPv6") };
-            host.formed.push(Formed { addr, lifetimes: t.formed.expect("formed") }).expect("room");
+            host.formed.push(Formed::of(&t).expect("formed")).expect("room");
         }
     }
     assert_eq!(host.formed.len(), 1);
@@ -58,7 +57,7 @@ fn a_duplicate_is_never_assigned_and_one_from_a_prefix_is_tried_otherwise() {
     let mut host = Host::new();
     let cidr: Cidr = "2001:db8::1/64".parse().expect("valid text");
     host.try_address(at(0), cidr, 1);
-    host.on_duplicate(at(0), "2001:db8::1".parse().expect("valid text"), MAC, &secret());
+    host.on_duplicate(at(0), "2001:db8::1".parse().expect("valid text"), MAC, &secret(), &mut rng());
     assert_eq!((host.step(at(100)), host.deadline()), (None, None));
     assert!(host.tentative[0].duplicate);
     let mut host = Host::new();
@@ -67,7 +66,7 @@ fn a_duplicate_is_never_assigned_and_one_from_a_prefix_is_tried_otherwise() {
     for _ in 0..=RETRIES {
         let IpAddr::V6(addr) = host.tentative[0].cidr.addr() else { panic!("IPv6") };
         assert!(tried.insert(addr) && !host.tentative[0].duplicate);
-        host.on_duplicate(at(0), addr, MAC, &secret());
+        host.on_duplicate(at(0), addr, MAC, &secret(), &mut rng());
     }
     assert!(host.tentative[0].duplicate, "given up");
 }

@@ -6,6 +6,8 @@
 
 use super::parked::{Lot, Parked};
 use super::{Action, Demand, Heard, NeighborInfo, NeighborSlot, NeighborState, RETRANS};
+#[cfg(feature = "ipv6")]
+use super::{Timers, Times};
 use crate::device::Mac;
 use crate::family::IpAddr;
 use crate::frame::Frame;
@@ -20,6 +22,9 @@ const IN_USE: Duration = Duration::from_secs(30);
 /// Places looked at to find one to give up: the work per packet is bounded in a table of any size.
 const SWEEP: usize = 32;
 const NONE: u32 = u32::MAX;
+/// Interfaces whose routers' times are kept.
+#[cfg(feature = "ipv6")]
+const TOLD: usize = 4;
 
 /// Where a packet for a neighbour goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +67,9 @@ pub(crate) struct Neighbors<'a> {
     /// From the keyed hash of an address to its place.
     index: Demux<'a>,
     key: Key,
+    /// The times that routers have told, by interface: of the first few.
+    #[cfg(feature = "ipv6")]
+    told: heapless::Vec<(u8, Times), TOLD>,
 }
 
 impl<'a> Neighbors<'a> {
@@ -90,6 +98,8 @@ impl<'a> Neighbors<'a> {
             lot: Lot::new(park_limit),
             index,
             key: secret.key(Purpose::Neighbors),
+            #[cfg(feature = "ipv6")]
+            told: heapless::Vec::new(),
         }
     }
 
@@ -100,7 +110,7 @@ impl<'a> Neighbors<'a> {
     pub fn known(&mut self, now: Instant, index: u32, iface: u8, addr: IpAddr) -> Option<Mac> {
         let slot = self.slots.get_mut(index as usize)?;
         let fresh = match slot.state? {
-            NeighborState::Reachable => now.since(slot.at) < super::REACHABLE_TIME,
+            NeighborState::Reachable => now.since(slot.at) < slot.reachable(),
             // Its timer will ask; until then it is used as it is.
             NeighborState::Delay | NeighborState::Probe => true,
             _ => false,
@@ -190,6 +200,7 @@ impl<'a> Neighbors<'a> {
         let Some(index) = self.find(iface, addr) else {
             return Heard::Unknown;
         };
+        self.update_times(index);
         match self.update(index, |slot| slot.on_advert(now, advert)) {
             Some(true) => Heard::Resolved(index),
             _ => Heard::Noted,
@@ -278,6 +289,8 @@ impl<'a> Neighbors<'a> {
         stats: &mut Stats,
         mut each: impl FnMut(&mut NeighborSlot),
     ) {
+        #[cfg(feature = "ipv6")]
+        self.told.retain(|t| t.0 != iface);
         for index in 0..self.fresh as u32 {
             let Some(slot) = self.slots.get_mut(index as usize).filter(|s| s.state.is_some() && s.iface == iface)
             else {
@@ -287,6 +300,24 @@ impl<'a> Neighbors<'a> {
             self.drop_parked(index, reason, stats);
             self.remove(index);
         }
+    }
+
+    /// A router has told other times for an interface's IPv6 neighbours. Each takes them when it is heard of next.
+    #[cfg(feature = "ipv6")]
+    pub fn set_times(&mut self, iface: u8, timers: Timers) {
+        let Timers { reachable, retrans } = timers;
+        let mut times = self.times(iface);
+        times.retrans = retrans;
+        times.reachable = reachable.unwrap_or(times.reachable);
+        match self.told.iter_mut().find(|t| t.0 == iface) {
+            Some(told) => told.1 = times,
+            None => _ = self.told.push((iface, times)),
+        }
+    }
+
+    #[cfg(feature = "ipv6")]
+    fn times(&self, iface: u8) -> Times {
+        self.told.iter().find(|t| t.0 == iface).map_or(Times::USUAL, |t| t.1)
     }
 
     /// The neighbours.
@@ -379,11 +410,23 @@ impl<'a> Neighbors<'a> {
     /// has no room.
     fn insert(&mut self, index: u32, iface: u8, addr: IpAddr) -> Option<u32> {
         self.slots.get_mut(index as usize)?.occupy(iface, addr);
+        #[cfg(feature = "ipv6")]
+        self.update_times(index);
         if self.index.insert(self.hash(iface, addr), index).is_err() {
             self.release(index);
             return None;
         }
         Some(index)
+    }
+
+    /// Takes over what was told of the times on a neighbour's interface.
+    #[cfg(feature = "ipv6")]
+    fn update_times(&mut self, index: u32) {
+        let Some(&NeighborSlot { iface, addr, .. }) = self.slots.get(index as usize) else { return };
+        let times = if addr.is_ipv6() { self.times(iface) } else { Times::USUAL };
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            slot.times = times;
+        }
     }
 
     fn remove(&mut self, index: u32) {
