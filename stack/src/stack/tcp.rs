@@ -601,6 +601,20 @@ impl<'a> TcpSocket<'_, 'a> {
         self.stack.tcp.conns.at_mut(self.index)?.conn.take_soft_error()
     }
 
+    /// The differentiated services code point of each packet from now on, 0..=63 (RFC 9293 §3.9.1.9, SHLD-21).
+    ///
+    /// # Errors
+    /// `Invalid` for a greater one: nothing has changed.
+    pub fn set_dscp(&mut self, dscp: u8) -> Result<(), ConnectError> {
+        if dscp > 63 {
+            return Err(ConnectError::Invalid);
+        }
+        if let Some(entry) = self.stack.tcp.conns.at_mut(self.index) {
+            entry.conn.set_dscp(dscp);
+        }
+        Ok(())
+    }
+
     /// Numbers about the connection.
     ///
     /// # Errors

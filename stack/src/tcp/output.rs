@@ -449,6 +449,11 @@ impl Conn<'_> {
         self.settings.ttl
     }
 
+    /// Another DSCP, of six bits.
+    pub fn set_dscp(&mut self, dscp: u8) {
+        self.settings.dscp = dscp & 0x3f;
+    }
+
     /// The octet of the IP header that holds the connection's DSCP.
     pub fn tos(&self) -> u8 {
         self.settings.dscp << 2

@@ -1,7 +1,7 @@
 //! Selective acknowledgments, both ways, and how losses are repaired by them.
 //!
 //! Receiving: RFC 2018 §3 and §4 (which ranges are told, the newest first), RFC 2883 (what came twice is told, too).
-//! Sending: RFC 6675 (pipe, what is lost) with the scoreboard of `sent/board.rs`, RFC 9937 (PRR: the window within a
+//! Sending: RFC 6675 (pipe, what is lost, what goes next) with the scoreboard of `sent/board.rs`, RFC 9937 (PRR: the window within a
 //! recovery), RFC 2018 §8 (a peer that throws away what it reported). Where RACK is on, `rack.rs` says what is lost.
 //!
 //! ```text
@@ -37,6 +37,8 @@ pub(crate) struct Sack {
     scored: bool,
     /// The next segment to be sent again may leave whatever the window.
     pub(super) force: bool,
+    /// The last segment was sent again in this recovery although nothing says that it is lost (RFC 6675 §5, NextSeg (4)).
+    rescued: bool,
     /// Octets that came twice, to be told once (RFC 2883), if there are any between the two.
     duplicate: (Seq, Seq),
     /// Where text came beyond a hole, the newest first; each within a range, if the range is still there.
@@ -56,6 +58,7 @@ impl Sack {
             told: false,
             scored: false,
             force: false,
+            rescued: false,
             duplicate: (Seq::new(0), Seq::new(0)),
             recent: [Seq::new(0); 4],
             recover_fs: 0,
@@ -257,6 +260,9 @@ impl Conn<'_> {
         let undone = self.undo_if_spurious(now, seg, &news, duplicate, acked);
         let lost = if undone { 0 } else { self.detect_losses(now) };
         self.move_repair(now, acked, flight, &news, lost);
+        if news.octets > 0 {
+            self.repair_on_suspicion();
+        }
         self.sync_repair();
         if acked > 0 {
             self.after_ack(now, fin_acked);
@@ -351,6 +357,7 @@ impl Conn<'_> {
         self.sack.recover_fs = outstanding.saturating_add(news).saturating_sub(self.sent.sacked()).max(1);
         self.sack.delivered = 0;
         self.sack.out = 0;
+        self.sack.rescued = false;
         self.sack.force = true;
         self.reduce(news, false);
     }
@@ -395,6 +402,26 @@ impl Conn<'_> {
         //# cwnd = ssthresh
         self.cc.set_cwnd(self.cc.ssthresh(), mss);
         self.rack_on_recovered();
+    }
+
+    //= https://www.rfc-editor.org/rfc/rfc6675#section-5
+    //# (3) If the conditions for rules (1) and (2) fail, but there exists an unSACKed sequence number 'S3' that meets the
+    //# criteria for detecting loss given in steps (1.a) and (1.b) above (specifically excluding step (1.c)), then one
+    //# segment of up to SMSS octets starting with S3 SHOULD be returned. [...] (4) [...] we provide the opportunity for a
+    //# single "rescue" retransmission per entry into loss recovery.
+    /// The window has room that neither what is known to be lost nor new text uses: what the peer has skipped goes again, or
+    /// the last segment, once. Where RACK is on, its clock finds such losses (RFC 8985 §6.2), without guessing.
+    fn repair_on_suspicion(&mut self) {
+        let mss = u32::from(self.snd.mss);
+        if self.sack.rack.is_on() || self.snd.phase != Phase::Fast || self.sent.lost() > 0 {
+            return;
+        }
+        if self.pipe() + mss > self.cc.cwnd() || self.new_text(mss).is_some() {
+            return;
+        }
+        if !self.sent.mark_skipped_lost(self.snd.una, mss) && !core::mem::replace(&mut self.sack.rescued, true) {
+            self.sent.mark_tail_lost(self.snd.una, mss);
+        }
     }
 
     /// Keeps the flag that `plan` looks at: whether something is to be sent again.

@@ -71,6 +71,27 @@ fn time_to_live_and_dscp_of_a_connection_are_in_each_of_its_packets() {
     b.is_well();
 }
 
+// RFC 9293 §3.9.1.9: SHLD-21.
+#[test]
+fn the_dscp_of_a_connection_can_be_changed() {
+    let mut b = Bench::new().with_neighbors();
+    let (handle, syn) = b.connected(80, TcpOptions { dscp: 46, ..TcpOptions::default() });
+    let tos = |b: &mut Bench| {
+        b.stack.tcp(handle).expect("open").write(b"text").expect("room");
+        let sent = b.poll_raw();
+        assert_eq!(sent.len(), 1);
+        let answer = Tcp { seq: 5001, ..b.reply_to(&syn, 0) };
+        let Seen::Tcp(_, _, text) = packet::read(&sent[0]) else { panic!("text") };
+        b.give_tcp(&Tcp { ack: text.seq + 4, ..answer });
+        tos_and_ttl(&sent[0]).0
+    };
+    assert_eq!(tos(&mut b), 46 << 2);
+    assert_eq!(b.stack.tcp(handle).expect("open").set_dscp(10), Ok(()));
+    assert_eq!(tos(&mut b), 10 << 2);
+    assert_eq!(b.stack.tcp(handle).expect("open").set_dscp(64), Err(ConnectError::Invalid));
+    assert_eq!(tos(&mut b), 10 << 2);
+}
+
 // RFC 1122 §3.2.1.7 and §3.2.2.
 #[test]
 fn what_the_stack_sends_of_itself_has_its_time_to_live_and_no_type_of_service() {

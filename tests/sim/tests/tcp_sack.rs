@@ -185,6 +185,47 @@ fn a_segment_is_lost_below_three_runs_or_more_than_two_segments() {
 }
 
 // RFC 6675 §4, pipe: what is outstanding, less what the peer holds and what is lost.
+// RFC 6675 §5, NextSeg (3): one segment above the hole does not show it to be lost, but there is room and nothing else to send.
+#[test]
+fn what_the_peer_has_skipped_goes_again_when_there_is_nothing_better_to_send() {
+    let mut p = sending(counting(), 10);
+    assert_eq!(p.sack(0, &[(1, 4)]), [0]);
+    // PRR lets one leave for two that arrive.
+    assert_eq!(p.sack(0, &[(1, 4), (5, 6)]), [4]);
+    assert_eq!(p.sack(0, &[(1, 4), (5, 7)]), NOTHING, "it went once");
+    assert_eq!(p.sack(10, &[]), NOTHING);
+    assert_eq!((p.info().repairs.timeouts, p.info().retransmits), (0, 2));
+    p.ends_well();
+
+    // With new text, that goes.
+    let mut p = sending(counting(), 12);
+    assert_eq!(p.sack(0, &[(1, 4)])[0], 0);
+    let sent = p.sack(0, &[(1, 4), (5, 6)]);
+    assert!(!sent.contains(&4) && sent.iter().all(|&n| n > 9), "{sent:?}");
+    p.ends_well();
+}
+
+// RFC 6675 §5, NextSeg (4).
+#[test]
+fn the_last_segment_is_rescued_once_in_a_recovery() {
+    let mut p = sending(counting(), 10);
+    assert_eq!(p.sack(0, &[(1, 4)]), [0]);
+    assert_eq!(p.sack(0, &[(1, 9)]), [9], "nothing lies above it that could show it to be lost");
+    assert_eq!(p.sack(9, &[]), NOTHING);
+    assert_eq!(p.sack(10, &[]), NOTHING);
+    assert_eq!((p.info().repairs.timeouts, p.info().retransmits), (0, 2));
+    p.ends_well();
+
+    // Once: if that was lost as well, the time-out finds out.
+    let mut p = sending(counting(), 10);
+    p.sack(0, &[(1, 4)]);
+    assert_eq!(p.sack(0, &[(1, 8)]), [9]);
+    assert_eq!(p.sack(0, &[(1, 9)]), NOTHING);
+    assert_eq!(Peer::segs(&p.wait(5_000).1), [0]);
+    assert_eq!(p.info().repairs.timeouts, 1);
+    p.ends_well();
+}
+
 #[test]
 fn octets_in_flight_are_what_is_neither_held_nor_lost() {
     let mut p = sending(counting(), 30);

@@ -136,6 +136,21 @@ impl SentLog<'_> {
         Some((start, end.earlier(start + most)))
     }
 
+    /// Takes the lowest record for lost, or its first `most` octets, that was sent once and lies below one that the peer
+    /// holds; whether there is one.
+    pub fn mark_skipped_lost(&mut self, una: Seq, most: u32) -> bool {
+        let Some(top) = (0..self.len).rev().find(|&n| self.record(n).is_some_and(|record| record.is(SACKED))) else {
+            return false;
+        };
+        let Some(n) = (0..top).find(|&n| self.record(n).is_some_and(|record| record.marks == 0)) else { return false };
+        let start = self.start(una, n);
+        if self.record(n).is_some_and(|record| record.end.after(start + most)) {
+            self.split(n, start + most);
+        }
+        self.set_marks(una, n, LOST);
+        true
+    }
+
     /// Takes the last `most` octets of the newest record for lost, if it is in flight: a probe of the tail.
     pub fn mark_tail_lost(&mut self, una: Seq, most: u32) -> bool {
         let Some(last) = self.len.checked_sub(1) else { return false };

@@ -3,7 +3,11 @@
 use super::harness::*;
 use crate::error::TcpError;
 use crate::event::Readiness;
+#[cfg(feature = "ipv6")]
+use crate::sockets::demux::Tuple;
 use crate::stats::DropReason as D;
+#[cfg(feature = "ipv6")]
+use crate::tcp::conn::Conn;
 use crate::tcp::conn::Fate;
 use crate::tcp::info::{IcmpError, SoftError};
 use crate::tcp::options::TcpOptions;
@@ -171,6 +175,20 @@ fn h058_the_peers_mss_is_bounded_below_and_by_ours() {
             assert!(out.len() <= 104);
         }
     }
+}
+
+// RFC 9293 §3.7.1, MUST-15.
+#[cfg(feature = "ipv6")]
+#[test]
+fn over_ipv6_a_peer_without_the_option_takes_1220_octets() {
+    let address = |n| core::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n).into();
+    let tuple = Tuple { local_addr: address(1), remote_addr: address(2), ..tuple() };
+    let mut host = Host::new(Conn::connect(tuple, &plain(), buffers(&plain()), 1440));
+    host.out();
+    host.accept(&seg(IRS, U, SYN | ACK));
+    host.out();
+    host.write(&pattern(0, 5000));
+    assert_eq!(host.out()[0].payload.len(), 1220);
 }
 
 #[test]
