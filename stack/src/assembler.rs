@@ -89,6 +89,22 @@ impl<'a> Assembler<'a> {
         self.ranges_slice().iter().copied()
     }
 
+    /// Gives the memory of an owned store back when no range is in it.
+    pub fn trim(&mut self) {
+        #[cfg(feature = "alloc")]
+        if self.len == 0
+            && let ManagedSlice::Owned(vec) = &mut self.storage
+        {
+            *vec = alloc::vec::Vec::new();
+        }
+    }
+
+    /// Octets of memory that the store holds.
+    #[cfg(all(feature = "tcp", feature = "tuning"))]
+    pub fn held(&self) -> usize {
+        self.storage.len() * size_of::<Range>()
+    }
+
     /// The storage, for another assembler.
     pub fn into_storage(self) -> ManagedSlice<'a, Range> {
         self.storage
@@ -152,6 +168,22 @@ mod tests {
 
     fn ranges(a: &Assembler<'_>) -> Vec<Range> {
         a.ranges().collect()
+    }
+
+    #[cfg(all(feature = "alloc", feature = "tcp", feature = "tuning"))]
+    #[test]
+    fn a_store_that_is_empty_gives_its_memory_back() {
+        let mut a = Assembler::new(ManagedSlice::Owned(Vec::new()), 100);
+        for n in 0..100 {
+            assert_eq!(a.add(2 * n + 1, 1), Ok(()));
+        }
+        assert_eq!(a.add(500, 1), Err(Full));
+        a.trim();
+        assert!(a.held() >= 800, "what is in use stays");
+        a.advance(u32::MAX);
+        a.trim();
+        assert_eq!((a.is_empty(), a.held()), (true, 0));
+        assert_eq!(a.add(5, 1), Ok(()));
     }
 
     #[test]

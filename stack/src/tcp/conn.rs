@@ -49,8 +49,9 @@ pub(super) const RESET_PATIENCE: Duration = Duration::from_secs(10);
 const CHALLENGES: u8 = 10;
 /// Answers to keep-alive probes per connection and second: two ends that disagree must not answer each other for ever.
 const PROBE_ANSWERS: u8 = 10;
-/// Ranges of out-of-order text that an owned store grows to: scattered octets must not cost more.
-const MOST_RANGES: u16 = 64;
+/// Ranges of out-of-order text that an owned store grows to: scattered octets must not cost more. A slow start that
+/// overruns a queue loses each second segment: with fewer ranges than that makes, what arrives would have to be dropped.
+const MOST_RANGES: u16 = 512;
 
 /// What a connection stores its text in.
 pub(crate) struct Buffers<'a> {

@@ -14,9 +14,10 @@ use crate::seq::Seq;
 use crate::sockets::arena::Arena;
 use crate::time::Instant;
 
-/// Records that an owned log grows to.
+/// Records that an owned log grows to: a window of 11 MiB in segments of an Ethernet. Where they run out, losses among the
+/// newest segments are found by the time-out only.
 #[cfg(feature = "alloc")]
-const GROW_LIMIT: usize = 2048;
+const GROW_LIMIT: usize = 8192;
 /// An owned log that has grown beyond this gives its memory back once nothing is in flight.
 #[cfg(feature = "alloc")]
 const KEEP: usize = 32;

@@ -140,9 +140,9 @@ impl Conn<'_> {
         self.rx.is_on_loan()
     }
 
-    /// Octets of memory that text beyond a hole takes: up to the end of the farthest.
+    /// Octets of memory that text beyond a hole takes: up to the end of the farthest, and to note where it is.
     pub fn held_beyond(&self) -> usize {
-        if self.rx.is_on_loan() { self.rx.ahead() } else { 0 }
+        if self.rx.is_on_loan() && !self.holes.is_empty() { self.rx.ahead() + self.holes.held() } else { 0 }
     }
 
     //= https://www.rfc-editor.org/rfc/rfc2018#section-8
@@ -153,6 +153,7 @@ impl Conn<'_> {
     #[cold]
     pub fn forget_beyond(&mut self) {
         self.holes.advance(u32::MAX);
+        self.holes.trim();
         self.rx.forget_ahead();
         self.rx.fit();
     }

@@ -239,6 +239,7 @@ impl Conn<'_> {
     pub fn trim(&mut self) {
         self.rx.trim();
         self.tx.trim();
+        self.holes.trim();
     }
 
     /// The connection's numbers.

@@ -71,8 +71,10 @@ fn panel(out: &mut String, top: f64, end: f64, unit: &str, lines: &[Line], sampl
         out,
         "<rect x=\"{LEFT}\" y=\"{top}\" width=\"{WIDTH}\" height=\"{PANEL}\" fill=\"none\" stroke=\"#999\"/>"
     );
-    for step in 0..=4 {
-        let (part, y) = (f64::from(step) / 4.0, bottom - PANEL * f64::from(step) / 4.0);
+    let steps = steps(most);
+    for step in 0..=steps {
+        let part = f64::from(step) / f64::from(steps);
+        let y = bottom - PANEL * part;
         let _ = writeln!(
             out,
             "<path d=\"M{LEFT} {y}h{WIDTH}\" stroke=\"#eee\"/>\n\
@@ -101,9 +103,12 @@ fn panel(out: &mut String, top: f64, end: f64, unit: &str, lines: &[Line], sampl
             let _ = write!(path, "{}{x:.1} {y:.1}", if i == 0 { "M" } else { "L" });
         }
         let Line { name, color, .. } = line;
+        // Lines that run together are to be seen all the same: the first is a broad band beneath the others.
+        let is_beneath = n == 0 && lines.len() > 1;
+        let stroke = if is_beneath { "stroke-width=\"6\" stroke-opacity=\"0.45\"" } else { "stroke-width=\"1.5\"" };
         let _ = writeln!(
             out,
-            "<path d=\"{path}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"1.5\"/>\n\
+            "<path d=\"{path}\" fill=\"none\" stroke=\"{color}\" {stroke}/>\n\
              <text x=\"{}\" y=\"{}\" fill=\"{color}\">{name}</text>",
             LEFT + 12.0 + 190.0 * n as f64,
             top + 18.0
@@ -115,6 +120,12 @@ fn panel(out: &mut String, top: f64, end: f64, unit: &str, lines: &[Line], sampl
 fn round_up(value: f64) -> f64 {
     let unit = 10f64.powf(value.log10().floor());
     [1.0, 2.0, 4.0, 5.0, 8.0, 10.0].into_iter().map(|m| m * unit).find(|&m| m >= value).unwrap_or(value)
+}
+
+/// Into how many parts a scale up to `most`, a round number, is divided so that their ends are round, too.
+fn steps(most: f64) -> u32 {
+    let first = most / 10f64.powf(most.log10().floor());
+    if (first - 1.0).abs() < 1e-6 || (first - 5.0).abs() < 1e-6 { 5 } else { 4 }
 }
 
 fn short(value: f64) -> String {
@@ -129,6 +140,8 @@ mod tests {
     fn scales_end_at_round_numbers() {
         for (value, round) in [(0.9, 1.0), (1.0, 1.0), (3.0, 4.0), (41.0, 50.0), (260.0, 400.0), (9_999.0, 10_000.0)] {
             assert!((round_up(value) - round).abs() < 1e-9, "{value}");
+            let step = round / f64::from(steps(round)) * 10.0;
+            assert!((step - step.round()).abs() < 1e-9 || round < 10.0, "{round}: {step}");
         }
     }
 }

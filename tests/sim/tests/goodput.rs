@@ -2,7 +2,7 @@
 
 use ringtap::tcp::Congestion;
 use ringtap::time::Duration;
-use ringtap_sim::goodput::{Setting, run};
+use ringtap_sim::goodput::{Setting, course, run};
 use std::fmt::Write as _;
 
 const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goodput.txt");
@@ -52,6 +52,22 @@ fn the_goodput_matrix_is_as_it_was() {
             }
             _ => assert_eq!(is, was, "the head of the table"),
         }
+    }
+}
+
+/// A slow start that overruns the queue of its path loses each second segment for a round trip: hundreds of holes. The
+/// receiver has a place for what lies between them, and only what was lost goes again.
+#[test]
+fn what_arrives_between_hundreds_of_holes_is_not_sent_again() {
+    for congestion in [Congestion::NewReno, Congestion::Cubic] {
+        let time = Duration::from_secs(2);
+        let setting = Setting { congestion, queue: 170, buffer: 1 << 20, time, ..Setting::default() };
+        let samples = course(1, &setting, Duration::from_millis(20)).expect("the invariants hold");
+        let last = samples.last().expect("a sample");
+        let (lost, again, timeouts) = (last.lost, u64::from(last.info.retransmits), last.info.repairs.timeouts);
+        assert!(lost > 200, "{congestion:?}: the queue is overrun: {lost}");
+        assert!(again <= lost + 10, "{congestion:?}: {lost} lost, {again} sent again");
+        assert_eq!(timeouts, 0, "{congestion:?}");
     }
 }
 

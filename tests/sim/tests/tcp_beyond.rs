@@ -12,6 +12,8 @@ const PORT: u16 = 80;
 const ISS: u32 = 1_000_000;
 /// Octets of a receive buffer.
 const BUFFER: usize = 32 << 10;
+/// Where the ranges are noted that lie in buffers.
+const NOTES: usize = 2048;
 
 /// A connection that P has opened from `port`, and H's first sequence number.
 struct Held {
@@ -22,7 +24,7 @@ struct Held {
 
 fn bench(most: usize) -> (Bench, ListenerHandle) {
     let setup = Setup { frames: 600, ..Setup::default() };
-    let mut bench = Bench::built(setup, |config| config.out_of_order = most).with_live_neighbors();
+    let mut bench = Bench::built(setup, |config| config.out_of_order = most + NOTES).with_live_neighbors();
     let options = TcpOptions { rx_buffer: BUFFER, ..TcpOptions::default() };
     let listener = bench.listen(PORT, 16, options);
     (bench, listener)
