@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 use board::Board;
+use core::hint::black_box;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use firmware::Board as _;
 use ringtap::config::Config;
@@ -34,6 +35,7 @@ static STORAGE: ConstStaticCell<StaticStorage<'static, 3, 1, BUFFER, BUFFER, 20>
 board::entry!(main);
 
 fn main(mut board: Board) -> ! {
+    check_memory();
     let mut program = Program::new(Stack::new(Config::new(board.secret()), STORAGE.take()));
     program.run();
     let (time, virtual_time) = (board.now(), program.now);
@@ -47,6 +49,30 @@ fn main(mut board: Board) -> ! {
         polls
     );
     firmware::exit(0)
+}
+
+/// Copies, fills and compares what lies at any place of a word, in any length up to four words: on Cortex-M that is assembly of
+/// these examples (`memory/`).
+fn check_memory() {
+    let from: [u8; 40] = core::array::from_fn(|i| i as u8 + 1);
+    for (len, at, to) in (0..=32).flat_map(|len| (0..16).map(move |n| (len, n / 4, n % 4))) {
+        let (len, at, to) = (black_box(len), black_box(at), black_box(to));
+        let mut copy = [0xaa; 40];
+        copy[to..to + len].copy_from_slice(&from[at..at + len]);
+        assert!(copy.iter().enumerate().all(|(i, octet)| match i.checked_sub(to) {
+            Some(n) if n < len => *octet == (n + at) as u8 + 1,
+            _ => *octet == 0xaa,
+        }));
+        assert!(black_box(&copy[to..to + len]) == black_box(&from[at..at + len]));
+        let mut other = copy;
+        other[to + len / 2] ^= 1;
+        assert!(len == 0 || black_box(&copy[to..to + len]) != black_box(&other[to..to + len]));
+        copy[to..to + len].fill(black_box(at as u8));
+        assert!(copy.iter().enumerate().all(|(i, octet)| match i.checked_sub(to) {
+            Some(n) if n < len => *octet == at as u8,
+            _ => *octet == 0xaa,
+        }));
+    }
 }
 
 /// The stack, its device, and the two ends.

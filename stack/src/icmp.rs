@@ -5,7 +5,7 @@
 
 #[cfg(feature = "icmp")]
 pub(crate) mod echo;
-#[cfg(all(test, feature = "alloc"))]
+#[cfg(all(test, feature = "alloc", feature = "icmp-errors"))]
 mod tests;
 #[cfg(feature = "ipv6")]
 pub(crate) mod v6;
@@ -122,17 +122,30 @@ pub(crate) fn receive(message: &[u8], destination: Destination) -> Result<Messag
         (kind::ECHO_REPLY, _) => {
             return Ok(Message::EchoReply { ident: u16::from_be_bytes([a, b]), seq: u16::from_be_bytes([c, d]), data });
         }
+        (kind::DEST_UNREACHABLE, 4) => IcmpError::TooBig { mtu: u16::from_be_bytes([c, d]) },
+        // Of errors, only what a path does not take is told where the others would find nobody.
+        #[cfg(not(feature = "icmp-errors"))]
+        (kind::DEST_UNREACHABLE | kind::TIME_EXCEEDED | kind::PARAMETER_PROBLEM, _) => {
+            return Err(DropReason::IcmpNoSocket);
+        }
         // RFC 1122 §3.2.2.2: all four codes are treated as host redirects.
+        #[cfg(feature = "icmp-errors")]
         (kind::REDIRECT, 0..=3) if destination == Destination::Ours => {
             return Ok(Message::Redirect { gateway: rest.into(), quote: quote(data)? });
         }
+        #[cfg(feature = "icmp-errors")]
         (kind::DEST_UNREACHABLE, 2) => IcmpError::ProtocolUnreachable,
+        #[cfg(feature = "icmp-errors")]
         (kind::DEST_UNREACHABLE, 3) => IcmpError::PortUnreachable,
-        (kind::DEST_UNREACHABLE, 4) => IcmpError::TooBig { mtu: u16::from_be_bytes([c, d]) },
+        #[cfg(feature = "icmp-errors")]
         (kind::DEST_UNREACHABLE, 9 | 10 | 13..=15) => IcmpError::Prohibited,
+        #[cfg(feature = "icmp-errors")]
         (kind::DEST_UNREACHABLE, 0..=12) => IcmpError::HostUnreachable,
+        #[cfg(feature = "icmp-errors")]
         (kind::TIME_EXCEEDED, 0) => IcmpError::HopsExceeded,
+        #[cfg(feature = "icmp-errors")]
         (kind::TIME_EXCEEDED, 1) => IcmpError::ReassemblyTimeout,
+        #[cfg(feature = "icmp-errors")]
         (kind::PARAMETER_PROBLEM, 0..=2) => IcmpError::ParameterProblem,
         //= https://www.rfc-editor.org/rfc/rfc6633#section-3
         //# A host MUST NOT react to received ICMP Source Quench messages

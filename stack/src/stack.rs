@@ -216,6 +216,9 @@ impl<'a> Stack<'a> {
             limiter: Limiter::new(config.reply_rate, secret),
             ifaces: storage.ifaces,
             routes: Routes::new(storage.routes, storage.route_limit),
+            #[cfg(not(feature = "nud"))]
+            neighbors: Neighbors::new(storage.neighbors, storage.neighbor_limit),
+            #[cfg(feature = "nud")]
             neighbors: Neighbors::new(
                 storage.neighbors,
                 storage.neighbor_index,

@@ -356,6 +356,25 @@ impl<'a> Stack<'a> {
     }
 
     /// By which interface to which neighbour packets to `dst` go; `by` overrides the route's interface.
+    #[cfg(not(feature = "routes"))]
+    pub(crate) fn hop(&self, dst: IpAddr, by: Option<IfaceId>) -> Option<Hop> {
+        if is_group(dst) {
+            return by.or_else(|| self.only_iface()).map(|iface| Hop { iface, next: dst });
+        }
+        let is_asked = |id: IfaceId| by.is_none_or(|by| by == id);
+        for (index, iface) in self.ifaces.iter().enumerate() {
+            let id = IfaceId(index as u8);
+            if is_asked(id) && iface.as_ref().is_some_and(|i| i.addresses.iter().any(|a| a.has(dst))) {
+                return Some(Hop { iface: id, next: dst });
+            }
+        }
+        let gateway = self.routes.gateway().filter(|(id, _)| is_asked(*id)).map(|(iface, next)| Hop { iface, next });
+        // An interface that is asked for has its neighbours, at least.
+        gateway.or_else(|| by.map(|iface| Hop { iface, next: dst }))
+    }
+
+    /// By which interface to which neighbour packets to `dst` go; `by` overrides the route's interface.
+    #[cfg(feature = "routes")]
     pub(crate) fn hop(&self, dst: IpAddr, by: Option<IfaceId>) -> Option<Hop> {
         if let Some(iface) = by {
             let state = self.iface(iface)?;
@@ -381,6 +400,7 @@ impl<'a> Stack<'a> {
     }
 
     /// Whether the link of an interface is up; of none it is.
+    #[cfg(feature = "routes")]
     fn is_up(&self, iface: u8) -> bool {
         self.iface(IfaceId(iface)).is_none_or(Iface::is_up)
     }

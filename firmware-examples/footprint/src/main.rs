@@ -7,6 +7,8 @@
 #![no_main]
 #![deny(unsafe_code)]
 
+use memory as _;
+
 use core::hint::black_box;
 use core::net::Ipv4Addr;
 use core::task::Waker;

@@ -26,6 +26,9 @@ use defmt_rtt as _;
 #[cfg(feature = "qemu")]
 use defmt_semihosting as _;
 
+#[cfg(feature = "cortex-m")]
+use memory as _;
+
 use core::net::Ipv4Addr;
 use ringtap::rng::Secret;
 use ringtap::time::Instant;

@@ -11,6 +11,7 @@ use crate::time::{Duration, Instant};
 
 const SECOND: u64 = 1_000_000;
 /// 16: 128 octets.
+#[cfg(feature = "icmp-errors")]
 const BUCKETS: usize = 16;
 /// What one reply draws from the common bucket: 1 to 3 halves of its price, one on average.
 const DRAWS: u32 = 3;
@@ -18,9 +19,11 @@ const DRAWS: u32 = 3;
 /// A limit on replies.
 pub(crate) struct Limiter {
     all: Bucket,
+    #[cfg(feature = "icmp-errors")]
     by_destination: [Bucket; BUCKETS],
     /// Half the price of a reply at the full rate, in microseconds; `None`: none is allowed.
     half_price: Option<u64>,
+    #[cfg(feature = "icmp-errors")]
     key: Key,
     rng: Rng,
 }
@@ -52,14 +55,30 @@ impl Limiter {
     pub fn new(rate: u32, secret: &Secret) -> Self {
         Self {
             all: Bucket::default(),
+            #[cfg(feature = "icmp-errors")]
             by_destination: [Bucket::default(); BUCKETS],
             half_price: (SECOND as u32 / 2).checked_div(rate).map(u64::from),
+            #[cfg(feature = "icmp-errors")]
             key: secret.key(Purpose::ReplyLimit),
             rng: Rng::new(secret, Purpose::ReplyDraws),
         }
     }
 
+    /// Whether a reply may go to `dst` now; it counts then. Without the feature `icmp-errors` all share one bucket.
+    #[cfg(not(feature = "icmp-errors"))]
+    pub fn allow(&mut self, now: Instant, _: IpAddr) -> bool {
+        let Some(half_price) = self.half_price else {
+            return false;
+        };
+        if !self.all.holds(now, half_price * u64::from(DRAWS)) {
+            return false;
+        }
+        self.all.draw(half_price * u64::from(1 + self.rng.below(DRAWS)));
+        true
+    }
+
     /// Whether a reply may go to `dst` now; it counts then.
+    #[cfg(feature = "icmp-errors")]
     pub fn allow(&mut self, now: Instant, dst: IpAddr) -> bool {
         let Some(half_price) = self.half_price else {
             return false;
@@ -96,6 +115,7 @@ mod tests {
     }
 
     /// H038.
+    #[cfg(feature = "icmp-errors")]
     #[test]
     fn one_source_draws_half_of_the_rate_and_leaves_the_rest_to_others() {
         let mut l = limiter(100);

@@ -80,7 +80,14 @@ impl Default for RouteSlot {
     }
 }
 
+#[cfg(not(feature = "routes"))]
+#[path = "one_route.rs"]
+mod one;
+#[cfg(not(feature = "routes"))]
+pub(crate) use one::Routes;
+
 /// The route table: kept in the order of preference, so that the first match is the best.
+#[cfg(feature = "routes")]
 pub(crate) struct Routes<'a> {
     /// The first `len` are occupied.
     slots: ManagedSlice<'a, RouteSlot>,
@@ -89,6 +96,7 @@ pub(crate) struct Routes<'a> {
     generation: u32,
 }
 
+#[cfg(feature = "routes")]
 impl<'a> Routes<'a> {
     /// A table of at most `limit` routes, and of at most as many as borrowed storage holds.
     pub fn new(slots: ManagedSlice<'a, RouteSlot>, limit: usize) -> Self {

@@ -2,7 +2,8 @@
 //!
 //! The states of RFC 4861 §7.3.2, for ARP as well (RFC 826), where they keep RFC 1122 §2.3.2: entries age out, and a
 //! neighbour is asked once a second at most. The table of neighbours is in `neighbor/table.rs`, the packets that wait for
-//! one in `neighbor/parked.rs`.
+//! one in `neighbor/parked.rs`. Without the feature `nud` a shorter list stands in for all three
+//! (`neighbor/cache.rs`).
 //!
 //! ```text
 //!             3 requests, 1 s apart                        heard of, not confirmed
@@ -12,10 +13,18 @@
 //!             FAILED ◀─────────────3 s──┼──────────────────────────── PROBE (3 unicast requests, 1 s apart)
 //! ```
 
+#[cfg(feature = "nud")]
 pub(crate) mod parked;
+#[cfg(feature = "nud")]
 pub(crate) mod table;
-#[cfg(all(test, feature = "alloc"))]
+#[cfg(not(feature = "nud"))]
+#[path = "neighbor/cache.rs"]
+pub(crate) mod table;
+#[cfg(all(test, feature = "alloc", feature = "nud"))]
 mod tests;
+
+#[cfg(not(feature = "nud"))]
+pub use table::NeighborSlot;
 
 use crate::device::Mac;
 use crate::family::{IpAddr, outside};
@@ -97,6 +106,7 @@ pub struct NeighborInfo {
     pub state: NeighborState,
 }
 
+#[cfg(feature = "nud")]
 /// One place of a neighbour table's storage.
 pub struct NeighborSlot {
     iface: u8,
@@ -170,6 +180,7 @@ pub(crate) enum Heard {
     Resolved(u32),
 }
 
+#[cfg(feature = "nud")]
 impl NeighborSlot {
     /// A free place, all zeros: a `static` table lies in `.bss`.
     pub const fn new() -> Self {
@@ -404,6 +415,7 @@ impl NeighborSlot {
     }
 }
 
+#[cfg(feature = "nud")]
 impl Default for NeighborSlot {
     fn default() -> Self {
         Self::new()

@@ -34,14 +34,18 @@ impl<'a> Stack<'a> {
         match icmp::receive(message, arrival.to)? {
             Message::EchoRequest => self.answer_echo(ip, frame, arrival),
             Message::EchoReply { ident, .. } => self.echo_reply(ip.header_len, ident, frame, arrival.iface),
+            #[cfg(all(feature = "icmp-errors", feature = "routes"))]
             Message::Redirect { gateway, quote } => self.redirect(ip.src.into(), gateway.into(), &quote, arrival.iface),
             Message::Error { error, quote } => self.icmp_error(ip.header_len, error, &quote, frame, arrival.iface),
+            #[cfg(not(all(feature = "icmp-errors", feature = "routes")))]
+            Message::Redirect { .. } => Err(DropReason::IcmpUnknown),
         }
     }
 
     /// A router says that another one is nearer to a destination.
     ///
     /// The route it makes is one address wide and passed over like any other when its router fails; there are few of them.
+    #[cfg(all(feature = "icmp-errors", feature = "routes"))]
     fn redirect(&mut self, from: IpAddr, gateway: IpAddr, quote: &Quote, id: IfaceId) -> Drop {
         let bad = Err(DropReason::IcmpBadRedirect);
         let dst = quote.dst;
@@ -157,7 +161,7 @@ impl<'a> Stack<'a> {
         match quote.protocol {
             #[cfg(feature = "tcp")]
             protocol::TCP => self.tcp_error(error, quote),
-            #[cfg(feature = "udp")]
+            #[cfg(all(feature = "udp", feature = "icmp-errors"))]
             protocol::UDP => self.udp_error(error, quote, iface),
             #[cfg(feature = "icmp")]
             _ if quote.echo().is_some() => {
@@ -188,7 +192,7 @@ impl<'a> Stack<'a> {
         let _ = (error, quote);
     }
 
-    #[cfg(feature = "udp")]
+    #[cfg(all(feature = "udp", feature = "icmp-errors"))]
     fn udp_error(&mut self, error: IcmpError, quote: &Quote, iface: IfaceId) -> Drop {
         let remote = SocketAddr::new(quote.dst, quote.dst_port());
         let index = self.udp.find(quote.src, quote.src_port(), remote, iface.0).ok_or(DropReason::IcmpNoSocket)?;
@@ -238,6 +242,9 @@ impl<'a> Stack<'a> {
                 let Some(mtu) = lower else { return Ok(()) };
                 entry.conn.on_mtu(mtu.saturating_sub(headers) as u16)
             }
+            #[cfg(not(feature = "icmp-errors"))]
+            _ => return Err(DropReason::IcmpNoSocket),
+            #[cfg(feature = "icmp-errors")]
             error => entry.conn.on_icmp_error(soft(error), seq),
         };
         let drop = verdict.drop;

@@ -211,32 +211,39 @@ impl<'a> Stack<'a> {
     ///
     /// # Errors
     /// [`RouteError`]; nothing has changed then.
+    #[cfg(feature = "routes")]
     pub fn add_route(&mut self, route: Route) -> Result<(), RouteError> {
+        self.insert_route(route)
+    }
+
+    fn insert_route(&mut self, route: Route) -> Result<(), RouteError> {
         if self.iface(route.iface).is_none() && !route.iface.is_nowhere() {
             return Err(RouteError::NoInterface);
         }
         self.routes.add(route)
     }
 
-    /// Adds the default route by `gateway`, of its family, on an interface.
+    /// Adds the default route by `gateway`, of its family, on an interface. Without the feature `routes` there is one.
     ///
     /// # Errors
-    /// As [`add_route`](Self::add_route).
+    /// [`RouteError`]; nothing has changed then.
     pub fn add_gateway(&mut self, iface: IfaceId, gateway: AnyAddr) -> Result<(), RouteError> {
         let any = inside(gateway).map(unspecified);
         let prefix = any.and_then(|any| Cidr::of(any, 0)).ok_or(RouteError::BadGateway)?;
-        self.add_route(Route { prefix, gateway: Some(gateway), iface, metric: 0 })
+        self.insert_route(Route { prefix, gateway: Some(gateway), iface, metric: 0 })
     }
 
     /// Removes a route.
     ///
     /// # Errors
     /// [`RouteError::NotFound`].
+    #[cfg(feature = "routes")]
     pub fn remove_route(&mut self, route: &Route) -> Result<(), RouteError> {
         self.routes.remove(route)
     }
 
     /// The routes, best first.
+    #[cfg(feature = "routes")]
     pub fn routes(&self) -> impl Iterator<Item = &Route> + '_ {
         self.routes.iter()
     }

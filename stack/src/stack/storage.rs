@@ -32,6 +32,7 @@ pub struct Storage<'a> {
     pub(crate) routes: ManagedSlice<'a, RouteSlot>,
     pub(crate) route_limit: usize,
     pub(crate) neighbors: ManagedSlice<'a, NeighborSlot>,
+    #[cfg(feature = "nud")]
     pub(crate) neighbor_index: Demux<'a>,
     pub(crate) neighbor_limit: usize,
     #[cfg(feature = "reassembly")]
@@ -111,6 +112,7 @@ impl Storage<'_> {
             routes: owned(),
             route_limit: l.routes,
             neighbors: owned(),
+            #[cfg(feature = "nud")]
             neighbor_index: Demux::new(owned()),
             neighbor_limit: l.neighbors,
             #[cfg(feature = "reassembly")]

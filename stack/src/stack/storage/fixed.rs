@@ -26,7 +26,7 @@ use managed::ManagedSlice::Borrowed;
 
 const LISTENERS: usize = 4;
 const NEIGHBORS: usize = 8;
-const ROUTES: usize = 8;
+const ROUTES: usize = if cfg!(feature = "routes") { 8 } else { 0 };
 const IFACES: usize = 2;
 #[cfg(feature = "reassembly")]
 const REASSEMBLY: usize = 2;
@@ -60,6 +60,7 @@ pub struct StaticStorage<'a, const TCP: usize, const UDP: usize, const RX: usize
     ifaces: [Option<Iface<'a>>; IFACES],
     routes: [RouteSlot; ROUTES],
     neighbors: [NeighborSlot; NEIGHBORS],
+    #[cfg(feature = "nud")]
     neighbor_index: [Slot; 2 * NEIGHBORS],
     #[cfg(feature = "reassembly")]
     reassembly: [ReassemblySlot<'a>; REASSEMBLY],
@@ -104,6 +105,7 @@ impl<'a, const TCP: usize, const UDP: usize, const RX: usize, const TX: usize, c
             ifaces: [const { None }; IFACES],
             routes: [RouteSlot::new(); ROUTES],
             neighbors: [const { NeighborSlot::new() }; NEIGHBORS],
+            #[cfg(feature = "nud")]
             neighbor_index: [const { Slot::new() }; 2 * NEIGHBORS],
             #[cfg(feature = "reassembly")]
             reassembly: [const { ReassemblySlot::new() }; REASSEMBLY],
@@ -157,6 +159,7 @@ impl<'a, const TCP: usize, const UDP: usize, const RX: usize, const TX: usize, c
             routes: Borrowed(&mut s.routes),
             route_limit: all,
             neighbors: Borrowed(&mut s.neighbors),
+            #[cfg(feature = "nud")]
             neighbor_index: Demux::new(Borrowed(&mut s.neighbor_index)),
             neighbor_limit: all,
             #[cfg(feature = "reassembly")]
