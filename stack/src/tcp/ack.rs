@@ -40,7 +40,7 @@ impl Conn<'_> {
             }
             return ControlFlow::Continue(());
         }
-        let wnd = u32::from(seg.window) << self.snd.shift;
+        let wnd = self.snd.unscaled(seg.window);
         let was_closed = self.snd.wnd == 0;
         if self.is_repairing(seg) {
             self.handle_ack_in_repair(now, seg);

@@ -156,14 +156,16 @@ impl Stamps {
     /// Whether segments carry them.
     #[inline]
     pub const fn is_on(&self) -> bool {
-        self.recent_at != u32::MAX
+        cfg!(feature = "timestamps") && self.recent_at != u32::MAX
     }
 
     /// The peer's TSval that is echoed from now on.
     #[inline]
     pub fn take(&mut self, recent: u32, now: Instant) {
-        self.recent = recent;
-        self.recent_at = coarse(now);
+        if cfg!(feature = "timestamps") {
+            self.recent = recent;
+            self.recent_at = coarse(now);
+        }
     }
 }
 

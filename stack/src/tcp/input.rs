@@ -152,7 +152,7 @@ impl Conn<'_> {
             return self.out_of_window(now, seg);
         }
         self.last_heard = now;
-        if self.keep_probes > 0 {
+        if cfg!(feature = "keep-alive") && self.keep_probes > 0 {
             self.on_probe_answered(now);
         }
         self.take_timestamp(now, seg);

@@ -147,8 +147,8 @@ impl<'a> Listener<'a> {
             now: Instant::ZERO,
             window: syn_window(tcp.rx_buffer),
             max_segment: tcp.max_segment,
-            scale: tcp.window_scale.then(|| window_shift(tcp.window_most())),
-            timestamps: tcp.timestamps,
+            scale: (cfg!(feature = "window-scale") && tcp.window_scale).then(|| window_shift(tcp.window_most())),
+            timestamps: cfg!(feature = "timestamps") && tcp.timestamps,
             // Selective acknowledgments are not built yet, and must not be promised.
             sack: cfg!(feature = "sack") && tcp.sack,
             backlog,

@@ -76,10 +76,10 @@ impl Conn<'_> {
     /// The options of the peer's SYN, against what we offer.
     fn agree_on_options(&mut self, now: Instant, seg: &Segment<'_>) {
         let options = &seg.options;
-        if let (true, Some(stamps)) = (self.offer_stamps, options.timestamps) {
+        if let (true, Some(stamps)) = (self.offers_stamps(), options.timestamps) {
             self.stamps.take(stamps.val, now);
         }
-        if let (true, Some(theirs)) = (self.offer_scale, options.window_scale) {
+        if let (true, Some(theirs)) = (self.offers_scale(), options.window_scale) {
             //= https://www.rfc-editor.org/rfc/rfc7323#section-2.3
             //# If a Window Scale option is received with a shift.cnt value larger than 14, the TCP SHOULD log the error
             //# but MUST use 14 instead of the specified value.
@@ -97,7 +97,7 @@ impl Conn<'_> {
             return ControlFlow::Break(Stop::Reset);
         }
         self.enter(Event::SynAcked);
-        let window = u32::from(seg.window) << self.snd.shift;
+        let window = self.snd.unscaled(seg.window);
         // The SYN itself, which simultaneous open may bring here again, has an unscaled window.
         let window = if seg.flags.contains(Flags::SYN) { u32::from(seg.window) } else { window };
         self.snd.set_window(seg.seq, seg.ack, window);
@@ -120,7 +120,7 @@ impl Conn<'_> {
         self.retries = 0;
         self.progress_at = now;
         self.timers.retransmit = Timer::OFF;
-        if self.settings.keep_count > 0 {
+        if cfg!(feature = "keep-alive") && self.settings.keep_count > 0 {
             self.timers.keep = Timer::after(now, self.settings.keep_idle());
         }
         debug_assert!(self.state == State::Established);

@@ -71,7 +71,7 @@ pub struct TcpOptions {
     pub progress: Option<Progress>,
     /// Hold back a small segment while text is in flight (RFC 9293 §3.7.4). On by default.
     pub nagle: bool,
-    /// Probe an idle peer; off by default (RFC 9293 MUST-25).
+    /// Probe an idle peer; off by default (RFC 9293 MUST-25). Without the feature `keep-alive` it has no effect.
     pub keep_alive: Option<KeepAlive>,
     /// How long text may stay unacknowledged before the connection is given up: R2 of RFC 9293 §3.8.3, at least 100 s
     /// there; 120 s by default. [`Duration::MAX`]: for ever.
@@ -90,9 +90,10 @@ pub struct TcpOptions {
     pub rto_max: Duration,
     /// The retransmission time-out before the first measurement: 1 s (RFC 6298 §2.1).
     pub rto_initial: Duration,
-    /// Offer window scaling (RFC 7323 §2).
+    /// Offer window scaling (RFC 7323 §2). Without the feature `window-scale` it has no effect, and no window is larger than
+    /// 65,535 octets.
     pub window_scale: bool,
-    /// Offer timestamps (RFC 7323 §3).
+    /// Offer timestamps (RFC 7323 §3). Without the feature `timestamps` it has no effect.
     pub timestamps: bool,
     /// Offer selective acknowledgments, and repair losses by them (RFC 2018, 2883, 6675, 9937). Without the feature
     /// `sack` it has no effect.
@@ -221,7 +222,7 @@ fn span(millis: u32) -> Duration {
 impl Settings {
     /// The settings of `options` on an interface whose MTU leaves `mtu_mss` octets for text.
     pub fn new(options: &TcpOptions, mtu_mss: u16) -> Self {
-        let keep = options.keep_alive;
+        let keep = options.keep_alive.filter(|_| cfg!(feature = "keep-alive"));
         let rto_max = micros(options.rto_max).max(1_000);
         Self {
             rto_min: micros(options.rto_min).min(rto_max),

@@ -84,7 +84,7 @@ impl Conn<'_> {
         if self.over || !self.state.is_synchronized() {
             return self.plan(now, 1).is_some();
         }
-        if self.owes_any_ack() || (self.keep_due && self.snd.is_idle()) {
+        if self.owes_any_ack() || self.owes_keep_alive() {
             return true;
         }
         if self.snd.resend != self.snd.nxt || self.snd.fast_retransmit {
@@ -259,7 +259,7 @@ impl Conn<'_> {
     }
 
     fn plan_late_ack(&self) -> Option<Plan> {
-        if self.keep_due && self.snd.is_idle() {
+        if self.owes_keep_alive() {
             //= https://www.rfc-editor.org/rfc/rfc9293#section-3.8.4
             //# To confirm that an idle connection is still active, these implementations send a probe segment designed
             //# to elicit a response from the TCP peer. Such a segment generally contains SEG.SEQ = SND.NXT-1
@@ -302,6 +302,25 @@ impl Conn<'_> {
         Plan { seq, len, flags, window: self.rcv.field(edge), why, edge }
     }
 
+    /// Whether our SYN offers timestamps.
+    pub(super) const fn offers_stamps(&self) -> bool {
+        cfg!(feature = "timestamps") && self.offer_stamps
+    }
+
+    /// Whether our SYN offers to scale windows.
+    pub(super) const fn offers_scale(&self) -> bool {
+        cfg!(feature = "window-scale") && self.offer_scale
+    }
+
+    /// Whether both sides scale their windows.
+    const fn is_scaling(&self) -> bool {
+        cfg!(feature = "window-scale") && self.scaling
+    }
+
+    fn owes_keep_alive(&self) -> bool {
+        cfg!(feature = "keep-alive") && self.keep_due && self.snd.is_idle()
+    }
+
     /// The header of the planned segment.
     #[inline]
     pub fn header(&self, plan: &Plan, now: Instant) -> Header {
@@ -310,7 +329,7 @@ impl Conn<'_> {
         if syn {
             self.syn_options(plan, &mut options);
         }
-        if self.stamps.is_on() || (syn && self.state == State::SynSent && self.offer_stamps) {
+        if self.stamps.is_on() || (syn && self.state == State::SynSent && self.offers_stamps()) {
             options.timestamps = Some(Timestamps { val: self.stamp(now), ecr: self.stamps.recent });
         }
         // A segment of text has no room to spare for them.
@@ -336,10 +355,10 @@ impl Conn<'_> {
         options.mss = Some(self.settings.mss);
         let (_, shift) = self.syn_offer();
         if plan.flags.contains(ACK) {
-            options.window_scale = self.scaling.then_some(shift);
+            options.window_scale = self.is_scaling().then_some(shift);
             options.sack_permitted = self.sack.is_agreed();
         } else {
-            options.window_scale = self.offer_scale.then_some(shift);
+            options.window_scale = self.offers_scale().then_some(shift);
             options.sack_permitted = self.sack.offered;
         }
     }

@@ -61,12 +61,14 @@ const RESERVE_SHIFT: u8 = 3;
 
 /// The octets of buffer that a window of `window` octets needs: a scaled one has its reserve.
 pub(crate) const fn room_for(window: usize) -> usize {
-    if window <= UNSCALED { window } else { window.saturating_add(window / ((1 << RESERVE_SHIFT) - 1)) }
+    let is_scaled = cfg!(feature = "window-scale") && window > UNSCALED;
+    if !is_scaled { window } else { window.saturating_add(window / ((1 << RESERVE_SHIFT) - 1)) }
 }
 
 /// The largest window that `capacity` octets of buffer allow. The inverse of [`room_for`].
 pub(crate) const fn window_of(capacity: usize) -> usize {
-    let scaled = capacity - (capacity >> RESERVE_SHIFT);
+    let reserve = if cfg!(feature = "window-scale") { capacity >> RESERVE_SHIFT } else { capacity };
+    let scaled = capacity - reserve;
     match (scaled > UNSCALED, capacity > UNSCALED) {
         (true, _) => scaled,
         (false, true) => UNSCALED,
@@ -77,7 +79,7 @@ pub(crate) const fn window_of(capacity: usize) -> usize {
 /// The smallest shift that lets a window of `window` octets be told; at most 14 (RFC 7323 §2.3).
 pub(crate) fn window_shift(window: usize) -> u8 {
     let mut shift = 0;
-    while shift < 14 && (window >> shift) > UNSCALED {
+    while cfg!(feature = "window-scale") && shift < 14 && (window >> shift) > UNSCALED {
         shift += 1;
     }
     shift
@@ -110,6 +112,12 @@ impl Rcv {
         }
     }
 
+    /// Our window scale.
+    #[inline]
+    pub const fn shift(&self) -> u8 {
+        if cfg!(feature = "window-scale") { self.shift } else { 0 }
+    }
+
     /// The peer's SYN came; our own SYN grants, or granted, `window` octets.
     pub fn on_syn(&mut self, irs: Seq, window: u16) {
         self.irs = irs;
@@ -139,7 +147,7 @@ impl Rcv {
     /// Octets short of a unit of the window field.
     #[inline]
     fn fraction(&self) -> u32 {
-        (1u32 << self.shift) - 1
+        (1u32 << self.shift()) - 1
     }
 
     /// RCV.NXT moves on by `n` octets.
@@ -154,8 +162,8 @@ impl Rcv {
     #[cfg_attr(target_os = "none", inline(never))]
     #[cfg_attr(not(target_os = "none"), inline)]
     fn grant(&self, free: u32, capacity: u32) -> u32 {
-        let reserve = if self.shift == 0 { 0 } else { capacity >> RESERVE_SHIFT };
-        let most = u32::from(u16::MAX) << self.shift;
+        let reserve = if self.shift() == 0 { 0 } else { capacity >> RESERVE_SHIFT };
+        let most = u32::from(u16::MAX) << self.shift();
         free.saturating_sub(reserve).min(most) & !self.fraction()
     }
 
@@ -186,7 +194,7 @@ impl Rcv {
     /// The window field that tells `edge`.
     #[inline]
     pub fn field(&self, edge: Seq) -> u16 {
-        u16::try_from(edge.distance_from(self.nxt) >> self.shift).unwrap_or(u16::MAX)
+        u16::try_from(edge.distance_from(self.nxt) >> self.shift()).unwrap_or(u16::MAX)
     }
 
     /// Whether the window has opened so far that the peer must hear of it without being asked.
@@ -265,6 +273,7 @@ mod tests {
         r
     }
 
+    #[cfg(feature = "window-scale")]
     #[test]
     fn the_shift_is_the_smallest_that_fits_and_never_above_14() {
         assert_eq!(window_shift(65_535), 0);
@@ -291,6 +300,7 @@ mod tests {
         assert_eq!(quick(&mut r, u32::MAX - 10_000), 16, "the clock wraps");
     }
 
+    #[cfg(feature = "window-scale")]
     #[test]
     fn a_window_and_the_buffer_that_it_needs_belong_to_each_other() {
         for window in (1..200_000).chain([1 << 20, (1 << 20) + 5, 1 << 28]) {
@@ -322,6 +332,7 @@ mod tests {
         (r, free)
     }
 
+    #[cfg(feature = "window-scale")]
     #[test]
     fn the_right_edge_never_goes_back_while_octets_of_any_number_arrive() {
         for shift in [1, 3, 5, 7] {
@@ -355,6 +366,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "window-scale")]
     #[test]
     fn a_window_that_the_syn_could_not_tell_opens_with_the_next_acknowledgment() {
         let mut r = rcv(1, 65_535);
@@ -370,6 +382,7 @@ mod tests {
     }
 
     // RFC 7323 §2.4: the peer may fill what it was told, whatever was told since.
+    #[cfg(feature = "window-scale")]
     #[test]
     fn where_tiny_segments_use_the_reserve_up_what_was_told_is_acceptable_and_has_its_place() {
         let (shift, window) = (5, 1u32 << 20);

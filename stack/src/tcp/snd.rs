@@ -91,6 +91,13 @@ impl Snd {
         (self.iss, self.una, self.nxt, self.resend, self.recover, self.small) = (iss, iss, iss, iss, iss, iss);
     }
 
+    /// The peer's window field, in octets.
+    #[inline]
+    pub fn unscaled(&self, window: u16) -> u32 {
+        let shift = if cfg!(feature = "window-scale") { self.shift } else { 0 };
+        u32::from(window) << shift
+    }
+
     /// Octets sent and not acknowledged.
     pub fn outstanding(&self) -> u32 {
         self.nxt.distance_from(self.una)

@@ -71,7 +71,8 @@ impl Timers {
     /// The first of them.
     #[cfg_attr(target_os = "none", inline(never))]
     pub fn next(&self) -> Option<Instant> {
-        self.retransmit.earlier(self.ack).earlier(self.keep).earlier(self.life).instant()
+        let first = self.retransmit.earlier(self.ack).earlier(self.life);
+        if cfg!(feature = "keep-alive") { first.earlier(self.keep).instant() } else { first.instant() }
     }
 }
 
@@ -86,7 +87,7 @@ impl Conn<'_> {
             self.timers.retransmit = Timer::OFF;
             self.on_retransmit_timer(now);
         }
-        if self.timers.keep.is_due(now) {
+        if cfg!(feature = "keep-alive") && self.timers.keep.is_due(now) {
             self.timers.keep = Timer::OFF;
             self.on_keep_timer(now);
         }

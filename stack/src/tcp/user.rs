@@ -258,7 +258,7 @@ impl Conn<'_> {
             rcv_wnd: self.rcv.wnd(),
             memory: self.rx.held() + self.tx.held(),
             mss: self.snd.mss,
-            window_scale: (self.snd.shift, self.rcv.shift),
+            window_scale: (self.snd.shift, self.rcv.shift()),
             timestamps: self.stamps.is_on(),
             sacked: self.sent.sacked(),
             lost: self.sent.lost(),

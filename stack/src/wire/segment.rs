@@ -128,6 +128,11 @@ pub(crate) struct Timestamps {
     pub ecr: u32,
 }
 
+/// Whether these options are read and written at all: where nothing is made of them, they are unknown. Tests know all.
+const STAMPS: bool = cfg!(any(test, feature = "timestamps"));
+const SCALE: bool = cfg!(any(test, feature = "window-scale"));
+const SACK: bool = cfg!(any(test, feature = "sack"));
+
 /// As many SACK blocks as forty octets hold; none are read or written without the feature `sack`.
 const BLOCKS: usize = if cfg!(feature = "sack") { 4 } else { 0 };
 
@@ -161,7 +166,7 @@ impl Options {
     /// length is not the one its kind must have is skipped; what came before is kept.
     fn parse(bytes: &[u8]) -> Self {
         let mut options = Self::NONE;
-        if let (Some((&TIMESTAMPS_ALIGNED, value)), 12) = (bytes.split_first_chunk::<4>(), bytes.len()) {
+        if STAMPS && let (Some((&TIMESTAMPS_ALIGNED, value)), 12) = (bytes.split_first_chunk::<4>(), bytes.len()) {
             options.read(kind::TIMESTAMPS, value);
             return options;
         }
@@ -191,9 +196,9 @@ impl Options {
     fn read(&mut self, kind: u8, value: &[u8]) {
         match (kind, value) {
             (kind::MSS, &[a, b]) => self.mss = Some(u16::from_be_bytes([a, b])),
-            (kind::WINDOW_SCALE, &[shift]) => self.window_scale = Some(shift),
-            (kind::SACK_PERMITTED, &[]) => self.sack_permitted = true,
-            (kind::TIMESTAMPS, &[a, b, c, d, e, f, g, h]) => {
+            (kind::WINDOW_SCALE, &[shift]) if SCALE => self.window_scale = Some(shift),
+            (kind::SACK_PERMITTED, &[]) if SACK => self.sack_permitted = true,
+            (kind::TIMESTAMPS, &[a, b, c, d, e, f, g, h]) if STAMPS => {
                 let (val, ecr) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
                 self.timestamps = Some(Timestamps { val, ecr });
             }
@@ -209,6 +214,11 @@ impl Options {
         }
     }
 
+    #[inline]
+    const fn stamps(&self) -> Option<Timestamps> {
+        if STAMPS { self.timestamps } else { None }
+    }
+
     /// SACK blocks that fit behind the other options.
     fn sack_fitting(&self) -> &[(Seq, Seq)] {
         let room = (MAX_OPTIONS_LEN - 4).saturating_sub(self.fixed_len()) / 8;
@@ -218,11 +228,11 @@ impl Options {
     /// Octets of all options but SACK, aligned.
     #[cfg_attr(target_os = "none", inline(never))]
     const fn fixed_len(&self) -> usize {
-        let timestamps = if self.timestamps.is_some() { 12 } else { 0 };
+        let timestamps = if self.stamps().is_some() { 12 } else { 0 };
         // With timestamps, "SACK permitted" takes the place of their two NOPs.
-        let sack_permitted = if self.sack_permitted && self.timestamps.is_none() { 4 } else { 0 };
+        let sack_permitted = if SACK && self.sack_permitted && self.stamps().is_none() { 4 } else { 0 };
         let mss = if self.mss.is_some() { 4 } else { 0 };
-        let window_scale = if self.window_scale.is_some() { 4 } else { 0 };
+        let window_scale = if SCALE && self.window_scale.is_some() { 4 } else { 0 };
         timestamps + sack_permitted + mss + window_scale
     }
 
@@ -246,17 +256,17 @@ impl Options {
             let [a, b] = mss.to_be_bytes();
             out.put([kind::MSS, 4, a, b]);
         }
-        match (self.sack_permitted, self.timestamps) {
+        match (SACK && self.sack_permitted, self.stamps()) {
             (true, Some(_)) => out.put([kind::SACK_PERMITTED, 2, kind::TIMESTAMPS, 10]),
             (true, None) => out.put([kind::NOP, kind::NOP, kind::SACK_PERMITTED, 2]),
             (false, Some(_)) => out.put(TIMESTAMPS_ALIGNED),
             (false, None) => {}
         }
-        if let Some(Timestamps { val, ecr }) = self.timestamps {
+        if let Some(Timestamps { val, ecr }) = self.stamps() {
             out.put(val.to_be_bytes());
             out.put(ecr.to_be_bytes());
         }
-        if let Some(shift) = self.window_scale {
+        if let (true, Some(shift)) = (SCALE, self.window_scale) {
             out.put([kind::NOP, kind::WINDOW_SCALE, 3, shift]);
         }
         if BLOCKS != 0 && !self.sack.is_empty() {

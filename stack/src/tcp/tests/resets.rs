@@ -172,6 +172,7 @@ fn an_address_that_is_taken_away_ends_the_connection_in_silence() {
     assert_eq!(host.conn.deadline(), None);
 }
 
+#[cfg(feature = "keep-alive")]
 #[test]
 fn keep_alive_probes_an_idle_peer_and_gives_up_after_the_last() {
     use crate::tcp::options::{KeepAlive, TcpOptions};
@@ -188,6 +189,7 @@ fn keep_alive_probes_an_idle_peer_and_gives_up_after_the_last() {
     assert_eq!((host.fate, host.conn.error()), (Fate::Closed, Some(TcpError::TimedOut)));
 }
 
+#[cfg(feature = "keep-alive")]
 #[test]
 fn an_answered_probe_gives_the_peer_the_whole_idle_time_again() {
     use crate::tcp::options::{KeepAlive, TcpOptions};

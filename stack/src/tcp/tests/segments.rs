@@ -167,6 +167,7 @@ fn h071_urgent_text_stays_in_line_whatever_its_pointer_says() {
     }
 }
 
+#[cfg(feature = "timestamps")]
 #[test]
 fn h072_old_timestamps_are_refused_and_future_ones_do_not_poison() {
     let mut host = Host::stamped();

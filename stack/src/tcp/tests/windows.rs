@@ -38,6 +38,7 @@ fn h079_text_beyond_what_the_syn_could_tell_is_dropped() {
     assert_eq!(got, data);
 }
 
+#[cfg(feature = "window-scale")]
 #[test]
 fn h080_the_right_edge_never_moves_left() {
     let mut host = scaled(100_000);
@@ -335,6 +336,7 @@ fn room_that_the_peer_was_not_told_of_is_not_used() {
 
 // What was told beyond a whole unit was used by the peer, and the field can tell only less since: its acknowledgments,
 // from there on, count.
+#[cfg(feature = "window-scale")]
 #[test]
 fn a_closed_window_with_a_fraction_of_a_unit_in_flight_hears_acknowledgments() {
     let mut host = scaled(100_000);
