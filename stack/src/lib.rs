@@ -28,6 +28,10 @@ pub mod stats;
 pub mod time;
 
 pub(crate) mod assembler;
+#[cfg(feature = "many-sockets")]
+pub(crate) mod deadline;
+#[cfg(not(feature = "many-sockets"))]
+#[path = "deadline/list.rs"]
 pub(crate) mod deadline;
 pub(crate) mod family;
 pub(crate) mod grow;

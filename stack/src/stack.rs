@@ -33,6 +33,8 @@ mod ipv6;
 mod multicast;
 #[cfg(feature = "raw")]
 mod raw;
+#[cfg(all(feature = "tcp", not(all(feature = "syn-queue", feature = "time-wait"))))]
+mod room;
 mod storage;
 #[cfg(feature = "syn-queue")]
 mod syn_queue;

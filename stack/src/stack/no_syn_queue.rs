@@ -63,6 +63,17 @@ impl<'a> Stack<'a> {
         }
     }
 
+    /// Handshakes of a listener that goes end with it.
+    pub(super) fn end_handshakes(&mut self, listener: u32) {
+        let mut next = self.tcp.conns.next_index(0);
+        while let Some(index) = next {
+            next = self.tcp.conns.next_index(index + 1);
+            if self.tcp.conns.at(index).is_some_and(|entry| entry.owner == Owner::Handshake(listener)) {
+                self.tcp_abort(index);
+            }
+        }
+    }
+
     /// A segment for no connection, to an address and port that may have a listener: the connection that begins with it.
     pub(crate) fn segment_for_listener(
         &mut self,

@@ -17,8 +17,6 @@ use crate::tcp::layer::{ConnectOptions, Entry, ListenEntry, ListenOptions, Liste
 use crate::tcp::options::TcpOptions;
 use crate::tcp::rcv::{room_for, window_of};
 use crate::tcp::state::State;
-#[cfg(not(all(feature = "syn-queue", feature = "time-wait")))]
-use crate::{stats::DropReason, time::Instant};
 use core::net::{IpAddr as AnyAddr, SocketAddr};
 use core::task::Waker;
 
@@ -265,42 +263,6 @@ impl<'a> Stack<'a> {
         self.tcp.take_buffers(options)
     }
 
-    /// Gives up the oldest connection that nobody has, or will have: one in TIME-WAIT, or a handshake whose peer does not
-    /// answer.
-    #[cfg(not(all(feature = "syn-queue", feature = "time-wait")))]
-    fn make_room(&mut self) {
-        let mut oldest: Option<(Instant, u32)> = None;
-        let mut next = self.tcp.conns.next_index(0);
-        while let Some(index) = next {
-            next = self.tcp.conns.next_index(index + 1);
-            if let Some(entry) = self.tcp.conns.at(index).filter(|entry| entry.is_dispensable()) {
-                let heard = entry.conn.heard_at();
-                if oldest.is_none_or(|(before, _)| heard < before) {
-                    oldest = Some((heard, index));
-                }
-            }
-        }
-        let Some((_, index)) = oldest else { return };
-        if let Some(entry) = self.tcp.conns.at(index) {
-            let was_handshake = matches!(entry.owner, Owner::Handshake(_));
-            let reason = if was_handshake { DropReason::TcpSynQueueFull } else { DropReason::TimeWaitEvicted };
-            self.stats.drop(reason);
-            self.free_connection(index);
-        }
-    }
-
-    /// Handshakes of a listener that goes end with it.
-    #[cfg(not(feature = "syn-queue"))]
-    fn end_handshakes(&mut self, listener: u32) {
-        let mut next = self.tcp.conns.next_index(0);
-        while let Some(index) = next {
-            next = self.tcp.conns.next_index(index + 1);
-            if self.tcp.conns.at(index).is_some_and(|entry| entry.owner == Owner::Handshake(listener)) {
-                self.tcp_abort(index);
-            }
-        }
-    }
-
     /// Puts a new connection into the tables; on failure its buffers are back in stock.
     pub(crate) fn add_connection(&mut self, conn: Conn<'a>, iface: IfaceId, owner: Owner) -> Result<u32, Full> {
         #[cfg(not(feature = "time-wait"))]
@@ -367,7 +329,7 @@ impl<'a> Stack<'a> {
         }
     }
 
-    fn free_connection(&mut self, index: u32) {
+    pub(super) fn free_connection(&mut self, index: u32) {
         self.unlink(index);
         let Some(entry) = self.tcp.conns.remove_at(index) else { return };
         match entry.owner {
@@ -390,7 +352,7 @@ impl<'a> Stack<'a> {
         self.discard_listener(entry.listener);
     }
 
-    fn tcp_abort(&mut self, index: u32) {
+    pub(super) fn tcp_abort(&mut self, index: u32) {
         let Some(entry) = self.tcp.conns.at_mut(index) else { return };
         entry.owner = Owner::Nobody;
         self.tcp.orphans += 1;
