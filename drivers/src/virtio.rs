@@ -83,6 +83,8 @@ const NETWORK: u32 = 1;
 const PAGE: u32 = 4096;
 /// The link is up, in the configuration's status field.
 const LINK_UP: u32 = 1;
+/// The configuration has changed, in InterruptStatus: VIRTIO 1.2 §4.2.2. A fault comes with it (§2.1.1).
+const CONFIG_CHANGED: u32 = 2;
 
 /// The queues' numbers; that of the control queue counts on a device with one pair.
 const RECEIVE: u32 = 0;
@@ -181,6 +183,12 @@ impl<M: Registers> Transport<M> {
         self.features & feature != 0
     }
 
+    /// What the configuration's status field says; without one the link is up (VIRTIO 1.2 §5.1.4).
+    fn link(&self) -> Link {
+        let down = self.has(feature::STATUS) && self.registers.read(reg::CONFIG + 4) >> 16 & LINK_UP == 0;
+        if down { Link::Down } else { Link::Up }
+    }
+
     fn header(&self) -> usize {
         if self.legacy { header::LEGACY } else { header::MODERN }
     }
@@ -212,6 +220,10 @@ pub struct VirtioNic<'d, 'p, M, C, const RX: usize, const TX: usize> {
     promiscuous: bool,
     attention: Option<&'static Attention>,
     dead: bool,
+    /// The device has said that it is in error; what it had received before is handed out first.
+    needs_reset: bool,
+    /// As the device has said last: its registers are not asked at each poll, since each read may be a trap.
+    link: Link,
     counters: Counters,
     faults: u32,
 }
@@ -245,6 +257,8 @@ impl<'d, 'p, M: Registers, C: Coherency + Clone, const RX: usize, const TX: usiz
             promiscuous: false,
             attention: None,
             dead: false,
+            needs_reset: false,
+            link: Link::Up,
             counters: Counters::default(),
             faults: 0,
         };
@@ -293,6 +307,7 @@ impl<'d, 'p, M: Registers, C: Coherency + Clone, const RX: usize, const TX: usiz
             self.arm(frame);
         }
         self.transport.drive();
+        self.link = self.transport.link();
         self.kick();
         // Beside our own address and that of all, only what is asked for; a device that cannot sends everything.
         let _ = self.set_promiscuous(self.promiscuous);
@@ -368,19 +383,39 @@ impl<'d, 'p, M: Registers, C: Coherency + Clone, const RX: usize, const TX: usiz
         let pending = self.transport.registers.read(reg::INTERRUPT_STATUS);
         self.transport.registers.write(reg::INTERRUPT_ACK, pending);
         self.interrupts(true);
+        // Whatever is pending: the handler has acknowledged what it was called for.
+        self.look();
     }
 
-    /// Nothing was received: time to look at the device itself.
+    /// Nothing was received: time to look at the device itself. Where it interrupts, `rearm` does.
     fn service(&mut self) {
         self.kick();
-        if self.transport.registers.read(reg::STATUS) & status::NEEDS_RESET != 0 {
+        if self.attention.is_none() {
+            let pending = self.transport.registers.read(reg::INTERRUPT_STATUS);
+            if pending & CONFIG_CHANGED != 0 {
+                self.transport.registers.write(reg::INTERRUPT_ACK, CONFIG_CHANGED);
+                self.look();
+            }
+        }
+        if self.needs_reset {
             self.restart();
+        }
+    }
+
+    /// Looks at what a change of the configuration tells of: the link, and a fault.
+    fn look(&mut self) {
+        self.needs_reset |= self.transport.registers.read(reg::STATUS) & status::NEEDS_RESET != 0;
+        let link = self.transport.link();
+        if link != self.link {
+            self.link = link;
+            self.counters.link_changes = self.counters.link_changes.wrapping_add(1);
         }
     }
 
     /// Out of a fault: the device is reset, and what was not sent is lost.
     fn restart(&mut self) {
         self.faults = self.faults.wrapping_add(1);
+        self.needs_reset = false;
         if self.transport.reset().is_err() {
             self.dead = true;
             return;
@@ -496,9 +531,7 @@ impl<'p, M: Registers, C: Coherency + Clone, const RX: usize, const TX: usize> D
     }
 
     fn link(&self) -> Link {
-        let down =
-            self.transport.has(feature::STATUS) && self.transport.registers.read(reg::CONFIG + 4) >> 16 & LINK_UP == 0;
-        if self.dead || down { Link::Down } else { Link::Up }
+        if self.dead { Link::Down } else { self.link }
     }
 
     fn set_multicast_filter(&mut self, groups: &[Mac]) -> Result<(), Unsupported> {

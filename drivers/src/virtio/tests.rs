@@ -15,6 +15,7 @@ use crate::regs::Registers;
 use model::Model;
 use ringtap::device::{Device as _, Link, Mac, RxChecksum, TxChecksum, TxMeta, Unsupported};
 use ringtap::frame::{BoxedPool, Pool};
+use ringtap::time::Instant;
 use std::boxed::Box;
 use std::vec::Vec;
 
@@ -186,10 +187,34 @@ fn a_buffer_that_is_none_of_ours_and_a_length_that_cannot_be_are_counted() {
 }
 
 #[test]
-fn the_link_is_the_device_s() {
-    let memory = BoxedPool::new(128, RX);
-    let (world, nic) = cases::world::<Version<2>>(memory.pool(), false, 1);
-    assert_eq!(nic.link(), Link::Up);
-    world.0.borrow_mut().hardware.link = false;
-    assert_eq!(nic.link(), Link::Down);
+fn the_link_is_the_device_s_and_is_asked_for_only_when_it_has_changed() {
+    let memory = BoxedPool::new(128, RX + 1);
+    for by_interrupt in [false, true] {
+        let (world, mut nic) = cases::world::<Version<2>>(memory.pool(), false, 1);
+        let attention: &'static Attention = Box::leak(Box::new(Attention::new()));
+        if by_interrupt {
+            nic.set_attention(attention);
+        }
+        assert!(nic.receive().is_none());
+        world.0.borrow_mut().hardware.asked = 0;
+        for _ in 0..100 {
+            assert!(nic.receive().is_none());
+            assert_eq!((nic.link(), nic.tend(Instant::ZERO)), (Link::Up, Link::Up));
+        }
+        assert_eq!(world.0.borrow().hardware.asked, 0);
+        for (changes, up) in [(1, false), (2, true)] {
+            world.0.borrow_mut().hardware.set_link(up);
+            assert!(world.0.borrow().hardware.interrupt());
+            if by_interrupt {
+                // The handler acknowledges, and raises.
+                world.0.borrow_mut().hardware.write(0, 0x64, 3);
+                attention.raise();
+            }
+            assert!(nic.receive().is_none());
+            assert_eq!(nic.link() == Link::Up, up);
+            assert_eq!(nic.counters().link_changes, changes);
+            assert!(!world.0.borrow().hardware.interrupt());
+        }
+        nic.stop();
+    }
 }

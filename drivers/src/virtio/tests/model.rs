@@ -82,7 +82,9 @@ pub struct Model<const V: u32> {
     /// Commands are answered with an error, or not at all.
     pub refuses: bool,
     pub silent: bool,
-    pub link: bool,
+    link: bool,
+    /// Times that the link or the status was asked for while it runs.
+    pub asked: u32,
     address: Mac,
     status: u32,
     select: [u32; 2],
@@ -112,6 +114,7 @@ impl<const V: u32> Default for Model<V> {
             refuses: false,
             silent: false,
             link: true,
+            asked: 0,
             address: Mac([2, 0, 0, 0, 0, 1]),
             status: 0,
             select: [0; 2],
@@ -130,6 +133,12 @@ impl<const V: u32> Model<V> {
 
     fn running(&self) -> bool {
         self.status & (4 | 64) == 4
+    }
+
+    /// The link goes up or down, and the device says so.
+    pub fn set_link(&mut self, up: bool) {
+        self.link = up;
+        self.interrupt |= 2;
     }
 
     /// Gives a receive buffer back with any number and length.
@@ -182,6 +191,7 @@ impl<const V: u32> Model<V> {
 impl<const V: u32> Hardware for Model<V> {
     fn read(&mut self, _: usize, offset: u16) -> u32 {
         let [a, b, c, d, e, f] = self.address.0;
+        self.asked += u32::from(self.running() && matches!(offset, 0x70 | 0x104));
         match offset {
             0x000 => self.magic,
             0x004 => V,
@@ -275,6 +285,7 @@ impl<const V: u32> Hardware for Model<V> {
 
     fn fault(&mut self) -> bool {
         self.status |= 64;
+        self.interrupt |= 2;
         true
     }
 
