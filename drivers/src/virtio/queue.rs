@@ -12,6 +12,7 @@
 use crate::coherency::Coherency;
 use crate::word::{Word, high, low};
 
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicU16, Ordering};
 use ringtap::frame::Frame;
 
@@ -83,11 +84,9 @@ impl<const N: usize> QueueMemory<N> {
 
     /// Where the descriptor table, the available ring and the used ring begin.
     pub(super) fn parts(&self) -> [*const u8; 3] {
-        [
-            self.table.as_ptr().cast(),
-            core::ptr::from_ref(&self.available).cast(),
-            core::ptr::from_ref(&self.used).cast(),
-        ]
+        // Of the whole, which the device reaches: a legacy one is told of the first part and finds the others behind it.
+        let whole: *const u8 = core::ptr::from_ref(self).cast();
+        [0, offset_of!(Self, available), offset_of!(Self, used)].map(|offset| whole.wrapping_add(offset))
     }
 
     /// Empties both rings, for a device that was reset.
@@ -271,7 +270,6 @@ impl<C, const N: usize> Drop for Queue<'_, '_, C, N> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::mem::offset_of;
 
     #[test]
     fn the_parts_lie_where_the_legacy_interface_expects_them() {

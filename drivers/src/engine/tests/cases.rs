@@ -20,6 +20,8 @@ pub const HEADROOM: usize = 12;
 /// The longest IP packet of these tests, and the longest frame.
 const MTU: usize = 96;
 pub const LONGEST: usize = MTU + 14;
+/// Times around the receive ring while nothing is sent.
+const ROUNDS: usize = if cfg!(miri) { 2 } else { 20 };
 
 /// A device as the tests see it.
 pub trait Card<'p>: Nic<'p> {
@@ -160,6 +162,9 @@ fn mtus<S: Subject>() {
         .into_iter()
         .chain([largest + 1, 9000, 65535, usize::MAX].map(|mtu| (mtu, false)))
     {
+        if cfg!(miri) && ok && mtu != largest {
+            continue;
+        }
         let memory = BoxedPool::new(1536, RX + 2);
         let pool = memory.pool();
         let world = World::shared(pool, false, 1);
@@ -218,7 +223,7 @@ fn full_transmit_ring<S: Subject>() {
     }
     let refused = nic.transmit(frame(TX), TxMeta::default()).expect_err("the ring is full");
     nic.flush();
-    for n in 0..20 * RX {
+    for n in 0..ROUNDS * RX {
         incoming::<S>(&world, &text(n));
         let (frame, _) = nic.receive().expect("receive goes on");
         assert_eq!(&frame[..], text(n));
