@@ -6,7 +6,7 @@ use core::sync::atomic::{Ordering, fence};
 /// How frames and descriptors become visible to the DMA engine, and what it wrote to the processor.
 ///
 /// A ring calls these; they are code, not configuration. The descriptors themselves must lie in memory that the data
-/// cache does not hold (a region that the MPU marks non-cacheable, a tightly coupled memory that DMA reaches): several of
+/// cache does not hold ([`mpu`](crate::mpu), a tightly coupled memory that DMA reaches): several of
 /// them share a cache line, and writing back ours would overwrite what the hardware wrote into its neighbour. Frames may
 /// lie in cached memory.
 ///

@@ -22,6 +22,7 @@ pub mod gem;
 pub mod hash;
 pub mod interrupt;
 pub mod lan9118;
+pub mod mpu;
 pub mod msf2;
 pub mod nic;
 pub mod phy;

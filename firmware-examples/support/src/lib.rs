@@ -12,6 +12,9 @@
 #![deny(unsafe_code)]
 
 pub mod control;
+#[cfg(feature = "cortex-m")]
+#[allow(unsafe_code)]
+pub mod cortex;
 #[cfg(feature = "machine")]
 #[allow(unsafe_code)]
 pub mod machine;
@@ -21,6 +24,8 @@ pub mod service;
 #[cfg(feature = "cortex-m")]
 pub mod systick;
 
+#[cfg(feature = "cortex-m")]
+pub use cortex_m_rt as rt;
 #[cfg(feature = "rtt")]
 use defmt_rtt as _;
 #[cfg(feature = "qemu")]

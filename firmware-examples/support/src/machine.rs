@@ -25,6 +25,17 @@ pub use arch::use_mtime;
 
 use ringtap::time::Instant;
 
+/// Makes `$main`, which takes the board and never returns, what the processor begins with. A board has this as its `entry!`.
+#[macro_export]
+macro_rules! entry {
+    ($main:path) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn ringtap_main() -> ! {
+            $main(<::board::Board as $crate::Board>::start())
+        }
+    };
+}
+
 /// The exit code after a processor fault.
 const FAULTED: i32 = 102;
 

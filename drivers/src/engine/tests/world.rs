@@ -1,7 +1,7 @@
 //! The world that a driver runs in: memory with or without a cache, a wire, and a model of the MAC.
 
 extern crate std;
-use crate::coherency::Coherency;
+use crate::coherency::{Coherency, CortexM7};
 use crate::regs::Registers;
 use crate::ring::RxError;
 use crate::ring::tests::memory::{LINE, Memory};
@@ -226,14 +226,36 @@ impl<H> Clone for ModelMemory<H> {
     }
 }
 
-impl<H: Hardware> ModelMemory<H> {
-    fn maintain(&self, what: impl FnOnce(&mut Memory)) {
+/// The registers of a Cortex-M7's cache maintenance, over the model's cache.
+struct CacheRegisters<'w, H>(&'w Shared<H>);
+
+impl<H: Hardware> Registers for CacheRegisters<'_, H> {
+    fn read(&self, offset: u16) -> u32 {
+        panic!("register {offset:#x} of the cache cannot be read")
+    }
+
+    fn write(&self, offset: u16, address: u32) {
         let mut world = self.0.0.borrow_mut();
         let world = &mut *world;
         world.step();
-        if world.bus.memory.line_count() > 0 {
-            what(&mut world.bus.memory);
+        if world.bus.memory.line_count() == 0 {
+            // The cache is off: maintenance does nothing.
+            return;
         }
+        let line = world.bus.pointer(address, LINE);
+        match offset {
+            0x0c => world.bus.memory.invalidate(line, LINE),
+            0x18 => world.bus.memory.clean(line, LINE),
+            _ => panic!("register {offset:#x} of the cache is written"),
+        }
+    }
+}
+
+impl<H: Hardware> ModelMemory<H> {
+    /// By the registers, as on hardware.
+    fn maintain(&self, what: impl FnOnce(CortexM7<CacheRegisters<'_, H>>)) {
+        what(CortexM7::new(CacheRegisters(&self.0)));
+        let mut world = self.0.0.borrow_mut();
         world.owned = world.hardware.owned(&world.bus);
     }
 }
@@ -242,11 +264,11 @@ impl<H: Hardware> Coherency for ModelMemory<H> {
     const LINE: usize = LINE;
 
     fn clean(&self, start: *const u8, len: usize) {
-        self.maintain(|memory| memory.clean(start, len));
+        self.maintain(|cache| cache.clean(start, len));
     }
 
     fn invalidate(&self, start: *mut u8, len: usize) {
-        self.maintain(|memory| memory.invalidate(start, len));
+        self.maintain(|cache| cache.invalidate(start, len));
     }
 
     fn before_give(&self) {

@@ -2,10 +2,9 @@
 //! of its microcontroller, as QEMU models it.
 #![no_std]
 
-pub use cortex_m_rt as rt;
-pub use firmware;
+pub use firmware::entry;
 
-use cortex_m::peripheral::NVIC;
+use firmware::cortex::{self, Interrupt};
 use firmware::systick;
 use ringtap::device::Mac;
 use ringtap::frame::PoolMemory;
@@ -39,28 +38,6 @@ static FRAMES: PoolMemory<1536, 12> = PoolMemory::new();
 static RX_RING: ConstStaticCell<[RxDesc<RX>; RX]> = ConstStaticCell::new([const { RxDesc::new() }; RX]);
 static TX_RING: ConstStaticCell<[TxDesc<TX>; TX]> = ConstStaticCell::new([const { TxDesc::new() }; TX]);
 
-/// Makes `$main`, which takes the [`Board`] and never returns, what the processor begins with.
-#[macro_export]
-macro_rules! entry {
-    ($main:path) => {
-        #[$crate::rt::entry]
-        fn start() -> ! {
-            $main(<$crate::Board as $crate::firmware::Board>::start())
-        }
-    };
-}
-
-/// An interrupt's number.
-#[derive(Clone, Copy)]
-struct Interrupt(u16);
-
-// SAFETY: a number below 240, and always the same.
-unsafe impl cortex_m::interrupt::InterruptNumber for Interrupt {
-    fn number(self) -> u16 {
-        self.0
-    }
-}
-
 /// The board, started.
 pub struct Board(());
 
@@ -83,7 +60,7 @@ impl firmware::Board for Board {
         device.start_phy(None, Speed::Hundred, &mut systick::now).map_err(|e| e.text())?;
         device.set_attention(&ATTENTION);
         // SAFETY: the handler and all that it uses are in place.
-        unsafe { NVIC::unmask(ETHERNET) };
+        unsafe { cortex::unmask(ETHERNET) };
         Ok(device)
     }
 
@@ -96,12 +73,4 @@ impl firmware::Board for Board {
     }
 }
 
-/// All interrupts that have no handler of their own.
-#[rt::exception]
-unsafe fn DefaultHandler(number: i16) {
-    if number == ETHERNET.0 as i16 {
-        on_interrupt(&REGISTERS, &ATTENTION);
-    } else {
-        panic!("an interrupt that nobody has asked for");
-    }
-}
+firmware::on_interrupt!(ETHERNET, on_interrupt(&REGISTERS, &ATTENTION));

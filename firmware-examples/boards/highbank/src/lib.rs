@@ -5,7 +5,7 @@
 //! taken to be up. Polled.
 #![no_std]
 
-pub use firmware;
+pub use firmware::entry;
 
 use firmware::machine;
 use ringtap::device::Mac;
@@ -34,17 +34,6 @@ const TX: usize = 8;
 static FRAMES: PoolMemory<1536, 32> = PoolMemory::new();
 static RX_RING: ConstStaticCell<[RxDesc<8>; RX]> = ConstStaticCell::new([const { RxDesc::new() }; RX]);
 static TX_RING: ConstStaticCell<[TxDesc<8>; TX]> = ConstStaticCell::new([const { TxDesc::new() }; TX]);
-
-/// Makes `$main`, which takes the [`Board`] and never returns, what the processor begins with.
-#[macro_export]
-macro_rules! entry {
-    ($main:path) => {
-        #[unsafe(no_mangle)]
-        extern "C" fn ringtap_main() -> ! {
-            $main(<$crate::Board as $crate::firmware::Board>::start())
-        }
-    };
-}
 
 /// The board, started.
 pub struct Board(());

@@ -2,10 +2,9 @@
 //! controller, as QEMU models it: without a PHY, and out of reset on its 12 MHz crystal.
 #![no_std]
 
-pub use cortex_m_rt as rt;
-pub use firmware;
+pub use firmware::entry;
 
-use cortex_m::peripheral::NVIC;
+use firmware::cortex::{self, Interrupt};
 use firmware::systick;
 use ringtap::device::Mac;
 use ringtap::frame::PoolMemory;
@@ -29,28 +28,6 @@ static REGISTERS: Mmio = unsafe { Mmio::new(0x4004_8000) };
 static ATTENTION: Attention = Attention::new();
 static FRAMES: PoolMemory<1536, 6> = PoolMemory::new();
 
-/// Makes `$main`, which takes the [`Board`] and never returns, what the processor begins with.
-#[macro_export]
-macro_rules! entry {
-    ($main:path) => {
-        #[$crate::rt::entry]
-        fn start() -> ! {
-            $main(<$crate::Board as $crate::firmware::Board>::start())
-        }
-    };
-}
-
-/// An interrupt's number.
-#[derive(Clone, Copy)]
-struct Interrupt(u16);
-
-// SAFETY: a number below 240, and always the same.
-unsafe impl cortex_m::interrupt::InterruptNumber for Interrupt {
-    fn number(self) -> u16 {
-        self.0
-    }
-}
-
 /// The board, started.
 pub struct Board(());
 
@@ -70,7 +47,7 @@ impl firmware::Board for Board {
         let device = Stellaris::new(REGISTERS, &ATTENTION, FRAMES.pool(), MAC, PhyUse::None, CORE_HZ, clock);
         let device = device.map_err(|e| e.text())?;
         // SAFETY: the handler and all that it uses are in place.
-        unsafe { NVIC::unmask(ETHERNET) };
+        unsafe { cortex::unmask(ETHERNET) };
         Ok(device)
     }
 
@@ -83,12 +60,4 @@ impl firmware::Board for Board {
     }
 }
 
-/// All interrupts that have no handler of their own.
-#[rt::exception]
-unsafe fn DefaultHandler(number: i16) {
-    if number == ETHERNET.0 as i16 {
-        on_interrupt(&REGISTERS, &ATTENTION);
-    } else {
-        panic!("an interrupt that nobody has asked for");
-    }
-}
+firmware::on_interrupt!(ETHERNET, on_interrupt(&REGISTERS, &ATTENTION));

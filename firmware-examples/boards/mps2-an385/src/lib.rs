@@ -1,10 +1,9 @@
 //! The board mps2-an385: Arm MPS2 with the AN385 image (Cortex-M3) and its LAN9118, as QEMU models it.
 #![no_std]
 
-pub use cortex_m_rt as rt;
-pub use firmware;
+pub use firmware::entry;
 
-use cortex_m::peripheral::NVIC;
+use firmware::cortex::{self, Interrupt};
 use firmware::systick;
 use ringtap::frame::PoolMemory;
 use ringtap::time::Instant;
@@ -27,28 +26,6 @@ static REGISTERS: Mmio = unsafe { Mmio::new(0x4020_0000) };
 static ATTENTION: Attention = Attention::new();
 static FRAMES: PoolMemory<1536, 8> = PoolMemory::new();
 
-/// Makes `$main`, which takes the [`Board`] and never returns, what the processor begins with.
-#[macro_export]
-macro_rules! entry {
-    ($main:path) => {
-        #[$crate::rt::entry]
-        fn start() -> ! {
-            $main(<$crate::Board as $crate::firmware::Board>::start())
-        }
-    };
-}
-
-/// An interrupt's number.
-#[derive(Clone, Copy)]
-struct Interrupt(u16);
-
-// SAFETY: a number below 240, and always the same.
-unsafe impl cortex_m::interrupt::InterruptNumber for Interrupt {
-    fn number(self) -> u16 {
-        self.0
-    }
-}
-
 /// The board, started.
 pub struct Board(());
 
@@ -68,7 +45,7 @@ impl firmware::Board for Board {
         let device = Lan9118::new(REGISTERS, &ATTENTION, FRAMES.pool(), None, WIRING, &mut systick::now);
         let device = device.map_err(|e| e.text())?;
         // SAFETY: the handler and all that it uses are in place.
-        unsafe { NVIC::unmask(ETHERNET) };
+        unsafe { cortex::unmask(ETHERNET) };
         Ok(device)
     }
 
@@ -81,12 +58,4 @@ impl firmware::Board for Board {
     }
 }
 
-/// All interrupts that have no handler of their own.
-#[rt::exception]
-unsafe fn DefaultHandler(number: i16) {
-    if number == ETHERNET.0 as i16 {
-        on_interrupt(&REGISTERS, &ATTENTION);
-    } else {
-        panic!("an interrupt that nobody has asked for");
-    }
-}
+firmware::on_interrupt!(ETHERNET, on_interrupt(&REGISTERS, &ATTENTION));

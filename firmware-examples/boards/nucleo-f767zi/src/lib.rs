@@ -1,10 +1,9 @@
 //! The board nucleo-f767zi: an STM32F767ZI (Cortex-M7), with a LAN8742A on RMII. Interrupt-driven; not tried on hardware (see README.md).
 #![no_std]
 
-pub use cortex_m_rt as rt;
-pub use firmware;
+pub use firmware::entry;
 
-use cortex_m::peripheral::NVIC;
+use firmware::cortex::{self, Interrupt};
 use firmware::systick;
 use ringtap::device::Mac;
 use ringtap::frame::PoolMemory;
@@ -53,28 +52,6 @@ static FRAMES: PoolMemory<1536, 24> = PoolMemory::new();
 static RX_RING: ConstStaticCell<[RxDesc<8>; RX]> = ConstStaticCell::new([const { RxDesc::new() }; RX]);
 static TX_RING: ConstStaticCell<[TxDesc<8>; TX]> = ConstStaticCell::new([const { TxDesc::new() }; TX]);
 
-/// Makes `$main`, which takes the [`Board`] and never returns, what the processor begins with.
-#[macro_export]
-macro_rules! entry {
-    ($main:path) => {
-        #[$crate::rt::entry]
-        fn start() -> ! {
-            $main(<$crate::Board as $crate::firmware::Board>::start())
-        }
-    };
-}
-
-/// An interrupt's number.
-#[derive(Clone, Copy)]
-struct Interrupt(u16);
-
-// SAFETY: a number below 240, and always the same.
-unsafe impl cortex_m::interrupt::InterruptNumber for Interrupt {
-    fn number(self) -> u16 {
-        self.0
-    }
-}
-
 /// The board, started.
 pub struct Board(());
 
@@ -84,7 +61,10 @@ impl firmware::Board for Board {
     type Device = Dwmac3Nic<'static, 'static, Mmio, Coherent, 8, RX, TX>;
 
     fn start() -> Self {
-        let core = cortex_m::Peripherals::take().expect("called once");
+        let mut core = cortex_m::Peripherals::take().expect("called once");
+        // What the DMA reaches is tightly coupled memory, which no cache holds.
+        core.SCB.enable_icache();
+        core.SCB.enable_dcache(&mut core.CPUID);
         set_clocks().expect("the clocks");
         systick::start(core.SYST, CORE_HZ);
         Self(())
@@ -99,7 +79,7 @@ impl firmware::Board for Board {
         nic.start_phy(Some(PHY), Speed::Hundred, &mut systick::now).map_err(|error| error.text())?;
         nic.set_attention(&ATTENTION);
         // SAFETY: the handler and all that it uses are in place.
-        unsafe { NVIC::unmask(ETHERNET) };
+        unsafe { cortex::unmask(ETHERNET) };
         Ok(nic)
     }
 
@@ -112,16 +92,10 @@ impl firmware::Board for Board {
     }
 }
 
-/// All interrupts that have no handler of their own.
-#[rt::exception]
-unsafe fn DefaultHandler(number: i16) {
-    if number == ETHERNET.0 as i16 {
-        engine().interrupts(false);
-        ATTENTION.raise();
-    } else {
-        panic!("an interrupt that nobody has asked for");
-    }
-}
+firmware::on_interrupt!(ETHERNET, {
+    engine().interrupts(false);
+    ATTENTION.raise();
+});
 
 /// A handle to the MAC: the driver's, and another in the interrupt handler, which only masks.
 fn engine() -> Dwmac3<Mmio, 8> {

@@ -1,19 +1,19 @@
 //! The board same70-xplained: a SAM E70 Xplained (ATSAME70Q21, Cortex-M7), with a KSZ8081 on RMII. Interrupt-driven; not tried on hardware (see README.md).
 #![no_std]
 
-pub use cortex_m_rt as rt;
-pub use firmware;
+pub use firmware::entry;
 
-use cortex_m::peripheral::NVIC;
+use firmware::cortex::{self, Interrupt};
 use firmware::systick;
 use ringtap::device::Mac;
 use ringtap::frame::PoolMemory;
 use ringtap::time::{Duration, Instant};
-use ringtap_drivers::coherency::Coherent;
+use ringtap_drivers::coherency::CortexM7;
 use ringtap_drivers::engine::{Engine as _, Setup};
 use ringtap_drivers::gem::descriptor::{RxDesc, TxDesc};
 use ringtap_drivers::gem::{Features, Gem, GemNic, Parking};
 use ringtap_drivers::interrupt::Attention;
+use ringtap_drivers::mpu::{self, Uncached};
 use ringtap_drivers::phy::Speed;
 use ringtap_drivers::regs::{Mmio, Registers as _, look, wait};
 use static_cell::ConstStaticCell;
@@ -52,57 +52,57 @@ const TX: usize = 8;
 
 static ATTENTION: Attention = Attention::new();
 static FRAMES: PoolMemory<1536, 24> = PoolMemory::new();
+// Never written: it may lie in the cache.
 static PARKING: Parking<2> = Parking::new();
-static RX_RING: ConstStaticCell<[RxDesc<2>; RX]> = ConstStaticCell::new([const { RxDesc::new() }; RX]);
-static TX_RING: ConstStaticCell<[TxDesc<2>; TX]> = ConstStaticCell::new([const { TxDesc::new() }; TX]);
+static RINGS: ConstStaticCell<Uncached<Rings>> = ConstStaticCell::new(Uncached(Rings::new()));
 
-/// Makes `$main`, which takes the [`Board`] and never returns, what the processor begins with.
-#[macro_export]
-macro_rules! entry {
-    ($main:path) => {
-        #[$crate::rt::entry]
-        fn start() -> ! {
-            $main(<$crate::Board as $crate::firmware::Board>::start())
-        }
-    };
+/// The descriptors, which the data cache must not hold.
+struct Rings {
+    rx: [RxDesc<2>; RX],
+    tx: [TxDesc<2>; TX],
 }
 
-/// An interrupt's number.
-#[derive(Clone, Copy)]
-struct Interrupt(u16);
-
-// SAFETY: a number below 240, and always the same.
-unsafe impl cortex_m::interrupt::InterruptNumber for Interrupt {
-    fn number(self) -> u16 {
-        self.0
+impl Rings {
+    const fn new() -> Self {
+        Self { rx: [const { RxDesc::new() }; RX], tx: [const { TxDesc::new() }; TX] }
     }
 }
 
 /// The board, started.
-pub struct Board(());
+pub struct Board {
+    rings: Option<&'static mut Rings>,
+}
 
 impl firmware::Board for Board {
     const NAME: &'static str = "same70-xplained";
 
-    type Device = GemNic<'static, 'static, Mmio, Coherent, 2, RX, TX>;
+    type Device = GemNic<'static, 'static, Mmio, CortexM7<Mmio>, 2, RX, TX>;
 
     fn start() -> Self {
-        let core = cortex_m::Peripherals::take().expect("called once");
+        let mut core = cortex_m::Peripherals::take().expect("called once");
+        // SAFETY: the registers lie there on every Cortex-M7, and nobody else uses them.
+        let unit = unsafe { Mmio::new(mpu::BASE) };
+        let rings = mpu::exclude(&unit, 0, RINGS.take()).expect("a region of its own");
+        core.SCB.enable_icache();
+        core.SCB.enable_dcache(&mut core.CPUID);
         set_clocks().expect("the clocks");
         systick::start(core.SYST, CORE_HZ);
-        Self(())
+        Self { rings: Some(rings) }
     }
 
     fn device(&mut self) -> Result<Self::Device, &'static str> {
         connect()?;
+        let Rings { rx, tx } = self.rings.take().ok_or("called twice")?;
         let (setup, pool) = (Setup::new(MAC), FRAMES.pool());
-        // SAFETY: rings and pool are static, in memory that the DMA reaches; the data cache is off, as after a reset.
-        let nic = unsafe { GemNic::new(engine(), RX_RING.take(), TX_RING.take(), Coherent, pool, setup) };
+        // SAFETY: the registers lie there on every Cortex-M7, and maintenance by address harms nobody.
+        let cache = CortexM7::new(unsafe { Mmio::new(CortexM7::<Mmio>::BASE) });
+        // SAFETY: rings and pool are static, in memory that the DMA reaches, and the rings not in the cache.
+        let nic = unsafe { GemNic::new(engine(), rx, tx, cache, pool, setup) };
         let mut nic = nic.map_err(|error| error.text())?;
         nic.start_phy(Some(PHY), Speed::Hundred, &mut systick::now).map_err(|error| error.text())?;
         nic.set_attention(&ATTENTION);
         // SAFETY: the handler and all that it uses are in place.
-        unsafe { NVIC::unmask(ETHERNET) };
+        unsafe { cortex::unmask(ETHERNET) };
         Ok(nic)
     }
 
@@ -115,16 +115,10 @@ impl firmware::Board for Board {
     }
 }
 
-/// All interrupts that have no handler of their own.
-#[rt::exception]
-unsafe fn DefaultHandler(number: i16) {
-    if number == ETHERNET.0 as i16 {
-        engine().interrupts(false);
-        ATTENTION.raise();
-    } else {
-        panic!("an interrupt that nobody has asked for");
-    }
-}
+firmware::on_interrupt!(ETHERNET, {
+    engine().interrupts(false);
+    ATTENTION.raise();
+});
 
 /// A handle to the MAC: the driver's, and another in the interrupt handler, which only masks.
 fn engine() -> Gem<Mmio, 2> {

@@ -2,12 +2,12 @@
 //! hardware (see README.md).
 #![no_std]
 
-pub use firmware;
-pub use imxrt_rt as rt;
+pub use firmware::entry;
 
 use cortex_m::asm::delay;
-use cortex_m::peripheral::NVIC;
+use firmware::cortex::{self, Interrupt};
 use firmware::systick;
+use imxrt_rt as _;
 use ringtap::device::Mac;
 use ringtap::frame::PoolMemory;
 use ringtap::time::Instant;
@@ -63,28 +63,6 @@ static FRAMES: PoolMemory<1536, 24> = PoolMemory::new();
 static RX_RING: ConstStaticCell<[RxDesc<8>; RX]> = ConstStaticCell::new([const { RxDesc::new() }; RX]);
 static TX_RING: ConstStaticCell<[TxDesc<8>; TX]> = ConstStaticCell::new([const { TxDesc::new() }; TX]);
 
-/// Makes `$main`, which takes the [`Board`] and never returns, what the processor begins with.
-#[macro_export]
-macro_rules! entry {
-    ($main:path) => {
-        #[$crate::rt::entry]
-        fn start() -> ! {
-            $main(<$crate::Board as $crate::firmware::Board>::start())
-        }
-    };
-}
-
-/// An interrupt's number.
-#[derive(Clone, Copy)]
-struct Interrupt(u16);
-
-// SAFETY: a number below 240, and always the same.
-unsafe impl cortex_m::interrupt::InterruptNumber for Interrupt {
-    fn number(self) -> u16 {
-        self.0
-    }
-}
-
 /// The board, started.
 pub struct Board(());
 
@@ -115,7 +93,7 @@ impl firmware::Board for Board {
         nic.engine().mdio_write(PHY, RCSR, RCSR_50_MHZ).map_err(|Timeout| "the PHY does not listen")?;
         nic.set_attention(&ATTENTION);
         // SAFETY: the handler and all that it uses are in place.
-        unsafe { NVIC::unmask(ETHERNET) };
+        unsafe { cortex::unmask(ETHERNET) };
         Ok(nic)
     }
 
@@ -128,16 +106,10 @@ impl firmware::Board for Board {
     }
 }
 
-/// All interrupts that have no handler of their own.
-#[rt::exception]
-unsafe fn DefaultHandler(number: i16) {
-    if number == ETHERNET.0 as i16 {
-        engine().interrupts(false);
-        ATTENTION.raise();
-    } else {
-        panic!("an interrupt that nobody has asked for");
-    }
-}
+firmware::on_interrupt!(ETHERNET, {
+    engine().interrupts(false);
+    ATTENTION.raise();
+});
 
 /// A handle to the MAC: the driver's, and another in the interrupt handler, which only masks.
 fn engine() -> Enet<Mmio, 8> {

@@ -1,7 +1,7 @@
 //! The board virt-riscv32: QEMU's virt machine of RISC-V (rv32), with a virtio network card in one of its MMIO slots. Polled.
 #![no_std]
 
-pub use firmware;
+pub use firmware::entry;
 
 use firmware::machine;
 use ringtap::device::Mac;
@@ -28,17 +28,6 @@ const TX: usize = 16;
 
 static FRAMES: PoolMemory<1600, 64> = PoolMemory::new();
 static QUEUES: ConstStaticCell<Memory<RX, TX>> = ConstStaticCell::new(Memory::new());
-
-/// Makes `$main`, which takes the [`Board`] and never returns, what the processor begins with.
-#[macro_export]
-macro_rules! entry {
-    ($main:path) => {
-        #[unsafe(no_mangle)]
-        extern "C" fn ringtap_main() -> ! {
-            $main(<$crate::Board as $crate::firmware::Board>::start())
-        }
-    };
-}
 
 /// The board, started.
 pub struct Board(());

@@ -2,7 +2,7 @@
 //! of 64 bits in the descriptors, and a second queue, which is parked. Polled.
 #![no_std]
 
-pub use firmware;
+pub use firmware::entry;
 
 use firmware::machine;
 use ringtap::device::Mac;
@@ -33,17 +33,6 @@ static FRAMES: PoolMemory<1536, 32> = PoolMemory::new();
 static RX_RING: ConstStaticCell<[RxDesc<4>; RX]> = ConstStaticCell::new([const { RxDesc::new() }; RX]);
 static TX_RING: ConstStaticCell<[TxDesc<4>; TX]> = ConstStaticCell::new([const { TxDesc::new() }; TX]);
 static PARKING: Parking<4> = Parking::new();
-
-/// Makes `$main`, which takes the [`Board`] and never returns, what the processor begins with.
-#[macro_export]
-macro_rules! entry {
-    ($main:path) => {
-        #[unsafe(no_mangle)]
-        extern "C" fn ringtap_main() -> ! {
-            $main(<$crate::Board as $crate::firmware::Board>::start())
-        }
-    };
-}
 
 /// The board, started.
 pub struct Board(());
