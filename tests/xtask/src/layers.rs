@@ -30,6 +30,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// The start-up of boards without a run-time crate.
 const MACHINE: &str = "firmware-examples/support/src/machine";
+/// As [`MACHINE`], for the M profile.
+const CORTEX: &str = "firmware-examples/support/src/cortex.rs";
 
 /// A program whose board is in the same file, as a stranger's would be.
 const LIBRARY: &str = "firmware-examples/library/";
@@ -42,6 +44,7 @@ const UNSAFE: &[&str] = &[
     "firmware-examples/boards/",
     "firmware-examples/footprint/",
     MACHINE,
+    CORTEX,
     LIBRARY,
 ];
 
