@@ -8,21 +8,25 @@
 //!                   [ d ][ e f ]    so its sum is swapped octet for octet (RFC 1071 §2 (B))
 //! ```
 
-// ARMv7 and later, which load words at any address; ARMv6-M, which does not, has no atomic exchange either.
-#[cfg(any(test, all(target_arch = "arm", target_has_atomic = "ptr")))]
+mod loops;
 mod written_out;
 
 use crate::family::IpAddr;
-#[cfg(all(target_arch = "arm", target_has_atomic = "ptr"))]
-use written_out::{TURN, turn};
-#[cfg(all(target_arch = "arm", target_has_atomic = "ptr"))]
-pub(crate) use written_out::{copy, copy_and_sum};
+
+core::cfg_select! {
+    // ARMv7-M and ARMv8-M Mainline load words at any address. ARMv6-M, which does not, has no atomic exchange; other ARMs, of
+    // which bare-metal programs ask for aligned words, have one of 64 bits.
+    all(target_arch = "arm", target_has_atomic = "ptr", not(target_has_atomic = "64")) => {
+        use written_out::{TURN, turn};
+        pub(crate) use written_out::{copy, copy_and_sum};
+    }
+    _ => {
+        use loops::{TURN, turn};
+        pub(crate) use loops::{copy, copy_and_sum};
+    }
+}
 
 const WORD: usize = size_of::<usize>();
-/// Words per turn of the main loop: long where a word is one instruction, short where flash is scarce and a word may be
-/// put together from octets.
-#[cfg(not(all(target_arch = "arm", target_has_atomic = "ptr")))]
-const TURN: usize = if WORD == 8 { 32 } else { 4 };
 
 /// A partial one's-complement sum, in the machine's byte order. It does not know whether its data had an odd length:
 /// see [`add_at`](Self::add_at).
@@ -160,13 +164,6 @@ fn chain<const N: usize>(total: usize, words: &[[u8; WORD]; N]) -> usize {
     total.wrapping_add(usize::from(carry))
 }
 
-/// A chain over one turn's words.
-#[cfg(not(all(target_arch = "arm", target_has_atomic = "ptr")))]
-#[inline]
-fn turn(total: usize, words: &[[u8; WORD]; TURN]) -> usize {
-    chain(total, words)
-}
-
 /// The last `n` octets of `data`, less than a word, as a word that begins with them and ends with zeros.
 #[inline]
 fn last_word(data: &[u8], n: usize) -> usize {
@@ -181,40 +178,6 @@ fn last_word(data: &[u8], n: usize) -> usize {
     }
     let octet = |word: usize, octet: &u8| word << 8 | usize::from(*octet);
     usize::from_be(data.iter().fold(0, octet) << (8 * (WORD - n)))
-}
-
-/// Copies `src` to `dst`, which are equally long (else only the common length), and sums what was copied.
-///
-/// The copy runs ahead of the sum by one block, which stays in the cache: a wide `memcpy` and a chain of additions are
-/// fewer instructions than one loop that does both (and such a loop is what compilers make the two of).
-#[cfg(not(all(target_arch = "arm", target_has_atomic = "ptr")))]
-pub(crate) fn copy_and_sum(dst: &mut [u8], src: &[u8]) -> Sum {
-    /// Half of a first-level cache of 32 KiB holds source and destination; even, so that blocks add without a swap.
-    const BLOCK: usize = 8192;
-    let len = dst.len().min(src.len());
-    let (Some(dst), Some(src)) = (dst.get_mut(..len), src.get(..len)) else {
-        return Sum(0);
-    };
-    if len <= BLOCK {
-        dst.copy_from_slice(src);
-        return sum(dst);
-    }
-    let mut total = Sum(0);
-    for (dst, src) in dst.chunks_mut(BLOCK).zip(src.chunks(BLOCK)) {
-        dst.copy_from_slice(src);
-        total = total.add(sum(dst));
-    }
-    total
-}
-
-/// Copies `src` to `dst`, which are equally long.
-#[cfg(not(all(target_arch = "arm", target_has_atomic = "ptr")))]
-#[inline]
-pub(crate) fn copy(dst: &mut [u8], src: &[u8]) {
-    debug_assert_eq!(dst.len(), src.len());
-    if dst.len() == src.len() {
-        dst.copy_from_slice(src);
-    }
 }
 
 /// The pseudo-header's sum: RFC 9293 §3.1 and RFC 768 for IPv4, RFC 8200 §8.1 for IPv6. `len` counts the transport

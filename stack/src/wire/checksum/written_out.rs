@@ -1,7 +1,11 @@
-//! The inner loops, written out for 32-bit ARM.
+//! The inner loops, written out for Cortex-M3 and later.
 //!
 //! Firmware is compiled for size, which leaves loops as they are: each word would cost its share of the loop, and the carry
 //! a register. Eight words in a row are a load and an addition with carry each.
+#![cfg_attr(
+    not(any(test, all(target_arch = "arm", target_has_atomic = "ptr", not(target_has_atomic = "64")))),
+    expect(dead_code, reason = "see `loops`")
+)]
 
 use super::{Sum, WORD, sum};
 
