@@ -1,7 +1,7 @@
 //! What an event loop needs of a device beside its frames: a descriptor to wait on, and how it is doing.
 
 use crate::failure::Failure;
-use ringtap::device::{Capabilities, Device, Link, Mac, RxMeta, TxMeta, Unsupported};
+use ringtap::device::{Capabilities, Device, Link, Lost, Mac, RxMeta, TxMeta, Unsupported};
 use ringtap::frame::{Frame, Pool};
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -36,6 +36,14 @@ pub struct Counters {
     pub not_sent: u64,
 }
 
+impl Counters {
+    /// As [`Device::lost`] tells it.
+    pub fn lost(&self) -> Lost {
+        let n = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        Lost { rx_dropped: n(self.no_frame), rx_errors: n(self.bad_length), tx_errors: n(self.not_sent) }
+    }
+}
+
 impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "no-frame {} bad-length {} not-sent {}", self.no_frame, self.bad_length, self.not_sent)
@@ -68,6 +76,10 @@ impl Device<'static> for AnyDevice {
 
     fn link(&self) -> Link {
         (**self).link()
+    }
+
+    fn lost(&self) -> Lost {
+        (**self).lost()
     }
 
     fn register_waker(&mut self, waker: &Waker) {

@@ -8,7 +8,9 @@
 
 use crate::device::{Counters, HostDevice};
 use crate::failure::Failure;
-use ringtap::device::{Capabilities, Device, Link, Mac, Medium, RxChecksum, RxMeta, TxChecksum, TxMeta, Unsupported};
+use ringtap::device::{
+    Capabilities, Device, Link, Lost, Mac, Medium, RxChecksum, RxMeta, TxChecksum, TxMeta, Unsupported,
+};
 use ringtap::frame::{Frame, Pool};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -315,6 +317,10 @@ impl<D: Device<'static>> Device<'static> for Captured<D> {
 
     fn link(&self) -> Link {
         self.device.link()
+    }
+
+    fn lost(&self) -> Lost {
+        self.device.lost()
     }
 
     fn register_waker(&mut self, waker: &Waker) {

@@ -5,6 +5,7 @@
 
 pub mod firewall;
 pub mod nat;
+pub mod policy;
 
 use crate::attach::mac_for;
 use crate::clock::Clock;

@@ -10,7 +10,7 @@ use crate::sys::{
     self,
     interface::{self, Control, TunFlags},
 };
-use ringtap::device::{Capabilities, Device, Link, Mac, Medium, RxMeta, TxMeta};
+use ringtap::device::{Capabilities, Device, Link, Lost, Mac, Medium, RxMeta, TxMeta};
 use ringtap::frame::{Frame, Pool};
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
@@ -396,6 +396,10 @@ impl Device<'static> for Tap {
             },
         }
         Ok(())
+    }
+
+    fn lost(&self) -> Lost {
+        self.counters.lost()
     }
 
     fn link(&self) -> Link {

@@ -10,7 +10,7 @@
 use crate::device::{Counters, HostDevice};
 use crate::failure::Failure;
 use crate::pool::{HEADROOM, max_frame};
-use ringtap::device::{Capabilities, Device, Link, Medium, RxMeta, TxMeta};
+use ringtap::device::{Capabilities, Device, Link, Lost, Medium, RxMeta, TxMeta};
 use ringtap::frame::{Frame, Pool};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -239,6 +239,10 @@ impl Device<'static> for StreamDevice {
         Capabilities::plain(Medium::Ethernet, self.mtu)
     }
 
+    fn lost(&self) -> Lost {
+        self.counters.lost()
+    }
+
     fn pool(&self) -> Pool<'static> {
         self.pool
     }
@@ -404,6 +408,10 @@ impl Drop for DatagramDevice {
 impl Device<'static> for DatagramDevice {
     fn capabilities(&self) -> Capabilities {
         Capabilities::plain(Medium::Ethernet, self.mtu)
+    }
+
+    fn lost(&self) -> Lost {
+        self.counters.lost()
     }
 
     fn pool(&self) -> Pool<'static> {

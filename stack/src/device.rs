@@ -206,6 +206,18 @@ pub struct TxMeta {
     pub timestamp: bool,
 }
 
+/// What a device has lost since it was made. Counters wrap as [`Stats`](crate::stats::Stats) do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Lost {
+    /// Received frames that found no room: none free in the pool, a queue full.
+    pub rx_dropped: usize,
+    /// Received frames that were damaged, or of impossible length.
+    pub rx_errors: usize,
+    /// Frames to send that the medium did not take.
+    pub tx_errors: usize,
+}
+
 /// Whether packets can pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -261,6 +273,11 @@ pub trait Device<'p> {
     /// The state of the carrier.
     fn link(&self) -> Link {
         Link::Up
+    }
+
+    /// What it has lost; a device that does not count tells of nothing.
+    fn lost(&self) -> Lost {
+        Lost::default()
     }
 
     /// Wakes `waker` once something can be received or transmitted again, or the link changed.

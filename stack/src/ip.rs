@@ -11,6 +11,8 @@ pub mod hooks;
 pub(crate) mod limit;
 #[cfg(feature = "ipv6")]
 pub(crate) mod paths;
+#[cfg(feature = "policy")]
+pub mod policy;
 #[cfg(feature = "reassembly")]
 pub(crate) mod reassembly;
 #[cfg(feature = "hooks")]

@@ -283,10 +283,14 @@ impl<'a> Stack<'a> {
         let Some(iface) = self.iface(id) else { return Err(DropReason::NotOurAddress) };
         match v4::admit(header, &iface.addresses, link_group) {
             // The weak host model (RFC 1122 §3.3.4.2): an address of ours is ours by whichever interface it comes.
-            Err(DropReason::NotOurAddress) if self.is_own(header.dst.into()) => match self.is_own(header.src.into()) {
-                true => Err(DropReason::MartianSource),
-                false => Ok(Destination::Ours),
-            },
+            Err(DropReason::NotOurAddress)
+                if self.is_own(header.dst.into()) || self.is_held_on(id, header.dst.into()) =>
+            {
+                match self.is_own(header.src.into()) {
+                    true => Err(DropReason::MartianSource),
+                    false => Ok(Destination::Ours),
+                }
+            }
             // An address of ours on another interface is no source either.
             Ok(_) if self.ifaces.len() > 1 && self.is_configured(header.src.into()) => Err(DropReason::MartianSource),
             admitted => admitted,
@@ -410,6 +414,10 @@ impl<'a> Stack<'a> {
                 Ok(())
             }
             ArpVerdict::Heard { ip, mac, reply } => {
+                #[cfg(feature = "any-address")]
+                if self.answer_arp_for_any(id, packet) {
+                    return Ok(());
+                }
                 let heard = self.neighbors.on_heard(now, id.0, ip.into(), mac, reply);
                 self.heard(heard);
                 match heard {
@@ -432,6 +440,25 @@ impl<'a> Stack<'a> {
             }
             ArpVerdict::Drop(reason) => Err(reason),
         }
+    }
+
+    /// Answers who asks for an address that is answered for; whether it did. Who wants to know whether an address is free is
+    /// not answered, nor who tells of its own.
+    #[cfg(feature = "any-address")]
+    #[cold]
+    #[inline(never)]
+    fn answer_arp_for_any(&mut self, id: IfaceId, packet: &[u8]) -> bool {
+        let Some(iface) = self.iface(id) else { return false };
+        let Some((reply, asker)) = arp::asked(packet, iface.mac) else { return false };
+        if !self.answers_on(id, reply.sender_ip.into()) {
+            return false;
+        }
+        if iface.addresses.iter().any(|a| a.has(asker.into())) {
+            let heard = self.neighbors.learn(self.now, id.0, asker.into(), reply.target_mac, &mut self.stats);
+            self.heard(heard);
+        }
+        self.send_arp(id, &reply, arp::destination(&reply));
+        true
     }
 
     /// Queues a reply on an interface; without room it is dropped, counted.

@@ -12,6 +12,8 @@
 #[cfg(feature = "acd")]
 mod acd;
 mod admin;
+#[cfg(feature = "any-address")]
+mod any_address;
 #[cfg(feature = "carrier")]
 mod carrier;
 #[cfg(any(feature = "udp", feature = "raw", feature = "icmp", feature = "raw-ethernet"))]
@@ -20,7 +22,7 @@ mod datagram;
 mod echo;
 #[cfg(feature = "raw-ethernet")]
 mod ethernet;
-#[cfg(any(feature = "ipv6", feature = "multicast", feature = "raw-ethernet"))]
+#[cfg(any(feature = "ipv6", feature = "multicast", feature = "raw-ethernet", feature = "any-address"))]
 mod filter;
 #[cfg(feature = "forward")]
 mod forward;
@@ -31,6 +33,8 @@ mod iface;
 mod ipv6;
 #[cfg(feature = "multicast")]
 mod multicast;
+#[cfg(feature = "policy")]
+mod policy;
 #[cfg(feature = "raw")]
 mod raw;
 #[cfg(all(feature = "tcp", not(all(feature = "syn-queue", feature = "time-wait"))))]
@@ -63,6 +67,8 @@ pub use crate::ip::temporary::{SourcePreference, TemporaryAddresses};
 #[cfg(feature = "acd")]
 pub use acd::{AddressConflict, ProbeState, ProbeTiming};
 pub use admin::{InterfaceCounters, InterfaceView};
+#[cfg(feature = "any-address")]
+pub use any_address::MAX_HELD;
 #[cfg(feature = "udp")]
 pub use datagram::MAX_UDP_PAYLOAD;
 #[cfg(feature = "icmp")]
@@ -82,7 +88,7 @@ pub use wake::{Event, SocketId};
 pub(crate) use iface::{Cutting, Iface, Reply};
 
 use crate::config::Config;
-use crate::device::Device;
+use crate::device::{Device, Lost};
 use crate::frame::Frame;
 #[cfg(feature = "icmp")]
 use crate::icmp::echo::EchoLayer;
@@ -167,8 +173,8 @@ pub struct Stack<'a> {
     pub(crate) raw: RawLayer<'a>,
     #[cfg(feature = "raw-ethernet")]
     pub(crate) ethernet: EthernetLayer<'a>,
-    /// Interfaces whose device may have to receive more, or less, for raw Ethernet sockets.
-    #[cfg(feature = "raw-ethernet")]
+    /// Interfaces whose device may have to receive more, or less, than what is addressed to it.
+    #[cfg(any(feature = "raw-ethernet", feature = "any-address"))]
     pub(crate) refilter: IfaceSet,
     #[cfg(feature = "icmp")]
     pub(crate) echo: EchoLayer<'a>,
@@ -198,6 +204,12 @@ pub struct Stack<'a> {
     /// Who looks at packets on their way.
     #[cfg(feature = "hooks")]
     pub(crate) hooks: Option<&'a mut (dyn crate::ip::hooks::Hooks + Send)>,
+    /// Prefixes that are answered for.
+    #[cfg(feature = "any-address")]
+    pub(crate) held: heapless::Vec<(IfaceId, crate::ip::addr::Cidr), MAX_HELD>,
+    /// Who chooses ways.
+    #[cfg(feature = "policy")]
+    pub(crate) policy: Option<policy::Chooser<'a>>,
     /// Who has copies of frames.
     #[cfg(feature = "taps")]
     pub(crate) taps: crate::taps::Taps<'a>,
@@ -207,6 +219,7 @@ pub struct Stack<'a> {
 
 impl<'a> Stack<'a> {
     /// A stack without interfaces.
+    #[allow(clippy::too_many_lines)] // A line for each part, and one more where it can be left out.
     pub fn new(config: Config<'a>, storage: impl Into<Storage<'a>>) -> Self {
         let storage = storage.into();
         let secret = &config.secret;
@@ -238,7 +251,7 @@ impl<'a> Stack<'a> {
             raw: RawLayer::new(storage.raw, storage.raw_bindings, secret),
             #[cfg(feature = "raw-ethernet")]
             ethernet: EthernetLayer::new(storage.ethernet, storage.ethernet_bindings, secret),
-            #[cfg(feature = "raw-ethernet")]
+            #[cfg(any(feature = "raw-ethernet", feature = "any-address"))]
             refilter: IfaceSet::default(),
             #[cfg(feature = "icmp")]
             echo: EchoLayer::new(storage.echo, storage.echo_bindings, secret),
@@ -262,6 +275,10 @@ impl<'a> Stack<'a> {
             forwarding: None,
             #[cfg(feature = "hooks")]
             hooks: None,
+            #[cfg(feature = "any-address")]
+            held: heapless::Vec::new(),
+            #[cfg(feature = "policy")]
+            policy: None,
             #[cfg(feature = "taps")]
             taps: crate::taps::Taps::new(),
             looped: Deque::new(),
@@ -319,7 +336,7 @@ impl<'a> Stack<'a> {
             // Without a filter, a device receives all groups.
             let _ = device.set_multicast_filter(&groups);
         }
-        #[cfg(feature = "raw-ethernet")]
+        #[cfg(any(feature = "raw-ethernet", feature = "any-address"))]
         if self.refilter.contains(iface)
             && let Some(on) = self.changed_promiscuity(iface)
         {
@@ -327,18 +344,18 @@ impl<'a> Stack<'a> {
             let _ = device.set_promiscuous(on);
         }
         device.flush();
-        self.count(iface, before_all);
+        self.count(iface, before_all, device.lost());
         self.polled(more)
     }
 
     /// What has passed by all interfaces.
     fn passed(&self) -> InterfaceCounters {
-        let Stats { rx_frames, rx_octets, tx_frames, tx_octets, .. } = self.stats;
-        InterfaceCounters { rx_frames, rx_octets, tx_frames, tx_octets }
+        let Stats { rx_frames, rx_octets, tx_frames, tx_octets, all_drops: dropped, .. } = self.stats;
+        InterfaceCounters { rx_frames, rx_octets, tx_frames, tx_octets, dropped, lost: Lost::default() }
     }
 
     /// What has passed since `before` was by this interface: once a poll rather than for each frame.
-    fn count(&mut self, id: IfaceId, before: InterfaceCounters) {
+    fn count(&mut self, id: IfaceId, before: InterfaceCounters, lost: Lost) {
         let now = self.passed();
         let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return };
         let add = |count: &mut usize, now: usize, before: usize| *count = count.wrapping_add(now.wrapping_sub(before));
@@ -347,6 +364,8 @@ impl<'a> Stack<'a> {
         add(&mut counters.rx_octets, now.rx_octets, before.rx_octets);
         add(&mut counters.tx_frames, now.tx_frames, before.tx_frames);
         add(&mut counters.tx_octets, now.tx_octets, before.tx_octets);
+        add(&mut counters.dropped, now.dropped, before.dropped);
+        counters.lost = lost;
     }
 
     /// Sends by `device` what is ready; the number of frames sent in this poll, `sent` of them before.

@@ -200,12 +200,12 @@ impl<'a> Stack<'a> {
         by: Option<IfaceId>,
         demand: Demand,
     ) -> Output<'a> {
-        let Some((_, dst)) = ip::addresses(&frame) else { return Output::Done };
+        let Some((src, dst)) = ip::addresses(&frame) else { return Output::Done };
         if self.is_own(dst) {
             self.loop_back(frame);
             return Output::Done;
         }
-        let Some(hop) = self.hop(dst, by) else {
+        let Some(hop) = self.hop_from(Some(src), dst, by) else {
             self.stats.drop(DropReason::NoRoute);
             return Output::Done;
         };
@@ -399,6 +399,22 @@ impl<'a> Stack<'a> {
         (!iface.is_nowhere()).then_some(Hop { iface, next })
     }
 
+    /// As [`hop`](Self::hop), where a policy may look at the source, too, if that is known.
+    #[inline]
+    pub(crate) fn hop_from(&self, src: Option<IpAddr>, dst: IpAddr, by: Option<IfaceId>) -> Option<Hop> {
+        #[cfg(feature = "policy")]
+        if self.policy.is_some()
+            && !is_group(dst)
+            && !self.is_any_broadcast(dst)
+            && let Some(hop) = self.chosen(src, dst, None)
+            && by.is_none_or(|by| by == hop.iface)
+        {
+            return (!hop.iface.is_nowhere()).then_some(hop);
+        }
+        let _ = src;
+        self.hop(dst, by)
+    }
+
     /// Whether the link of an interface is up; of none it is.
     #[cfg(feature = "routes")]
     fn is_up(&self, iface: u8) -> bool {
@@ -407,11 +423,11 @@ impl<'a> Stack<'a> {
 
     /// As [`hop`](Self::hop), for what answers a packet that arrived by an interface: a link-local address means
     /// something there only.
-    pub(crate) fn hop_back(&self, dst: IpAddr, arrived: IfaceId) -> Option<Hop> {
+    pub(crate) fn hop_back(&self, src: Option<IpAddr>, dst: IpAddr, arrived: IfaceId) -> Option<Hop> {
         #[cfg(feature = "ipv6")]
-        return self.hop(dst, v6::is_link_local(dst).then_some(arrived));
+        return self.hop_from(src, dst, v6::is_link_local(dst).then_some(arrived));
         #[cfg(not(feature = "ipv6"))]
-        self.hop(dst, None)
+        self.hop_from(src, dst, None)
     }
 
     /// The link-layer address of a hop, or who is being asked for it.

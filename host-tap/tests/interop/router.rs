@@ -11,6 +11,7 @@ on_tap_and_tun!(
     udp_passes_without_loss,
     the_way_through_is_named,
     routes_can_be_changed_while_it_runs,
+    a_policy_leads_by_source,
     a_translator_shows_the_right_side_one_address_and_a_filter_lets_through_what_it_may,
 );
 
@@ -284,6 +285,36 @@ fn routes_can_be_changed_while_it_runs(link: Link) {
             !reached && (text.contains(expected) || text.contains("Unreachable") || text.contains("code 6")),
             "{text}"
         );
+    }
+    world.end();
+}
+
+fn a_policy_leads_by_source(link: Link) {
+    let rules = ["from 10.1.0.2/32 via 10.2.0.2", "from 10.1.0.3/32 reject", "from fd01::2/128 via fd02::2"]
+        .map(|rule| ["--policy", rule]);
+    // What answers is behind no route either.
+    let world = World::new(link, &[&rules.concat()[..], &["--source-check", "off"]].concat());
+    // Networks behind the right kernel, to which no route leads.
+    for address in ["10.3.0.1/24", "fd03::1/64"] {
+        world.right.ip(&["addr", "add", address, "dev", "lo"]);
+    }
+    for address in ["10.1.0.3/24", "10.1.0.4/24"] {
+        world.left.ip(&["addr", "add", address, "dev", "rt0"]);
+    }
+    let ping = |from: &str, to: &str| {
+        let mut ping = world.left.command("ping", "iputils-ping");
+        let output = run(ping.args(["-n", "-c", "1", "-W", "10", "-I", from, to]), b"");
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).to_string())
+    };
+    for (from, to, expected) in [
+        ("10.1.0.2", "10.3.0.1", ""),
+        ("fd01::2", "fd03::1", ""),
+        ("10.1.0.3", "10.3.0.1", "filtered"),
+        ("10.1.0.4", "10.3.0.1", "Unreachable"),
+        ("10.1.0.4", "10.2.0.2", ""),
+    ] {
+        let (reached, text) = ping(from, to);
+        assert!(reached == expected.is_empty() && text.contains(expected), "{from} {to}: {text}");
     }
     world.end();
 }

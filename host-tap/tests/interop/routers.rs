@@ -150,6 +150,12 @@ fn radvd_gives_an_address_a_router_and_routes_and_takes_them_back() {
             wait_until("somebody far away is answered", || is_answered(FAR, &ours));
             let routes = serve.ctl("routes");
             assert!(routes.contains("fd0b::/48") && routes.contains("default"), "{routes}");
+            // What was advertised expires, as netstat tells; three times the longest interval for the router (RFC 4861 §6.2.1).
+            let default = routes.lines().find(|l| l.starts_with("default")).expect("a default route");
+            let words: Vec<&str> = default.split_whitespace().collect();
+            let expire: u64 = words[4].parse().expect("seconds");
+            assert!(words[2] == "UG" && words[3] == "rt0" && expire <= 12, "{routes}");
+            assert!(routes.lines().any(|l| l.starts_with("fe80::/64") && l.ends_with("rt0")), "{routes}");
             // Advertised again and again, it stays as it is.
             wait_until("several advertisements", || radvd.log().matches("processed RA on").count() >= 3);
             assert!(is_answered(FAR, &ours));

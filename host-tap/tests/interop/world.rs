@@ -75,10 +75,15 @@ pub struct Serve {
 
 impl Serve {
     pub fn start(link: Link) -> Self {
+        Self::start_with(link, &[])
+    }
+
+    /// With these arguments more.
+    pub fn start_with(link: Link, more: &[&str]) -> Self {
         let control = std::env::temp_dir().join(format!("ringtap-interop-{}", std::process::id()));
         let control = control.to_str().expect("a plain path").to_string();
         let mut command = Command::new(PROGRAM);
-        command.arg("serve").args(link.device()).args(["--control", &control]).stdout(Stdio::piped());
+        command.arg("serve").args(link.device()).args(["--control", &control]).args(more).stdout(Stdio::piped());
         let mut child = command.spawn().expect("the program runs");
         let mut out = BufReader::new(child.stdout.take().expect("its stdout"));
         let mut ready = String::new();

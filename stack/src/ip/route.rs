@@ -62,6 +62,19 @@ impl Route {
     }
 }
 
+/// Where a route comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum RouteOrigin {
+    /// The program has added it, or it goes with an address.
+    Program,
+    /// A router has advertised it (RFC 4861 §6.3.4, RFC 4191).
+    Advertised,
+    /// A router's redirect has made it (RFC 1122 §3.2.2.2, RFC 4861 §8.3).
+    Redirect,
+}
+
 /// One place of a route table's storage.
 #[derive(Clone, Copy, Debug)]
 pub struct RouteSlot(Route);
@@ -161,7 +174,7 @@ impl<'a> Routes<'a> {
     }
 
     /// What was looked up before is to be looked up again.
-    #[cfg(feature = "hooks")]
+    #[cfg(any(feature = "hooks", feature = "policy"))]
     pub fn forget_ways(&mut self) {
         self.generation = self.generation.wrapping_add(1);
     }

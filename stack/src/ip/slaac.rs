@@ -336,6 +336,12 @@ impl Host {
         self.solicit = Some((now + NO_FRAME_RETRY, SOLICIT_FIRST));
     }
 
+    /// Whether a redirect has made a route that was learned, and until when it lives.
+    pub fn lifetime(&self, route: &Route) -> Option<(bool, Option<Instant>)> {
+        let learned = self.learned.iter().find(|l| l.route == *route)?;
+        Some((learned.redirect, learned.until))
+    }
+
     /// When [`step`](Self::step) is to be called.
     pub fn deadline(&self) -> Option<Instant> {
         let trials = self.tentative.iter().filter(|t| !t.duplicate).map(|t| t.at);

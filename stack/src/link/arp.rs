@@ -91,6 +91,22 @@ pub(crate) fn handle(now: Instant, packet: &[u8], addresses: &[Cidr], mac: Mac, 
     ArpVerdict::Heard { ip: sender_ip, mac: sender_mac, reply }
 }
 
+/// The answer to a question for another's address, by us, who have `mac`, and who asks. `None`: it is no such question, or
+/// one by somebody without an address, or about its own.
+#[cfg(feature = "any-address")]
+pub(crate) fn asked(packet: &[u8], mac: Mac) -> Option<(ArpPacketRepr, Ipv4Addr)> {
+    let ArpPacketRepr { operation, sender_mac, sender_ip, target_mac: _, target_ip } = parse(packet).ok()?;
+    let asks = operation == Operation::Request && !sender_ip.is_unspecified() && sender_ip != target_ip;
+    let reply = ArpPacketRepr {
+        operation: Operation::Reply,
+        sender_mac: mac,
+        sender_ip: target_ip,
+        target_mac: sender_mac,
+        target_ip: sender_ip,
+    };
+    asks.then_some((reply, sender_ip))
+}
+
 impl Defence {
     //= https://www.rfc-editor.org/rfc/rfc5227#section-2.4
     //# the host MUST NOT send another defensive ARP Announcement.

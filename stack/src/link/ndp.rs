@@ -79,7 +79,7 @@ mod tests {
     fn messages_off_the_link_in_pieces_or_with_impossible_addresses_are_dropped() {
         let solicit = sent(Sent::Solicit { target: TARGET, source: Some(MAC) });
         let probe = sent(Sent::Solicit { target: TARGET, source: None });
-        let answer = sent(Sent::Advert { target: TARGET, mac: MAC, solicited: true, router: false });
+        let answer = sent(Sent::Advert { target: TARGET, mac: MAC, solicited: true, router: false, overrides: true });
         let group = sent(Sent::Solicit { target: "ff02::1".parse().expect("valid text"), source: Some(MAC) });
         let ra = [134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0].to_vec();
         let node = "ff02::1:ff00:1";

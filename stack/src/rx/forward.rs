@@ -76,7 +76,7 @@ impl<'a> Stack<'a> {
         if forward::hops(packet).is_none_or(|hops| hops <= 1) {
             return Err((DropReason::HopsExceeded, Some(Obstacle::HopsExceeded)));
         }
-        let hop = self.route_on(dst)?;
+        let hop = self.route_on(id, src, dst)?;
         let Some(out) = self.iface(hop.iface) else { return silent(DropReason::NoRoute) };
         //= https://www.rfc-editor.org/rfc/rfc4443#section-3.1
         //# In such a case, the packet MUST NOT be
@@ -91,11 +91,19 @@ impl<'a> Stack<'a> {
         Ok(hop)
     }
 
-    /// The route to `dst`, and what is told where there is none.
-    fn route_on(&self, dst: IpAddr) -> Result<Hop, (DropReason, Option<Obstacle>)> {
+    /// The route of what came by `id`, and what is told where there is none.
+    fn route_on(&self, id: IfaceId, src: IpAddr, dst: IpAddr) -> Result<Hop, (DropReason, Option<Obstacle>)> {
+        #[cfg(feature = "policy")]
+        let chosen = self.policy.and_then(|_| self.chosen(Some(src), dst, Some(id)));
+        #[cfg(not(feature = "policy"))]
+        let chosen: Option<Hop> = None;
         let now = self.now;
-        let found = self.routes.lookup_usable(dst, |i, hop| self.neighbors.is_usable(now, i, hop));
-        match found.map(|(iface, next)| Hop { iface: IfaceId(iface), next }) {
+        let by_table = || {
+            let found = self.routes.lookup_usable(dst, |i, hop| self.neighbors.is_usable(now, i, hop));
+            found.map(|(iface, next)| Hop { iface: IfaceId(iface), next })
+        };
+        let _ = (id, src);
+        match chosen.or_else(by_table) {
             Some(hop) if !hop.iface.is_nowhere() => Ok(hop),
             Some(Hop { iface: IfaceId::REJECT, .. }) => Err((DropReason::NoRoute, Some(Obstacle::Rejected))),
             Some(_) => Err((DropReason::NoRoute, None)),

@@ -107,7 +107,8 @@ impl<'a> Stack<'a> {
             }
             return self.loop_back(frame);
         }
-        match self.hop(dst, None) {
+        let src = ip::addresses(&frame).map(|(src, _)| src);
+        match self.hop_from(src, dst, None) {
             Some(hop) => {
                 self.queue_reply(hop.iface, Reply::Ip(frame));
             }
@@ -155,7 +156,7 @@ impl<'a> Stack<'a> {
         frame: Frame<'a>,
         iface: IfaceId,
     ) -> Drop {
-        if !self.is_own(quote.src) {
+        if !self.is_ours(quote.src) {
             return Err(DropReason::IcmpBadQuote);
         }
         match quote.protocol {
@@ -284,7 +285,7 @@ impl<'a> Stack<'a> {
     #[cfg(feature = "reassembly")]
     pub(super) fn reassembly_expired(&mut self, quote: &[u8]) {
         let Some((src, dst)) = ip::addresses(quote) else { return };
-        if !self.is_own(dst) {
+        if !self.is_ours(dst) {
             return;
         }
         #[cfg(feature = "ipv6")]
@@ -300,7 +301,7 @@ impl<'a> Stack<'a> {
         if !self.limiter.allow(self.now, to) {
             return self.stats.drop(DropReason::RateLimited);
         }
-        let Some(iface) = self.hop(to, None).and_then(|hop| self.iface(hop.iface)) else {
+        let Some(iface) = self.hop_from(Some(from), to, None).and_then(|hop| self.iface(hop.iface)) else {
             return self.stats.drop(DropReason::NoRoute);
         };
         let ttl = self.config.ttl;

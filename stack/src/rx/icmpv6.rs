@@ -103,14 +103,14 @@ impl<'a> Stack<'a> {
         if !self.limiter.allow(self.now, src.into()) {
             return self.stats.drop(DropReason::RateLimited);
         }
-        let Some(iface) = self.hop_back(src.into(), arrived).and_then(|hop| self.iface(hop.iface)) else {
+        let Some(iface) = self.hop_back(None, src.into(), arrived).and_then(|hop| self.iface(hop.iface)) else {
             return self.stats.drop(DropReason::NoRoute);
         };
         //= https://www.rfc-editor.org/rfc/rfc4443#section-2.2
         //# If the message is a response to a message sent to one of the
         //# node's unicast addresses, the Source Address of the reply MUST be
         //# that same address.
-        let from = match self.is_own(dst.into()) {
+        let from = match self.is_ours(dst.into()) {
             true => Some(IpAddr::V6(dst)),
             false => iface.source_for(self.now, src.into()),
         };

@@ -48,7 +48,9 @@ impl Stack<'_> {
                 false => Err(DropReason::NdpNotForUs),
             };
         }
-        if !iface.has_address(target.into()) {
+        let is_own = iface.has_address(target.into());
+        // Who wants to know whether an address is free is not answered for others.
+        if !is_own && (src.is_unspecified() || src == target || !self.is_held_on(id, target.into())) {
             return Err(DropReason::NdpNotForUs);
         }
         let own = iface.mac;
@@ -65,7 +67,7 @@ impl Stack<'_> {
             let heard = self.neighbors.learn(self.now, id.0, src.into(), mac, &mut self.stats);
             self.heard(heard);
         }
-        let answer = Sent::Advert { target, mac: own, solicited: true, router: self.is_router() };
+        let answer = Sent::Advert { target, mac: own, solicited: true, router: self.is_router(), overrides: is_own };
         self.send_ndp(id, target, src, mac, &answer);
         Ok(())
     }
@@ -74,7 +76,7 @@ impl Stack<'_> {
     pub(crate) fn advertise_to_all(&mut self, id: IfaceId, target: Ipv6Addr) -> bool {
         let Some(mac) = self.iface(id).map(|i| i.mac) else { return false };
         let to = Some(v6::group_mac(v6::ALL_NODES));
-        let news = Sent::Advert { target, mac, solicited: false, router: self.is_router() };
+        let news = Sent::Advert { target, mac, solicited: false, router: self.is_router(), overrides: true };
         self.send_ndp(id, target, v6::ALL_NODES, to, &news)
     }
 

@@ -137,7 +137,7 @@ impl<'a> Stack<'a> {
     }
 
     pub(crate) fn send_control(&mut self, arrived: IfaceId, tuple: &Tuple, header: &Header, ttl: u8, tos: u8) {
-        let iface = self.hop_back(tuple.remote_addr, arrived).map_or(arrived, |hop| hop.iface);
+        let iface = self.hop_back(Some(tuple.local_addr), tuple.remote_addr, arrived).map_or(arrived, |hop| hop.iface);
         match self.control_frame(iface, tuple, header, ttl, tos) {
             Some(frame) => {
                 self.queue_reply(iface, Reply::Ip(frame));

@@ -135,7 +135,9 @@ impl<'a> Stack<'a> {
         let (src, dst) = (header.src.into(), header.dst.into());
         match v6::admit(header, &iface.addresses, link_group) {
             // The weak host model, as in IPv4; but a link-local address is another host's on another link.
-            Err(DropReason::NotOurAddress) if self.is_configured(dst) && !v6::is_link_local(dst) => {
+            Err(DropReason::NotOurAddress)
+                if self.is_configured(dst) && !v6::is_link_local(dst) || self.is_held_on(id, dst) =>
+            {
                 match self.is_configured(src) {
                     true => Err(DropReason::MartianSource),
                     false => Ok(Destination::Ours),

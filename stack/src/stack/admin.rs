@@ -1,14 +1,15 @@
 //! Interfaces, addresses and routes: what is configured, and what can be read of it.
 
 use super::{Iface, IfaceId, IfaceSet, Stack};
-use crate::device::{Device, Link, Mac, Medium};
+use crate::device::{Device, Link, Lost, Mac, Medium};
 use crate::error::{AddressError, Full, RouteError};
 use crate::family::{IpAddr, inside, unspecified};
 use crate::ip::addr::Cidr;
-use crate::ip::route::Route;
+use crate::ip::route::{Route, RouteOrigin};
 use crate::link::neighbor::NeighborInfo;
 use crate::log;
 use crate::stats::DropReason;
+use crate::time::Instant;
 use crate::wire::ip;
 use core::net::IpAddr as AnyAddr;
 
@@ -40,6 +41,10 @@ pub struct InterfaceCounters {
     pub tx_frames: usize,
     /// Octets given to the device.
     pub tx_octets: usize,
+    /// Packets that the stack dropped while it polled this interface, whatever for: [`Stats`](crate::stats::Stats) tells.
+    pub dropped: usize,
+    /// What the device says that it has lost, as of the last poll.
+    pub lost: Lost,
 }
 
 impl<'a> Stack<'a> {
@@ -114,6 +119,8 @@ impl<'a> Stack<'a> {
         self.link_events.take(id);
         #[cfg(feature = "taps")]
         self.taps.forget(id);
+        #[cfg(feature = "any-address")]
+        self.hold_nothing(id);
         self.leave_to_others(id);
     }
 
@@ -242,6 +249,15 @@ impl<'a> Stack<'a> {
         self.routes.remove(route)
     }
 
+    /// Where a route comes from, and until when it lives; `None`: until it is removed.
+    pub fn route_lifetime(&self, route: &Route) -> (RouteOrigin, Option<Instant>) {
+        #[cfg(feature = "ipv6")]
+        if let Some((redirect, until)) = self.iface(route.iface).and_then(|iface| iface.v6.lifetime(route)) {
+            return (if redirect { RouteOrigin::Redirect } else { RouteOrigin::Advertised }, until);
+        }
+        (if route.is_dynamic() { RouteOrigin::Redirect } else { RouteOrigin::Program }, None)
+    }
+
     /// The routes, best first.
     #[cfg(feature = "routes")]
     pub fn routes(&self) -> impl Iterator<Item = &Route> + '_ {
@@ -279,10 +295,31 @@ impl<'a> Stack<'a> {
         self.is_configured(ip) || ip.is_loopback()
     }
 
+    /// Whether packets may come for `ip`, and leave from it: it is our own, or one that is answered for.
+    #[inline]
+    pub(crate) fn is_ours(&self, ip: IpAddr) -> bool {
+        #[cfg(feature = "any-address")]
+        return self.is_own(ip) || self.answers_for(ip);
+        #[cfg(not(feature = "any-address"))]
+        self.is_own(ip)
+    }
+
+    /// Whether packets for `ip` that come by an interface are ours, though it is no address of any.
+    #[inline]
+    pub(crate) fn is_held_on(&self, id: IfaceId, ip: IpAddr) -> bool {
+        #[cfg(feature = "any-address")]
+        return self.answers_on(id, ip);
+        #[cfg(not(feature = "any-address"))]
+        {
+            let _ = (id, ip);
+            false
+        }
+    }
+
     /// Whether packets from `local` to `dst` may leave: it is ours, and loopback does not appear on a wire
     /// (RFC 1122 §3.2.1.3).
     pub(crate) fn may_send(&self, local: IpAddr, dst: IpAddr) -> bool {
-        self.is_own(local) && (!local.is_loopback() || self.is_own(dst))
+        self.is_ours(local) && (!local.is_loopback() || self.is_own(dst))
     }
 
     #[cfg_attr(target_os = "none", inline(never))]
@@ -315,6 +352,11 @@ impl<'a> Stack<'a> {
 
     /// By which interface, and from which address, packets to `dst` leave.
     pub(crate) fn source(&self, dst: IpAddr) -> Option<(IfaceId, IpAddr)> {
+        self.source_from(None, dst)
+    }
+
+    /// As [`source`](Self::source), of packets whose source may be chosen already; the address is the one that would be.
+    pub(crate) fn source_from(&self, src: Option<IpAddr>, dst: IpAddr) -> Option<(IfaceId, IpAddr)> {
         if dst.is_loopback() {
             let first = self.interfaces().next()?.id;
             return Some((first, dst));
@@ -322,7 +364,7 @@ impl<'a> Stack<'a> {
         if let Some(iface) = self.iface_of(dst) {
             return Some((iface, dst));
         }
-        let hop = self.hop(dst, None)?;
+        let hop = self.hop_from(src, dst, None)?;
         let source = self.iface(hop.iface)?.source_for(self.now, hop.towards(dst))?;
         Some((hop.iface, source))
     }

@@ -75,7 +75,7 @@ impl<'a> Stack<'a> {
             Some(iface) => self
                 .hop(dst, by)
                 .and_then(|hop| Some((iface, self.iface(iface)?.source_for(self.now, hop.towards(dst))?))),
-            None => self.source(dst),
+            None => self.source_from(local, dst),
         };
         let (iface, source) = way.ok_or(SendError::NoRoute)?;
         if !self.iface(iface).is_some_and(Iface::is_up) && !self.is_own(dst) {

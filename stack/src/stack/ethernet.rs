@@ -180,16 +180,6 @@ impl<'a> Stack<'a> {
         self.give_queues(socket.rx, socket.tx);
     }
 
-    /// Whether an interface's device is to receive everything, when that has changed since it was told.
-    pub(super) fn changed_promiscuity(&mut self, id: IfaceId) -> Option<bool> {
-        if !self.refilter.take(id) {
-            return None;
-        }
-        let wanted = self.ethernet.of(id).any(|s| s.promiscuous);
-        let iface = self.ifaces.get_mut(id.index())?.as_mut()?;
-        (core::mem::replace(&mut iface.promiscuous, wanted) != wanted).then_some(wanted)
-    }
-
     /// Copies a received frame to the sockets that want it; whether one does.
     #[cold]
     #[inline(never)]

@@ -11,8 +11,24 @@ use heapless::Vec;
 const MAX_MACS: usize = 24;
 
 impl Stack<'_> {
+    /// Whether an interface's device is to receive everything, when that has changed since it was told.
+    #[cfg(any(feature = "raw-ethernet", feature = "any-address"))]
+    pub(super) fn changed_promiscuity(&mut self, id: IfaceId) -> Option<bool> {
+        if !self.refilter.take(id) {
+            return None;
+        }
+        let wanted = false;
+        #[cfg(feature = "raw-ethernet")]
+        let wanted = wanted || self.ethernet.of(id).any(|s| s.promiscuous);
+        #[cfg(feature = "any-address")]
+        let wanted = wanted || self.answers_for_v6(id);
+        let iface = self.ifaces.get_mut(id.index())?.as_mut()?;
+        (core::mem::replace(&mut iface.promiscuous, wanted) != wanted).then_some(wanted)
+    }
+
     /// The groups that an interface's device is to receive, when they have changed since it was told: everybody's, those of
     /// its addresses, those that were joined, and those that sockets are bound to.
+    #[cfg(any(feature = "ipv6", feature = "multicast", feature = "raw-ethernet"))]
     pub(super) fn changed_groups(&mut self, id: IfaceId) -> Option<Vec<Mac, MAX_MACS>> {
         if !self.regroup.take(id) {
             return None;

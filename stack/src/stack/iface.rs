@@ -56,7 +56,13 @@ impl IfaceSet {
     }
 
     /// Takes `id` out; whether it was there.
-    #[cfg(any(feature = "ipv6", feature = "multicast", feature = "carrier", feature = "raw-ethernet"))]
+    #[cfg(any(
+        feature = "ipv6",
+        feature = "multicast",
+        feature = "carrier",
+        feature = "raw-ethernet",
+        feature = "any-address"
+    ))]
     pub(crate) fn take(&mut self, id: IfaceId) -> bool {
         let was = self.contains(id);
         self.0 &= !(1 << (id.0 & 31));
@@ -123,7 +129,7 @@ pub(crate) struct Iface<'a> {
     pub held: Option<(Frame<'a>, TxMeta)>,
     pub cutting: Option<Cutting<'a>>,
     /// Its device was told to receive everything.
-    #[cfg(feature = "raw-ethernet")]
+    #[cfg(any(feature = "raw-ethernet", feature = "any-address"))]
     pub promiscuous: bool,
     /// The carrier, as of the last poll.
     #[cfg(feature = "carrier")]
@@ -168,7 +174,7 @@ impl<'a> Iface<'a> {
             counters: super::InterfaceCounters::default(),
             held: None,
             cutting: None,
-            #[cfg(feature = "raw-ethernet")]
+            #[cfg(any(feature = "raw-ethernet", feature = "any-address"))]
             promiscuous: false,
             #[cfg(feature = "carrier")]
             link: Link::Up,

@@ -62,7 +62,7 @@ impl<'a> Stack<'a> {
         if header.total_len != packet.len() || header.hop_limit == 0 {
             return Err(SendError::Malformed);
         }
-        let (iface, _) = self.source(header.dst).ok_or(SendError::NoRoute)?;
+        let (iface, _) = self.source_from(Some(header.src), header.dst).ok_or(SendError::NoRoute)?;
         if !self.iface(iface).is_some_and(Iface::is_up) && !self.is_own(header.dst) {
             return Err(SendError::LinkDown);
         }

@@ -107,7 +107,7 @@ impl<'a> Stack<'a> {
     fn send_cookie(&mut self, listener: u32, arrived: IfaceId, SynAck { tuple, mut header, .. }: SynAck) {
         let Some(entry) = self.tcp.listeners.at(listener) else { return };
         let (ttl, tos) = (entry.options.tcp.ttl, entry.options.tcp.dscp << 2);
-        let iface = self.hop_back(tuple.remote_addr, arrived).map_or(arrived, |hop| hop.iface);
+        let iface = self.hop_back(Some(tuple.local_addr), tuple.remote_addr, arrived).map_or(arrived, |hop| hop.iface);
         header.options.mss = Some(self.announced_mss(iface, &tuple, header.options.mss));
         self.stats.tcp_cookies_out = self.stats.tcp_cookies_out.wrapping_add(1);
         self.stats.tcp_segments_out = self.stats.tcp_segments_out.wrapping_add(1);
@@ -146,14 +146,14 @@ impl<'a> Stack<'a> {
             return Turn::Done;
         };
         let (tuple, own) = (plan.tuple, plan.header.options.mss);
-        if !self.is_own(tuple.local_addr) {
+        if !self.is_ours(tuple.local_addr) {
             self.stats.drop(DropReason::SourceGone);
             self.commit_syn_ack(id, node, index, &plan);
             return Turn::Done;
         }
         plan.header.options.mss = Some(self.announced_mss(id, &tuple, own));
         let (ttl, tos) = (entry.options.tcp.ttl, entry.options.tcp.dscp << 2);
-        let hop = self.hop_back(tuple.remote_addr, id);
+        let hop = self.hop_back(Some(tuple.local_addr), tuple.remote_addr, id);
         if let Some(Hop { iface, .. }) = hop
             && iface != id
             && !self.is_own(tuple.remote_addr)
@@ -198,7 +198,8 @@ impl<'a> Stack<'a> {
         let node = entry.node;
         if let Some(plan) = entry.listener.plan(self.now) {
             // Without a way, it learns so on any interface.
-            let hop = self.hop(plan.tuple.remote_addr, None).map(|hop| hop.iface);
+            let Tuple { local_addr, remote_addr, .. } = plan.tuple;
+            let hop = self.hop_from(Some(local_addr), remote_addr, None).map(|hop| hop.iface);
             if let Some(iface) = hop.or_else(|| self.interfaces().next().map(|i| i.id)) {
                 self.sched.wake(node, iface.index());
             }

@@ -43,7 +43,7 @@ impl<'a> Stack<'a> {
         }
         let options = &options;
         let addr = family::any_inside(addr).ok_or(BindError::NotOurAddress)?;
-        if addr.is_some_and(|a| !self.is_own(a)) {
+        if addr.is_some_and(|a| !self.is_ours(a)) {
             return Err(BindError::NotOurAddress);
         }
         if self.tcp.overlaps(addr, port) {
@@ -217,11 +217,24 @@ impl<'a> Stack<'a> {
     pub(super) fn address_gone(&mut self, ip: IpAddr) {
         #[cfg(feature = "syn-queue")]
         self.forget_handshakes(ip);
+        self.end_connections(|_, local| local == ip);
+    }
+
+    /// As [`address_gone`](Self::address_gone), of all addresses that are not ours any more. Handshakes with them end when a
+    /// SYN|ACK is to be sent.
+    #[cfg(feature = "any-address")]
+    pub(super) fn end_strangers(&mut self) {
+        self.end_connections(|stack, local| !stack.is_ours(local));
+    }
+
+    fn end_connections(&mut self, is_gone: impl Fn(&Self, IpAddr) -> bool) {
         let mut next = self.tcp.conns.next_index(0);
         while let Some(index) = next {
             next = self.tcp.conns.next_index(index + 1);
-            let Some(entry) = self.tcp.conns.at_mut(index) else { continue };
-            if entry.linked && entry.conn.tuple().local_addr == ip {
+            let Some(entry) = self.tcp.conns.at(index).filter(|entry| entry.linked) else { continue };
+            if is_gone(self, entry.conn.tuple().local_addr)
+                && let Some(entry) = self.tcp.conns.at_mut(index)
+            {
                 let verdict = entry.conn.on_address_gone();
                 self.settle(index, &verdict);
             }

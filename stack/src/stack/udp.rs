@@ -30,7 +30,7 @@ impl<'a> Stack<'a> {
         }
         let addr = addr.filter(|a| !a.is_unspecified());
         let addr = family::any_inside(addr).ok_or(BindError::NotOurAddress)?;
-        if addr.is_some_and(|a| !self.is_own(a) && !is_group(a) && !self.is_any_broadcast(a)) {
+        if addr.is_some_and(|a| !self.is_ours(a) && !is_group(a) && !self.is_any_broadcast(a)) {
             return Err(BindError::NotOurAddress);
         }
         let port = match port {
@@ -394,7 +394,7 @@ impl<'a> Stack<'a> {
         let header = udp::parse(queued.frame.get(usize::from(queued.payload).checked_sub(udp::HEADER)?..)?).ok()?;
         let iface = IfaceId(queued.iface);
         let to = ip.dst;
-        let local = match self.is_own(to) {
+        let local = match self.is_ours(to) {
             true => to,
             // Nothing, where there is no address yet.
             false => self.iface(iface)?.source_for(self.now, ip.src).unwrap_or(family::unspecified(ip.src)),

@@ -72,7 +72,7 @@ impl<'a> Stack<'a> {
 
     /// Whether a packet's source is still ours, or it has none yet.
     fn has_source(&self, packet: &[u8]) -> bool {
-        ip::addresses(packet).is_some_and(|(src, _)| src.is_unspecified() || self.is_own(src))
+        ip::addresses(packet).is_some_and(|(src, _)| src.is_unspecified() || self.is_ours(src))
     }
 
     fn after_turn(&mut self, id: IfaceId, node: NodeId, taken: Taken<'a>) -> Turn<'a> {

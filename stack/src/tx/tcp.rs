@@ -43,8 +43,8 @@ enum Way {
 enum Start {
     /// The way is as it was for the last segment: to this link-layer address.
     Known(Option<Mac>),
-    /// The way to this address is to be found.
-    Ask(IpAddr),
+    /// The way from the first of these addresses to the second is to be found.
+    Ask(IpAddr, IpAddr),
 }
 
 /// Why a segment does not leave now.
@@ -64,7 +64,7 @@ impl<'a> Stack<'a> {
     pub(super) fn tcp_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
         let way = match self.prepare(id, index) {
             Some(Start::Known(mac)) => Way::Link(mac),
-            Some(Start::Ask(remote)) => match self.slow_way(id, index, remote) {
+            Some(Start::Ask(local, remote)) => match self.slow_way(id, index, (local, remote)) {
                 Ok(way) => way,
                 Err(why) => return self.tcp_waits(index, node, why),
             },
@@ -140,7 +140,8 @@ impl<'a> Stack<'a> {
             }
         }
         if entry.conn.owes(now) {
-            return Some(Start::Ask(entry.conn.tuple().remote_addr));
+            let tuple = entry.conn.tuple();
+            return Some(Start::Ask(tuple.local_addr, tuple.remote_addr));
         }
         self.tcp_rests(index);
         None
@@ -155,8 +156,8 @@ impl<'a> Stack<'a> {
     }
 
     /// The way to a connection's peer, from route and neighbour table; remembered for the next segments.
-    fn slow_way(&mut self, id: IfaceId, index: u32, remote: IpAddr) -> Result<Way, NoWay> {
-        let (way, neighbor) = self.way(id, remote, Demand::Socket)?;
+    fn slow_way(&mut self, id: IfaceId, index: u32, ends: (IpAddr, IpAddr)) -> Result<Way, NoWay> {
+        let (way, neighbor) = self.way(id, ends, Demand::Socket)?;
         if let Some(entry) = self.tcp.conns.at_mut(index) {
             entry.neighbor = neighbor;
             entry.iface = id;
@@ -164,8 +165,13 @@ impl<'a> Stack<'a> {
         Ok(way)
     }
 
-    /// The way of a packet to `remote`, and what it rests on.
-    fn way(&mut self, id: IfaceId, remote: IpAddr, demand: Demand) -> Result<(Way, Option<Neighbor>), NoWay> {
+    /// The way of a packet from `local` to `remote`, and what it rests on.
+    fn way(
+        &mut self,
+        id: IfaceId,
+        (local, remote): (IpAddr, IpAddr),
+        demand: Demand,
+    ) -> Result<(Way, Option<Neighbor>), NoWay> {
         if self.is_own(remote) {
             #[cfg(feature = "hooks")]
             if self.hooks.is_some() {
@@ -173,7 +179,7 @@ impl<'a> Stack<'a> {
             }
             return Ok((Way::Own, None));
         }
-        let hop = self.hop_back(remote, id).ok_or(NoWay::NoRoute)?;
+        let hop = self.hop_back(Some(local), remote, id).ok_or(NoWay::NoRoute)?;
         if hop.iface != id {
             return Err(NoWay::Elsewhere(hop.iface));
         }

@@ -241,8 +241,8 @@ pub(crate) fn parse(message: &[u8]) -> Result<Message<'_>, DropReason> {
 pub(crate) enum Sent {
     /// The question who has `target`; with our MAC address, unless we have no address yet.
     Solicit { target: Ipv6Addr, source: Option<Mac> },
-    /// That we have `target`, and whether we are a router.
-    Advert { target: Ipv6Addr, mac: Mac, solicited: bool, router: bool },
+    /// That we have `target`, and whether we are a router; what is known otherwise gives way to it where it `overrides`.
+    Advert { target: Ipv6Addr, mac: Mac, solicited: bool, router: bool, overrides: bool },
     /// The question which routers there are.
     Routers { source: Option<Mac> },
 }
@@ -258,8 +258,8 @@ pub(crate) fn emit(out: &mut [u8], sent: &Sent) -> Option<usize> {
         //# address for which the node is providing proxy service, or the Target
         //# Link-Layer Address option is not included, the Override flag SHOULD
         //# be set to zero.  Otherwise, the Override flag SHOULD be set to one.
-        Sent::Advert { target, mac, solicited, router } => {
-            let flags = 0x20 | u8::from(solicited) << 6 | u8::from(router) << 7;
+        Sent::Advert { target, mac, solicited, router, overrides } => {
+            let flags = u8::from(overrides) << 5 | u8::from(solicited) << 6 | u8::from(router) << 7;
             (kind::NEIGHBOR_ADVERT, flags, Some(target), Some((TARGET_LINK_LAYER, mac)))
         }
         Sent::Routers { source } => (kind::ROUTER_SOLICIT, 0, None, source.map(|m| (SOURCE_LINK_LAYER, m))),
@@ -308,7 +308,7 @@ mod tests {
         let Ok(Message::Solicit { target, options }) = parse(&m) else { panic!("a solicitation") };
         assert_eq!((target, options.source_mac(), options.target_mac()), (TARGET, Some(MAC), None));
         assert_eq!(sent(Sent::Solicit { target: TARGET, source: None }).len(), 24);
-        let m = sent(Sent::Advert { target: TARGET, mac: MAC, solicited: true, router: false });
+        let m = sent(Sent::Advert { target: TARGET, mac: MAC, solicited: true, router: false, overrides: true });
         let Ok(Message::Advert { target, router: false, solicited: true, overrides: true, options }) = parse(&m) else {
             panic!("an advertisement")
         };

@@ -1,6 +1,6 @@
 //! A simulated network card.
 
-use ringtap::device::{Capabilities, Device, Link, Mac, Medium, RxMeta, TxMeta, Unsupported};
+use ringtap::device::{Capabilities, Device, Link, Lost, Mac, Medium, RxMeta, TxMeta, Unsupported};
 use ringtap::frame::{Frame, Pool};
 use std::collections::VecDeque;
 
@@ -93,6 +93,10 @@ impl Device<'static> for Nic {
         self.tx.push_back(frame.to_vec());
         self.taken += 1;
         Ok(())
+    }
+
+    fn lost(&self) -> Lost {
+        Lost { rx_dropped: self.starved, ..Lost::default() }
     }
 
     fn link(&self) -> Link {

@@ -495,3 +495,25 @@ fn a_route_that_leads_nowhere_hides_the_default_route() {
     let counters = b.stack.interfaces().next().expect("one").counters;
     assert_eq!((counters.tx_frames, counters.rx_frames), (b.stack.stats().tx_frames, b.stack.stats().rx_frames));
 }
+
+#[test]
+fn what_is_lost_is_told_of_the_interface_that_lost_it() {
+    let mut b = Bench::with(16, |_| {}).with_neighbors().with_second_link();
+    let other = b.other.as_ref().expect("a second link").0;
+    let of = |b: &Bench, id| b.stack.interfaces().find(|view| view.id == id).expect("there").counters;
+    let before = (of(&b, b.iface), of(&b, other));
+    b.give(packet::ethernet(H_MAC, P_MAC, 0x1234, b"of no type that is known"));
+    b.give_other(packet::ethernet([2, 0, 0, 0, 0, 0x55], P_MAC, 0x0800, b"another's"));
+    b.give_other(packet::ethernet([2, 0, 0, 0, 0, 0x55], P_MAC, 0x0800, b"another's"));
+    // With all frames taken, the device finds none.
+    let pool = b.pool();
+    let frames: Vec<_> = std::iter::from_fn(|| pool.take(0)).collect();
+    b.give(packet::ethernet(H_MAC, P_MAC, 0x0800, b"lost"));
+    drop(frames);
+    let (first, second) = (of(&b, b.iface), of(&b, other));
+    assert_eq!((first.dropped - before.0.dropped, second.dropped - before.1.dropped), (1, 2));
+    assert_eq!((first.lost.rx_dropped, second.lost.rx_dropped), (1, 0));
+    let total: usize = b.stack.stats().drops().map(|(_, n)| n).sum();
+    assert_eq!(b.stack.stats().dropped_total(), total);
+    assert_eq!(first.dropped + second.dropped, total);
+}

@@ -1,6 +1,7 @@
 //! Autoconfiguration as a whole stack does it: what routers advertise is used, bounded, and ends.
 
 use ringtap::ip::addr::Cidr;
+use ringtap::ip::route::{Route, RouteOrigin};
 use ringtap::sockets::UdpOptions;
 use ringtap::stack::{AddressState, Identifiers};
 use ringtap::stats::DropReason;
@@ -270,4 +271,41 @@ fn an_address_that_is_taken_is_formed_otherwise() {
     assert!(second.0 != first.0 && second.1 == AddressState::Preferred, "{first:?} {second:?}");
     assert_eq!(b.dropped(DropReason::DuplicateAddress), 1);
     let _ = P;
+}
+
+#[test]
+fn how_long_a_route_lives_is_told_until_it_is_gone() {
+    let mut b = configured(&[]);
+    let left = |b: &Bench, prefix: &str| {
+        let prefix: Cidr = prefix.parse().expect("a prefix");
+        let route = *b.stack.routes().find(|r| r.prefix == prefix)?;
+        let (origin, until) = b.stack.route_lifetime(&route);
+        Some((origin, until.map(|at| at.since(b.now).as_micros().div_ceil(1_000_000))))
+    };
+    let advertised = |seconds| Some((RouteOrigin::Advertised, Some(seconds)));
+    // Three seconds have passed since.
+    assert_eq!(left(&b, "::/0"), advertised(1797));
+    assert_eq!(left(&b, "2001:db8:7::/64"), advertised(86_397));
+    assert_eq!(left(&b, "fe80::/64"), Some((RouteOrigin::Program, None)));
+    let added = "2001:db8:8::/48".parse().expect("a prefix");
+    let route = Route { prefix: added, gateway: None, iface: b.iface, metric: 0 };
+    b.stack.add_route(route).expect("room");
+    assert_eq!(left(&b, "2001:db8:8::/48"), Some((RouteOrigin::Program, None)));
+    // A redirect by R, for a host behind it.
+    let own = formed(&b).expect("an address").0;
+    let neighbor = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x77);
+    let body = [neighbor.octets(), FAR.octets()].concat();
+    let redirect = Ip6 { hops: 255, ..Ip6::new(R, own, 58) }.build(&six::icmp(R, own, 137, 0, [0; 4], &body));
+    give(&mut b, redirect);
+    assert_eq!(left(&b, "2001:db8:9::9/128"), Some((RouteOrigin::Redirect, Some(600))));
+    six::pass(&mut b, Duration::from_secs(599));
+    assert_eq!(left(&b, "2001:db8:9::9/128"), Some((RouteOrigin::Redirect, Some(1))));
+    six::pass(&mut b, Duration::from_secs(2));
+    assert_eq!(left(&b, "2001:db8:9::9/128"), None);
+    assert_eq!(left(&b, "::/0"), advertised(1196));
+    // Advertised again, it lives anew.
+    give(&mut b, router(R, 0, 30, &options(&[])));
+    assert_eq!(left(&b, "::/0"), advertised(30));
+    six::pass(&mut b, Duration::from_secs(31));
+    assert_eq!(left(&b, "::/0"), None);
 }

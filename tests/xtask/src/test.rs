@@ -25,7 +25,7 @@ const STACK_LINT: [(&str, &[&str]); 6] = [
 ];
 
 /// Each protocol must build without the others.
-const ALONE: [&str; 19] = [
+const ALONE: [&str; 21] = [
     "ipv4",
     "icmp-errors",
     "routes",
@@ -45,6 +45,8 @@ const ALONE: [&str; 19] = [
     "dns",
     "mdns",
     "taps",
+    "policy",
+    "any-address",
 ];
 
 /// Feature sets of `ringtap` for bare metal.

@@ -7,6 +7,7 @@ use ringtap::ip::addr::Cidr;
 use ringtap_host::attach::{Attachment, Carrier, Wanted};
 use ringtap_host::failure::Failure;
 use ringtap_host::router::firewall::Rule;
+use ringtap_host::router::policy::Rule as ByWay;
 use ringtap_host::runtime::Runtime;
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
@@ -181,6 +182,9 @@ pub struct ServeArgs {
     /// A multicast group to join.
     #[arg(long, value_name = "GROUP")]
     pub join: Vec<IpAddr>,
+    /// Answers for all addresses under this prefix, as if each were the stack's own (ARP, neighbour discovery, every service).
+    #[arg(long, value_name = "CIDR")]
+    pub any: Vec<Cidr>,
     /// Gives these addresses (at most 16) to the others on the link by DHCP.
     #[arg(long, value_name = "FIRST-LAST", conflicts_with = "dhcp", value_parser = address_range)]
     pub dhcp_server: Option<(Ipv4Addr, u8)>,
@@ -201,6 +205,9 @@ pub struct RouterArgs {
     /// A route: PREFIX=GATEWAY.
     #[arg(long, value_name = "ROUTE")]
     pub route: Vec<String>,
+    /// A way by source, in front of the routes, such as "from 10.1.0.0/24 via 10.2.0.2"; the first that fits decides.
+    #[arg(long, value_name = "RULE")]
+    pub policy: Vec<ByWay>,
     /// Whether a packet's source has to lie where the packet comes from.
     #[arg(long, value_enum, default_value_t = SourceCheck::Strict)]
     pub source_check: SourceCheck,

@@ -3,11 +3,12 @@
 use crate::cli::{RouterArgs, SourceCheck};
 use ringtap::ip::addr::Cidr;
 use ringtap::ip::forward::{Forwarding, ReversePath};
-use ringtap::ip::route::Route;
+use ringtap::ip::route::{IfaceId, Route};
 use ringtap_host::epoll::Signals;
 use ringtap_host::failure::Failure;
 use ringtap_host::router::firewall::{Chain, Firewall};
 use ringtap_host::router::nat::Nat;
+use ringtap_host::router::policy::BySource;
 use ringtap_host::router::{PortOptions, Router};
 use ringtap_host::serve::control::{Controlled, counters};
 use ringtap_host::serve::{Services, limits};
@@ -22,8 +23,9 @@ pub fn run(args: RouterArgs) -> Result<ExitCode, Failure> {
     let ports = args.ports.iter().map(|text| port(text, args.tun)).collect::<Result<Vec<_>, Failure>>()?;
     let mut router = Router::open(&ports, limits(), Some(signals))?;
     for text in &args.route {
-        add_route(&mut router, text)?;
+        add_route(&mut router, &ports, text)?;
     }
+    choose_ways(&mut router, &ports, &args)?;
     let reverse_path = match args.source_check {
         SourceCheck::Strict => ReversePath::Strict,
         SourceCheck::Loose => ReversePath::Loose,
@@ -48,6 +50,23 @@ pub fn run(args: RouterArgs) -> Result<ExitCode, Failure> {
 
 /// Flows in a translator's table, at most.
 const FLOWS: usize = 16_384;
+
+/// Sets the ways by source.
+fn choose_ways(router: &mut Router, ports: &[PortOptions], args: &RouterArgs) -> Result<(), Failure> {
+    if args.policy.is_empty() {
+        return Ok(());
+    }
+    let none = |ip| Failure::usage(format!("no port's network has the gateway {ip}"));
+    let policy = BySource::new(&args.policy, |ip| port_towards(router, ports, ip)).map_err(none)?;
+    router.stack().set_policy(Some(Box::leak(Box::new(policy))));
+    Ok(())
+}
+
+/// The interface of the port whose network has `gateway`. An address of ours there may be on trial still.
+fn port_towards(router: &Router, ports: &[PortOptions], gateway: IpAddr) -> Option<IfaceId> {
+    let at = ports.iter().position(|port| port.addresses.iter().any(|a| a.contains(gateway)))?;
+    router.iface(router.names().get(at)?)
+}
 
 /// Sets the packet filter and the translator, where they are wanted.
 fn watch(router: &mut Router, args: &RouterArgs) -> Result<(), Failure> {
@@ -84,16 +103,15 @@ fn port(text: &str, tun: bool) -> Result<PortOptions, Failure> {
 }
 
 /// `PREFIX=GATEWAY`.
-fn add_route(router: &mut Router, text: &str) -> Result<(), Failure> {
+fn add_route(router: &mut Router, ports: &[PortOptions], text: &str) -> Result<(), Failure> {
     let wrong = || Failure::usage(format!("{text} is no route")).remedy("give one like 10.9.0.0/16=10.1.0.2");
     let (prefix, gateway) = text.split_once('=').ok_or_else(wrong)?;
     let (prefix, gateway): (Cidr, IpAddr) =
         (prefix.parse().map_err(|_| wrong())?, gateway.parse().map_err(|_| wrong())?);
-    let stack = router.stack();
-    let found = stack.interfaces().find(|i| i.addresses.iter().any(|a| a.contains(gateway))).map(|i| i.id);
-    let iface = found.ok_or_else(|| Failure::usage(format!("no port's network has the gateway {gateway}")))?;
+    let iface = port_towards(router, ports, gateway)
+        .ok_or_else(|| Failure::usage(format!("no port's network has the gateway {gateway}")))?;
     let route = Route { prefix, gateway: Some(gateway), iface, metric: 0 };
-    stack.add_route(route).map_err(|e| Failure::usage(format!("{text}: {e}")))
+    router.stack().add_route(route).map_err(|e| Failure::usage(format!("{text}: {e}")))
 }
 
 /// A line on stdout, at once; a reader that is gone is no reason to end.

@@ -13,6 +13,7 @@ use ringtap_host::failure::Failure;
 use ringtap_host::serve::control::{Controlled, counters};
 use ringtap_host::serve::{Service, Services, limits};
 use std::io::Write;
+use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,10 +31,7 @@ pub fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let wanted = attached.automatic;
     let mut engine = Engine::new(attached, limits(), Some(signals))?;
     let services = Services::start(&mut engine.shared().lock().stack)?;
-    for &group in &args.join {
-        let joined = engine.shared().lock().stack.join_group(engine.iface(), group);
-        joined.map_err(|e| Failure::usage(format!("cannot join {group}: {e}")))?;
-    }
+    widen(&engine, &args.join, &args.any)?;
     if let Some(host) = &args.mdns {
         let service = MdnsService { instance: host, kind: "_http._tcp", port: Service::Http.port(), txt: &["path=/"] };
         let shared = engine.shared();
@@ -80,6 +78,21 @@ pub fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let stats = stats.iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(" ");
     say(&format!("served {} connections; {stats}; device {}", app.services().served(), engine.device_counters()));
     end.map(|_| ExitCode::SUCCESS)
+}
+
+/// Takes in more than what is sent to the stack's own addresses: groups, and prefixes to answer for.
+fn widen(engine: &Engine, join: &[IpAddr], any: &[Cidr]) -> Result<(), Failure> {
+    let shared = engine.shared();
+    let stack = &mut shared.lock().stack;
+    for &group in join {
+        let joined = stack.join_group(engine.iface(), group);
+        joined.map_err(|e| Failure::usage(format!("cannot join {group}: {e}")))?;
+    }
+    for &prefix in any {
+        let held = stack.answer_for(engine.iface(), prefix);
+        held.map_err(|e| Failure::usage(format!("cannot answer for {prefix}: {e}")))?;
+    }
+    Ok(())
 }
 
 /// What is done once, whoever is first.

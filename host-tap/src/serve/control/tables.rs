@@ -2,7 +2,7 @@
 
 use ringtap::device::Link;
 use ringtap::ip::addr::Cidr;
-use ringtap::ip::route::{IfaceId, Route};
+use ringtap::ip::route::{IfaceId, Route, RouteOrigin};
 use ringtap::stack::Stack;
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -16,14 +16,14 @@ pub fn name(names: &[String], iface: IfaceId) -> String {
     }
 }
 
-/// BSD's flags of a route: Up, Gateway, Host, Blackhole, Reject, Dynamic (by a redirect), Static.
-fn flags(route: &Route) -> String {
+/// BSD's flags of a route: Up, Gateway, Host, Blackhole, Reject, Dynamic (by a redirect), Static (by hand).
+fn flags(route: &Route, origin: RouteOrigin) -> String {
     let host = Some(route.prefix) == Cidr::host(route.prefix.addr());
     let kind = match route.iface {
         IfaceId::BLACKHOLE => "BS",
         IfaceId::REJECT => "RS",
-        _ if route.is_dynamic() => "D",
-        _ if route.gateway.is_some() => "S",
+        _ if origin == RouteOrigin::Redirect => "D",
+        _ if origin == RouteOrigin::Program && route.gateway.is_some() => "S",
         _ => "",
     };
     let gateway = if route.gateway.is_some() { "G" } else { "" };
@@ -33,11 +33,15 @@ fn flags(route: &Route) -> String {
 
 /// All routes, best first within a family.
 pub fn routes(stack: &Stack<'static>, names: &[String]) -> Value {
+    let now = stack.now();
     let row = |r: &Route| {
+        let (origin, until) = stack.route_lifetime(r);
+        // Seconds left, as netstat counts them.
+        let expire = until.map(|at| at.since(now).as_micros() / 1_000_000);
         let destination = if r.prefix.prefix_len() == 0 { "default".into() } else { r.prefix.to_string() };
         json!({ "family": if r.prefix.addr().is_ipv4() { "inet" } else { "inet6" }, "destination": destination,
-            "prefix": r.prefix.to_string(), "gateway": r.gateway.map(|g| g.to_string()), "flags": flags(r),
-            "netif": name(names, r.iface), "iface": r.iface.index(), "metric": r.metric, "expire": null })
+            "prefix": r.prefix.to_string(), "gateway": r.gateway.map(|g| g.to_string()), "flags": flags(r, origin),
+            "netif": name(names, r.iface), "iface": r.iface.index(), "metric": r.metric, "expire": expire })
     };
     stack.routes().map(row).collect()
 }
@@ -49,7 +53,8 @@ pub fn interfaces(stack: &Stack<'static>, names: &[String]) -> Value {
         let (name, c) = (name(names, view.id), view.counters);
         let mut row = |network: String, address: Option<String>| {
             rows.push(json!({ "name": name, "up": view.link == Link::Up, "mtu": view.mtu, "network": network, "address": address,
-                "ipkts": c.rx_frames, "ibytes": c.rx_octets, "opkts": c.tx_frames, "obytes": c.tx_octets }));
+                "ipkts": c.rx_frames, "ierrs": c.lost.rx_errors, "idrop": c.lost.rx_dropped.wrapping_add(c.dropped),
+                "ibytes": c.rx_octets, "opkts": c.tx_frames, "oerrs": c.lost.tx_errors, "obytes": c.tx_octets }));
         };
         row(format!("<Link#{}>", view.id.index() + 1), view.mac.map(|m| m.to_string()));
         for cidr in view.addresses {

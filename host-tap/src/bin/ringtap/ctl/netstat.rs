@@ -30,25 +30,22 @@ pub fn routes(rows: &Value) -> String {
     out
 }
 
-/// A row for each link, and one for each address; the name of an interface whose link is down has an asterisk.
+/// A row for each link, and one for each address; the name of an interface whose link is down has an asterisk. What passed is
+/// told with octets, as by `netstat -nib`; all of it is the link's, and an address's row repeats it.
 pub fn interfaces(rows: &Value) -> String {
-    let mut out = format!(
-        "{:9} {:>6} {:18} {:24} {:>10} {:>12} {:>10} {:>12}\n",
-        "Name", "Mtu", "Network", "Address", "Ipkts", "Ibytes", "Opkts", "Obytes"
-    );
+    let headings = ["Ipkts", "Ierrs", "Idrop", "Ibytes", "Opkts", "Oerrs", "Obytes"];
+    let line = |[name, mtu, network, address]: [&str; 4], counts: [String; 7]| {
+        let [ipkts, ierrs, idrop, ibytes, opkts, oerrs, obytes] = counts;
+        format!(
+            "{name:9} {mtu:>6} {network:18} {address:24} {ipkts:>10} {ierrs:>6} {idrop:>6} {ibytes:>12} {opkts:>10} {oerrs:>6} {obytes:>12}\n"
+        )
+    };
+    let mut out = line(["Name", "Mtu", "Network", "Address"], headings.map(str::to_string));
     for row in rows.as_array().into_iter().flatten() {
-        let number = |field: &str| row[field].as_u64().unwrap_or(0);
-        out.push_str(&format!(
-            "{:9} {:>6} {:18} {:24} {:>10} {:>12} {:>10} {:>12}\n",
-            format!("{}{}", text(row, "name"), if row["up"] == false { "*" } else { "" }),
-            number("mtu"),
-            text(row, "network"),
-            text(row, "address"),
-            number("ipkts"),
-            number("ibytes"),
-            number("opkts"),
-            number("obytes")
-        ));
+        let number = |field: &str| row[field].as_u64().unwrap_or(0).to_string();
+        let name = format!("{}{}", text(row, "name"), if row["up"] == false { "*" } else { "" });
+        let counts = headings.map(|heading| number(&heading.to_lowercase()));
+        out.push_str(&line([&name, &number("mtu"), text(row, "network"), text(row, "address")], counts));
     }
     out
 }
@@ -79,10 +76,12 @@ mod tests {
     #[test]
     fn an_interface_has_a_row_for_its_link_and_for_each_address() {
         let rows = json!([{ "name": "rt0", "mtu": 1500, "network": "<Link#1>", "address": "02:00:00:00:00:01",
-            "ipkts": 1, "ibytes": 2, "opkts": 3, "obytes": 4 }]);
+            "ipkts": 1, "ierrs": 2, "idrop": 3, "ibytes": 4, "opkts": 5, "oerrs": 6, "obytes": 7 }]);
         let text = interfaces(&rows);
         let words: Vec<&str> = text.lines().nth(1).expect("a row").split_whitespace().collect();
-        assert_eq!(words, ["rt0", "1500", "<Link#1>", "02:00:00:00:00:01", "1", "2", "3", "4"]);
+        assert_eq!(words, ["rt0", "1500", "<Link#1>", "02:00:00:00:00:01", "1", "2", "3", "4", "5", "6", "7"]);
+        let words: Vec<&str> = text.lines().next().expect("a heading").split_whitespace().collect();
+        assert_eq!(words[4..], ["Ipkts", "Ierrs", "Idrop", "Ibytes", "Opkts", "Oerrs", "Obytes"]);
         assert!(interfaces(&json!([{ "name": "rt0", "up": false, "mtu": 1500 }])).contains("\nrt0* "));
         assert!(interfaces(&json!([{ "name": "rt0", "up": true, "mtu": 1500 }])).contains("\nrt0 "));
     }
