@@ -3,7 +3,8 @@
 //! The round-trip time is measured with it (RFC 6298 §3, Karn's rule), loss detection by time needs it (RFC 8985), and
 //! it is the scoreboard of selective acknowledgments (RFC 2018 §8, RFC 6675 §3; see `sent/board.rs`).
 //! A record starts where the one before it ends, the first at SND.UNA. When the records run out, the newest is extended
-//! and takes the newer time: measurements become rarer, never wrong.
+//! and takes the newer time: measurements become rarer, never wrong. What is cut then, since only a part of it was reported,
+//! lost or sent again, is paid for by joining others.
 
 #[cfg(feature = "sack")]
 mod board;
@@ -192,7 +193,11 @@ impl<'a> SentLog<'a> {
         while let Some(&record) = self.record(n).filter(|_| n < self.len) {
             if MARKS & LOST != 0 && record.end.after(end) && self.lost > 0 {
                 // Of a longer record only what has left is in flight again.
-                self.split(n, end);
+                match self.split(n, end) {
+                    Some(first) => n = first,
+                    None if self.lend_to_previous(n, end, now) => return,
+                    None => {}
+                }
             }
             if !record.is(SACKED) {
                 self.set_marks(una, n, RESENT);
@@ -204,6 +209,20 @@ impl<'a> SentLog<'a> {
             }
             n += 1;
         }
+    }
+
+    /// The octets of the `n`th record, which is lost, up to `end` have left again, as those before it have: whether they were
+    /// made part of the record before.
+    #[cold]
+    fn lend_to_previous(&mut self, n: u32, end: Seq, now: Instant) -> bool {
+        let Some(before) = n.checked_sub(1).and_then(|before| self.record_mut(before)) else { return false };
+        if before.marks != RESENT {
+            return false;
+        }
+        let octets = end.distance_from(before.end);
+        (before.end, before.at) = (end, micros(now));
+        self.lost -= octets;
+        true
     }
 
     /// Where the `n`th record starts.
@@ -233,13 +252,13 @@ impl<'a> SentLog<'a> {
         }
     }
 
-    /// Cuts the `n`th record in two at `at`, which lies within it; whether there was room.
-    fn split(&mut self, n: u32, at: Seq) -> bool {
+    /// Cuts the `n`th record in two at `at`, which lies within it: the place of the first part, if there was room.
+    fn split(&mut self, mut n: u32, at: Seq) -> Option<u32> {
         if self.len as usize == self.slots.len() && !self.grow() {
-            return false;
+            n -= self.join_others(n)?;
         }
         // The record is there twice; those behind it move up by one.
-        let Some(&(mut moving)) = self.slots.get(self.index(n)) else { return false };
+        let mut moving = *self.record(n)?;
         for i in n + 1..=self.len {
             let to = self.index(i);
             if let Some(place) = self.slots.get_mut(to) {
@@ -247,12 +266,34 @@ impl<'a> SentLog<'a> {
             }
         }
         self.len += 1;
-        let Some(first) = self.record_mut(n) else { return false };
+        let first = self.record_mut(n)?;
         first.end = at;
         let marks = first.marks;
         self.marked += u32::from(marks != 0);
         self.sacked_records += u32::from(marks & SACKED != 0);
-        true
+        Some(n)
+    }
+
+    /// There is no room for one more: two neighbours of the same marks, other than the `n`th, become one, as if all of it had
+    /// left with the later. By how many places the `n`th has moved down.
+    #[cold]
+    fn join_others(&mut self, n: u32) -> Option<u32> {
+        let alike = |i: u32| self.record(i).is_some_and(|a| self.record(i + 1).is_some_and(|b| a.marks == b.marks));
+        let mut others = (0..self.len.saturating_sub(1)).filter(|&i| i > n || i + 1 < n);
+        let i = others.find(|&i| alike(i))?;
+        let (first, mut joined) = (*self.record(i)?, *self.record(i + 1)?);
+        if is_later(first.at, joined.at) {
+            joined.at = first.at;
+        }
+        self.marked -= u32::from(joined.marks & MARKS != 0);
+        self.sacked_records -= u32::from(joined.marks & MARKS & SACKED != 0);
+        // Those behind it move down by one.
+        for to in i..self.len - 1 {
+            let moving = if to == i { joined } else { *self.record(to + 1)? };
+            *self.record_mut(to)? = moving;
+        }
+        self.len -= 1;
+        Some(u32::from(i < n))
     }
 
     /// How many records end at or before `seq`; the records are ordered.

@@ -47,13 +47,12 @@ impl SentLog<'_> {
                 && let Some((from, to)) = whole_segments(start, record.end, left, right, mss)
             {
                 if from.after(start) {
-                    if !self.split(n, from) {
-                        return;
-                    }
-                    n += 1;
+                    let Some(first) = self.split(n, from) else { return };
+                    n = first + 1;
                 }
-                if to.before(record.end) && !self.split(n, to) {
-                    return;
+                if to.before(record.end) {
+                    let Some(first) = self.split(n, to) else { return };
+                    n = first;
                 }
                 if let Some(record) = self.record(n) {
                     news.note(record);
@@ -144,9 +143,8 @@ impl SentLog<'_> {
         };
         let Some(n) = (0..top).find(|&n| self.record(n).is_some_and(|record| record.marks == 0)) else { return false };
         let start = self.start(una, n);
-        if self.record(n).is_some_and(|record| record.end.after(start + most)) {
-            self.split(n, start + most);
-        }
+        let is_long = self.record(n).is_some_and(|record| record.end.after(start + most));
+        let n = if is_long { self.split(n, start + most).unwrap_or(n) } else { n };
         self.set_marks(una, n, LOST);
         true
     }
@@ -156,8 +154,8 @@ impl SentLog<'_> {
         let Some(last) = self.len.checked_sub(1) else { return false };
         let Some(&record) = self.record(last).filter(|record| !record.is(SACKED | LOST)) else { return false };
         let octets = record.end.distance_from(self.start(una, last));
-        let cut = octets > most && self.split(last, record.end - most);
-        let last = if cut { last + 1 } else { last };
+        let first = if octets > most { self.split(last, record.end - most) } else { None };
+        let last = first.map_or(last, |first| first + 1);
         self.set_marks(una, last, record.marks | LOST);
         true
     }

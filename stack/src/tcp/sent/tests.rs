@@ -127,6 +127,26 @@ mod board {
     }
 
     #[test]
+    fn where_records_run_out_each_lost_segment_is_still_sent_again_by_itself() {
+        let mut slots = [Sent::default(); 4];
+        let mut log = log(&mut slots, 40);
+        assert_eq!(log.len(), 4, "the last stands for 37 segments");
+        sack(&mut log, 300, 400);
+        sack(&mut log, 800, 900);
+        log.mark_all_lost(UNA);
+        let held = log.sacked();
+        for n in (0..40u32).map(|n| n * 100) {
+            let Some((start, end)) = log.first_lost(UNA, 100) else { break };
+            let before = log.lost();
+            assert!(start.at_or_after(Seq::new(n)), "in order");
+            log.resend(UNA, start, end, at(100 + u64::from(n)));
+            log.check(UNA);
+            assert_eq!(log.lost(), before - 100, "only what has left is in flight again: {start:?}");
+        }
+        assert_eq!((log.lost(), log.sacked()), (0, held));
+    }
+
+    #[test]
     fn an_acknowledgment_into_a_record_takes_its_part_of_the_sums_along() {
         let mut slots = [Sent::default(); 8];
         let mut log = log(&mut slots, 4);
