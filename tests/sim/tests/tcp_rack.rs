@@ -239,6 +239,34 @@ fn the_probe_of_a_short_tail_is_no_later_than_a_time_out_after_it_left() {
     assert_eq!(after_first(4, 1).0, 197, "two round trips come first");
 }
 
+// RFC 8985 §6.2, step 2: what is acknowledged sooner than any round trip was the original, and says nothing of what left
+// meanwhile.
+#[test]
+fn a_retransmission_that_seems_to_arrive_at_once_shows_nothing_to_be_lost() {
+    let mut p = sending(10);
+    assert_eq!(p.sack(0, &[(1, 4)]), [0]);
+    assert_eq!(p.pass(10), []);
+    // 4 lies below what has arrived; those above it do not, and left only 110 ms ago.
+    assert_eq!(p.sack(4, &[(5, 6)]), [4]);
+    assert_eq!(p.info().lost, 0);
+    assert_eq!(p.sack(10, &[]), NOTHING);
+    assert_eq!((p.info().retransmits, p.info().repairs.recoveries), (2, 1));
+    p.ends_well();
+}
+
+// RFC 8985 §7.4: the episode lasts until what had been sent by then is acknowledged; there is one probe in it.
+#[test]
+fn while_a_probe_is_not_answered_there_is_no_other() {
+    let mut p = connected();
+    p.send(12);
+    assert_eq!(next(&mut p), (200, vec![10]));
+    assert_eq!(p.sack(5, &[]), [11]);
+    let (_, sent) = next(&mut p);
+    assert_eq!(sent, [5]);
+    assert_eq!((p.info().repairs.probes, p.info().repairs.timeouts), (1, 1));
+    p.ends_well();
+}
+
 #[test]
 fn a_probe_is_new_text_where_there_is_some_and_its_room_is_only_lent() {
     let mut p = connected();

@@ -185,6 +185,17 @@ fn a_segment_is_lost_below_three_runs_or_more_than_two_segments() {
 }
 
 // RFC 6675 §4, pipe: what is outstanding, less what the peer holds and what is lost.
+// RFC 9937 §5: what PRR had let the window come to is forgotten.
+#[test]
+fn however_a_recovery_ends_the_window_is_ssthresh_then() {
+    let mut p = sending(counting(), 10);
+    assert_eq!(p.sack(0, &[(1, 4)]), [0]);
+    assert!(p.info().cwnd > 5 * SEGMENT);
+    assert_eq!(p.sack(10, &[]), NOTHING);
+    assert_eq!((p.info().cwnd, p.info().ssthresh), (5 * SEGMENT, 5 * SEGMENT));
+    p.ends_well();
+}
+
 // RFC 6675 §5, NextSeg (3): one segment above the hole does not show it to be lost, but there is room and nothing else to send.
 #[test]
 fn what_the_peer_has_skipped_goes_again_when_there_is_nothing_better_to_send() {
@@ -263,6 +274,8 @@ fn recovery_sends_in_proportion_to_what_arrives() {
         sent.extend(out);
     }
     assert!(pace.iter().all(|&n| n <= 1), "no burst: {pace:?}");
+    let is_even = |four: &[usize]| (1..=3).contains(&four.iter().sum::<usize>());
+    assert!(pace[..12].chunks(4).all(is_even), "nor a pause: {pace:?}");
     assert_eq!(sent, (32..32 + sent.len() as u32).collect::<Vec<_>>());
     // Of 17 that have arrived since the loss was noticed, half were followed by another, 10 the first of them.
     assert_eq!(sent.len(), 7, "{sent:?}");
@@ -373,6 +386,7 @@ fn a_peer_that_drops_what_it_reported_gets_it_again() {
         assert_eq!(p.info().unacked, 10 * SEGMENT as usize, "what is reported stays until it is acknowledged");
         // The peer has dropped 5 to 9 when 0 to 4 come.
         let mut again = p.sack(5, &[]);
+        assert_eq!(again.first(), Some(&5), "it goes at once");
         for n in 6..=10 {
             let (_, sent) = p.wait(3_000);
             again.extend(Peer::segs(&sent));

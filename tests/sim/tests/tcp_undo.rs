@@ -197,6 +197,13 @@ fn repeated_time_outs_send_the_first_segment_alone_and_reduce_ssthresh_once() {
     }
     assert_eq!(p.sack(10, &[]), NOTHING);
     p.ends_well();
+
+    // CUBIC would take it from the window, which is one segment by now.
+    let mut p = Peer::new(TcpOptions { congestion: Congestion::Cubic, ..options() }, Offer::default());
+    p.send(10);
+    let reduced: Vec<_> = (0..4).map(|_| (p.wait(60_000), p.info().ssthresh).1).collect();
+    assert_eq!((reduced[1], reduced[3], p.info().repairs.timeouts), (reduced[2], reduced[2], 3));
+    assert!(reduced[1] > 6 * SEGMENT, "{reduced:?}");
 }
 
 /// The round trip grows from 20 ms to a second within an instant, without any loss, and later shrinks again.

@@ -134,6 +134,7 @@ mod board {
         sack(&mut log, 300, 400);
         sack(&mut log, 800, 900);
         log.mark_all_lost(UNA);
+        assert_eq!(log.sacked(), 100, "there was a place for one of the two");
         let held = log.sacked();
         for n in (0..40u32).map(|n| n * 100) {
             let Some((start, end)) = log.first_lost(UNA, 100) else { break };
