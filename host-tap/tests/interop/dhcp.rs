@@ -67,9 +67,9 @@ impl Drop for Dnsmasq {
 }
 
 #[test]
-fn serve_gets_its_address_from_dnsmasq_and_renews_it() {
-    in_own_namespace(concat!(module_path!(), "::serve_gets_its_address_from_dnsmasq_and_renews_it"), || {
-        let server = Dnsmasq::start(&["--dhcp-option-force=58,0,0,0,2", "--dhcp-option=option:router,10.9.0.1"]);
+fn serve_gets_its_address_from_dnsmasq_and_gives_it_back() {
+    in_own_namespace(concat!(module_path!(), "::serve_gets_its_address_from_dnsmasq_and_gives_it_back"), || {
+        let server = Dnsmasq::start(&["--dhcp-option=option:router,10.9.0.1"]);
         let mut command = Command::new(PROGRAM);
         command.args(["serve", "--dev", "rt0", "--dhcp"]).stdout(Stdio::piped());
         let mut child = command.spawn().expect("the program runs");
@@ -86,12 +86,15 @@ fn serve_gets_its_address_from_dnsmasq_and_renews_it() {
         let mut back = [0; 16];
         assert_eq!(socket.recv(&mut back).map(|n| back[..n].to_vec()).expect("echoed"), b"hello");
         assert!(text_of(tool("nc", "netcat-openbsd").args([&address, "13"]), b"").ends_with(" UTC\r\n"));
-        wait_until("the lease is renewed", || server.logged("DHCPACK") >= 2);
-        assert_eq!(server.logged("DHCPDISCOVER"), server.logged("DHCPOFFER"));
-        assert_eq!((server.logged("DHCPDISCOVER"), server.logged("DHCPDECLINE")), (1, 0));
+        // Within five seconds: no question was asked twice, which takes four more, and besides them there are half a second
+        // at most before the first and 1.4 for the probes. A busy machine's clock would say less.
+        for (what, times) in [("DISCOVER", 1), ("OFFER", 1), ("REQUEST", 1), ("ACK", 1), ("DECLINE", 0)] {
+            assert_eq!(server.logged(&format!("DHCP{what}(rt0)")), times, "{what}");
+        }
         let pid = child.id().to_string();
         assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().is_ok_and(|s| s.success()));
         assert!(child.wait().expect("its end").success());
+        wait_until("it is given back", || server.logged("DHCPRELEASE(rt0)") == 1);
     });
 }
 

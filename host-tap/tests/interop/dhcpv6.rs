@@ -55,8 +55,10 @@ fn serve_gets_an_address_and_name_servers_where_routers_ask_for_it() {
                 (server.logged("DHCPADVERTISE"), server.logged("DHCPDECLINE")),
                 (server.logged("DHCPSOLICIT"), 0)
             );
-            let _ = child.kill();
-            let _ = child.wait();
+            let pid = child.id().to_string();
+            assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().is_ok_and(|s| s.success()));
+            assert!(child.wait().expect("its end").success());
+            wait_until("it is given back", || server.logged("DHCPRELEASE") >= 1);
         },
     );
 }

@@ -17,6 +17,7 @@ mod link_local;
 mod mdns;
 mod multicast;
 mod ping;
+mod renewals;
 mod router;
 mod routers;
 mod tools;

@@ -237,7 +237,9 @@ pub(crate) fn source_towards(next_hop: IpAddr, addresses: &[Cidr]) -> Option<IpA
     let first = || addresses.iter().find(|c| c.addr.is_ipv4() == next_hop.is_ipv4());
     // New communications are from an address that routes, where there is one (RFC 3927 §1.9).
     #[cfg(feature = "link-local")]
-    let first = || addresses.iter().find(|c| matches!(c.addr, IpAddr::V4(a) if !a.is_link_local())).or_else(first);
+    let routes = |c: &&Cidr| matches!(c.addr, IpAddr::V4(a) if !a.is_link_local());
+    #[cfg(feature = "link-local")]
+    let first = || addresses.iter().filter(|_| next_hop.is_ipv4()).find(routes).or_else(first);
     on_link.or_else(first).map(|c| c.addr)
 }
 
