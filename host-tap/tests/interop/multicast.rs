@@ -1,6 +1,6 @@
 //! Groups, as the kernel's bridge sees them: it snoops on what is told, and is the querier itself.
 
-use crate::world::{PROGRAM, in_own_namespace, text_of, tool, wait_until};
+use crate::world::{PROGRAM, in_own_namespace, run, text_of, tool, wait_until};
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
@@ -14,6 +14,7 @@ fn ip(args: &str) {
 struct Bridged {
     child: Child,
     control: String,
+    capture: String,
 }
 
 impl Bridged {
@@ -27,13 +28,14 @@ impl Bridged {
         ip("route add 239.0.0.0/8 dev br0");
         let control = std::env::temp_dir().join(format!("ringtap-{name}-{}", std::process::id()));
         let control = control.to_str().expect("a plain path").to_string();
+        let capture = format!("{control}.pcapng");
         let mut command = Command::new(PROGRAM);
-        command.args(["serve", "--dev", "rt0", "--join", group, "--control", &control]);
+        command.args(["serve", "--dev", "rt0", "--join", group, "--control", &control, "--pcap", &capture]);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the program runs");
         let mut ready = String::new();
         BufReader::new(child.stdout.take().expect("its stdout")).read_line(&mut ready).expect("a line");
         assert!(ready.starts_with("ready "), "{ready}");
-        Self { child, control }
+        Self { child, control, capture }
     }
 
     /// Whether the bridge knows that the stack is in a group.
@@ -72,18 +74,53 @@ fn addr(text: &str) -> IpAddr {
     text.parse().expect("valid text")
 }
 
+/// The stack's address, as the IGMP packets of a capture have it as their source: to where, and which types.
+fn igmp_types(path: &str) -> Vec<(String, String)> {
+    let fields = ["-Y", "igmp && ip.src == 10.7.0.2", "-T", "fields", "-e", "ip.dst", "-e", "igmp.type"];
+    let output = text_of(tool("tshark", "tshark").args(["-r", path]).args(fields), b"");
+    output.lines().filter_map(|line| line.split_once('\t')).map(|(to, what)| (to.into(), what.into())).collect()
+}
+
+fn a_bridge_learns_of_ipv4_groups(version: &str, check: impl FnOnce(&[(String, String)])) {
+    let serve = Bridged::start("groups", &format!("mcast_igmp_version {version}"), "239.1.2.3");
+    wait_until("the bridge knows the group", || Bridged::knows("239.1.2.3"));
+    asks_who_is_there(addr("10.7.0.1"), addr("239.1.2.3"), addr("10.7.0.2"));
+    // The querier has asked by now: what is said from here on is said in its version.
+    wait_until("it has asked", || igmp_asked(&serve.capture));
+    serve.ctl(&["join", "239.9.9.9"]);
+    wait_until("the bridge knows the other group", || Bridged::knows("239.9.9.9"));
+    serve.ctl(&["leave", "239.1.2.3"]);
+    wait_until("the bridge has forgotten the group", || !Bridged::knows("239.1.2.3"));
+    assert!(Bridged::knows("239.9.9.9"));
+    let capture = serve.capture.clone();
+    serve.end();
+    check(&igmp_types(&capture));
+    let _ = std::fs::remove_file(capture);
+}
+
+/// Whether a querier has been heard.
+fn igmp_asked(path: &str) -> bool {
+    let output = run(tool("tshark", "tshark").args(["-r", path, "-Y", "igmp.type == 0x11"]), b"");
+    !output.stdout.is_empty()
+}
+
 #[test]
 fn a_bridge_learns_who_is_in_a_group_and_who_left() {
     in_own_namespace(concat!(module_path!(), "::a_bridge_learns_who_is_in_a_group_and_who_left"), || {
-        let serve = Bridged::start("groups", "mcast_igmp_version 3", "239.1.2.3");
-        wait_until("the bridge knows the group", || Bridged::knows("239.1.2.3"));
-        asks_who_is_there(addr("10.7.0.1"), addr("239.1.2.3"), addr("10.7.0.2"));
-        serve.ctl(&["join", "239.9.9.9"]);
-        wait_until("the bridge knows the other group", || Bridged::knows("239.9.9.9"));
-        serve.ctl(&["leave", "239.1.2.3"]);
-        wait_until("the bridge has forgotten the group", || !Bridged::knows("239.1.2.3"));
-        assert!(Bridged::knows("239.9.9.9"));
-        serve.end();
+        a_bridge_learns_of_ipv4_groups("3", |told| {
+            assert!(told.iter().all(|(to, what)| to == "224.0.0.22" && what == "0x22"), "{told:?}");
+        });
+    });
+}
+
+#[test]
+fn a_bridge_that_speaks_version_2_is_told_in_version_2() {
+    in_own_namespace(concat!(module_path!(), "::a_bridge_that_speaks_version_2_is_told_in_version_2"), || {
+        a_bridge_learns_of_ipv4_groups("2", |told| {
+            let said = |to: &str, what: &str| told.iter().any(|t| t.0 == to && t.1 == what);
+            assert!(said("239.9.9.9", "0x16"), "a report to the group itself: {told:?}");
+            assert!(said("224.0.0.2", "0x17"), "a leave to all routers: {told:?}");
+        });
     });
 }
 

@@ -118,6 +118,12 @@ impl<'m> Message<'m> {
         Some(message)
     }
 
+    /// The whole message, into which names point.
+    #[cfg(feature = "dns-sd")]
+    pub const fn octets(&self) -> &'m [u8] {
+        self.octets
+    }
+
     fn total(&self) -> u32 {
         self.counts.iter().skip(1).map(|c| u32::from(*c)).sum()
     }

@@ -23,6 +23,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const TRIES: u8 = 3;
 /// How long an answer may still come after a denial: some responders deny what they have, and send it, too.
 const DENIED_WAIT: Duration = Duration::from_millis(250);
+/// When a question that could not leave is tried again (there may be no address yet), and how often until it counts as lost.
+const NOT_SENT_WAIT: Duration = Duration::from_millis(50);
+const NOT_SENT: u8 = 60;
 /// How long a name that nobody has is taken not to be there, in seconds.
 const NOBODY: u32 = 5;
 
@@ -31,10 +34,19 @@ struct Query {
     name: Name,
     kind: RecordKind,
     sent: u8,
+    not_sent: u8,
+    asked_at: Option<Instant>,
     at: Instant,
-    /// Somebody says that there are no such addresses, for as many seconds.
-    denied: Option<u32>,
+    /// Somebody says that there are no such addresses, for as many seconds; it counts from then on.
+    denied: Option<(Instant, u32)>,
     outcome: Option<Known>,
+}
+
+impl Query {
+    /// When there is something to do.
+    fn due(&self) -> Instant {
+        self.denied.map_or(self.at, |(at, _)| at.min(self.at))
+    }
 }
 
 pub(super) struct Querier {
@@ -62,7 +74,8 @@ impl Querier {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
         if let Some(slot) = self.queries.get_mut(place) {
-            *slot = Some(Query { generation, name, kind, sent: 0, at, denied: None, outcome });
+            *slot =
+                Some(Query { generation, name, kind, sent: 0, not_sent: 0, asked_at: None, at, denied: None, outcome });
         }
         Ok(QueryId { place: place as u8, generation })
     }
@@ -98,8 +111,8 @@ impl Querier {
         //# Recursion Desired bit SHOULD be zero on transmission, and MUST be
         //# ignored on reception.
         let mut w = Writer::new(buf, 0, 0);
-        for query in self.queries.iter_mut().flatten().filter(|q| q.outcome.is_none() && q.at <= now) {
-            if let Some(ttl) = query.denied {
+        for query in self.queries.iter_mut().flatten().filter(|q| q.outcome.is_none() && q.due() <= now) {
+            if let Some((_, ttl)) = query.denied.filter(|(at, _)| *at <= now) {
                 query.outcome = Some(Err(DnsError::NoData));
                 self.cache.put(now, &query.name, query.kind, &Err(DnsError::NoData), ttl);
                 continue;
@@ -112,6 +125,7 @@ impl Querier {
             let first = if query.sent == 0 { TOP_BIT } else { 0 };
             w.question(&query.name, query.kind as u16, CLASS_IN | first);
             query.sent += 1;
+            query.asked_at = Some(now);
             // The last answer is not waited for longer than the first.
             let doublings = if query.sent == TRIES { 0 } else { query.sent - 1 };
             query.at = now + INTERVAL * (1 << doublings);
@@ -121,9 +135,21 @@ impl Querier {
         asked.then_some(len)
     }
 
+    /// What [`poll`](Self::poll) has just written could not leave.
+    pub fn not_sent(&mut self, now: Instant) {
+        let is_new = |q: &&mut Query| q.outcome.is_none() && q.at > now && q.asked_at == Some(now);
+        for query in self.queries.iter_mut().flatten().filter(is_new) {
+            if query.not_sent < NOT_SENT {
+                query.not_sent += 1;
+                query.sent = query.sent.saturating_sub(1);
+                query.at = now + NOT_SENT_WAIT;
+            }
+        }
+    }
+
     /// When [`poll`](Self::poll) is to be called.
     pub fn deadline(&self) -> Option<Instant> {
-        self.queries.iter().flatten().filter(|q| q.outcome.is_none()).map(|q| q.at).min()
+        self.queries.iter().flatten().filter(|q| q.outcome.is_none()).map(Query::due).min()
     }
 
     /// A response has come.
@@ -136,7 +162,7 @@ impl Querier {
                 if let Some(Some(query)) = self.queries.get_mut(place)
                     && query.sent > 0
                 {
-                    (query.denied, query.at) = (Some(ttl), query.at.min(now + DENIED_WAIT));
+                    query.denied.get_or_insert((now + DENIED_WAIT, ttl));
                 }
                 continue;
             }

@@ -18,7 +18,7 @@ pub(super) const PORT: u16 = 5353;
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
 /// Octets of the longest message that we send: with its headers it fits IPv6's smallest MTU.
-const ROOM: usize = 1_232;
+pub(super) const ROOM: usize = 1_232;
 /// Messages handled in one call.
 const AT_A_TIME: usize = 16;
 
@@ -85,24 +85,7 @@ impl Mdns {
         let from = stack.rng.next_u64();
         let secret = stack.config.secret;
         let rng = |n: u64| Rng::starting(&secret, Purpose::Mdns, from.wrapping_add(n << 32));
-        //= https://www.rfc-editor.org/rfc/rfc6762#section-11
-        //# All Multicast DNS responses (including responses sent via unicast)
-        //# SHOULD be sent with IP TTL set to 255.
-        let udp = UdpOptions {
-            ttl: Some(255),
-            share: true,
-            iface: Some(iface),
-            rx_queue: 8,
-            tx_queue: 8,
-            ..UdpOptions::default()
-        };
-        let socket = stack.udp_bind(None, PORT, &udp)?;
-        if stack.join_group(iface, GROUP).is_err() {
-            close(stack, socket);
-            return Err(BindError::Full);
-        }
-        // Without room for a second group, or without IPv6, IPv4 has to do.
-        let _ = stack.join_group(iface, GROUP_V6);
+        let socket = open(stack, iface)?;
         let responder = identity.map(|identity| Responder::new(identity, rng(0)));
         Ok(Self { iface, socket, responder, querier: Querier::new(rng(1)), link: Link::Up })
     }
@@ -126,8 +109,9 @@ impl Mdns {
             }
         }
         while let Some(len) = self.querier.poll(now, &mut buf) {
-            // A question that finds no room is as good as lost on the way: it is asked again.
-            self.multicast(stack, buf.get(..len).unwrap_or(&[]));
+            if !multicast(stack, self.socket, buf.get(..len).unwrap_or(&[])) {
+                self.querier.not_sent(now);
+            }
         }
         match self.responder.as_mut()?.take_claimed()? {
             Claimed::Ours => Some(MdnsEvent::Claimed),
@@ -196,9 +180,7 @@ impl Mdns {
         if let Some(out) = self.responder.as_mut().and_then(Responder::goodbye) {
             self.send(stack, &out, &mut [0; ROOM]);
         }
-        let _ = stack.leave_group(self.iface, GROUP);
-        let _ = stack.leave_group(self.iface, GROUP_V6);
-        close(stack, self.socket);
+        shut(stack, self.iface, self.socket);
     }
 
     fn receive(&mut self, stack: &mut Stack<'_>, now: Instant) {
@@ -254,18 +236,48 @@ impl Mdns {
     fn send(&self, stack: &mut Stack<'_>, out: &Out, buf: &mut [u8; ROOM]) -> bool {
         let Some(responder) = &self.responder else { return false };
         let len = responder.write(out, buf);
-        self.multicast(stack, buf.get(..len).unwrap_or(&[]))
+        multicast(stack, self.socket, buf.get(..len).unwrap_or(&[]))
     }
+}
 
-    /// To both groups, as far as there is an address to send from; whether it found room, in one of them at least.
-    fn multicast(&self, stack: &mut Stack<'_>, octets: &[u8]) -> bool {
-        let Ok(mut socket) = stack.udp(self.socket) else { return false };
-        let mut left = socket.send_to(octets, SocketAddr::new(GROUP.into(), PORT)).is_ok();
-        if cfg!(feature = "ipv6") {
-            left |= socket.send_to(octets, SocketAddr::new(GROUP_V6.into(), PORT)).is_ok();
-        }
-        left
+/// A socket of everybody's port, in both groups.
+pub(super) fn open(stack: &mut Stack<'_>, iface: IfaceId) -> Result<UdpHandle, BindError> {
+    //= https://www.rfc-editor.org/rfc/rfc6762#section-11
+    //# All Multicast DNS responses (including responses sent via unicast)
+    //# SHOULD be sent with IP TTL set to 255.
+    let udp = UdpOptions {
+        ttl: Some(255),
+        share: true,
+        iface: Some(iface),
+        rx_queue: 8,
+        tx_queue: 8,
+        ..UdpOptions::default()
+    };
+    let socket = stack.udp_bind(None, PORT, &udp)?;
+    if stack.join_group(iface, GROUP).is_err() {
+        close(stack, socket);
+        return Err(BindError::Full);
     }
+    // Without room for a second group, or without IPv6, IPv4 has to do.
+    let _ = stack.join_group(iface, GROUP_V6);
+    Ok(socket)
+}
+
+/// What [`open`] gave is given back.
+pub(super) fn shut(stack: &mut Stack<'_>, iface: IfaceId, socket: UdpHandle) {
+    let _ = stack.leave_group(iface, GROUP);
+    let _ = stack.leave_group(iface, GROUP_V6);
+    close(stack, socket);
+}
+
+/// To both groups, as far as there is an address to send from; whether it found room, in one of them at least.
+pub(super) fn multicast(stack: &mut Stack<'_>, socket: UdpHandle, octets: &[u8]) -> bool {
+    let Ok(mut socket) = stack.udp(socket) else { return false };
+    let mut left = socket.send_to(octets, SocketAddr::new(GROUP.into(), PORT)).is_ok();
+    if cfg!(feature = "ipv6") {
+        left |= socket.send_to(octets, SocketAddr::new(GROUP_V6.into(), PORT)).is_ok();
+    }
+    left
 }
 
 /// A label of one of our names.
@@ -298,7 +310,7 @@ fn is_told(ip: &IpAddr) -> bool {
 }
 
 /// Whether `from` is of the link itself: in one of its networks, or of link-local scope.
-fn is_on_link(stack: &Stack<'_>, iface: IfaceId, from: IpAddr) -> bool {
+pub(super) fn is_on_link(stack: &Stack<'_>, iface: IfaceId, from: IpAddr) -> bool {
     let local = match from {
         IpAddr::V4(ip) => ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_unicast_link_local(),

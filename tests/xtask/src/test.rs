@@ -15,7 +15,7 @@ const STACK_LINT: [(&str, &[&str]); 6] = [
         "applications+alloc",
         &[
             "--features",
-            "multicast,raw-ethernet,link-local,temporary-addresses,dhcpv4,dhcpv4-server,dhcpv6,dns,mdns,alloc",
+            "multicast,raw-ethernet,link-local,temporary-addresses,dhcpv4,dhcpv4-server,dhcpv6,dns,dns-sd,alloc",
         ],
     ),
     ("no features", &["--no-default-features"]),
@@ -25,7 +25,7 @@ const STACK_LINT: [(&str, &[&str]); 6] = [
 ];
 
 /// Each protocol must build without the others.
-const ALONE: [&str; 21] = [
+const ALONE: [&str; 22] = [
     "ipv4",
     "icmp-errors",
     "routes",
@@ -44,6 +44,7 @@ const ALONE: [&str; 21] = [
     "dhcpv6",
     "dns",
     "mdns",
+    "dns-sd",
     "taps",
     "policy",
     "any-address",
@@ -59,7 +60,7 @@ const STACK_BARE: [(&str, &[&str]); 5] = [
         "applications+defmt",
         &[
             "--features",
-            "multicast,raw-ethernet,link-local,temporary-addresses,dhcpv4,dhcpv4-server,dhcpv6,dns,mdns,defmt",
+            "multicast,raw-ethernet,link-local,temporary-addresses,dhcpv4,dhcpv4-server,dhcpv6,dns,dns-sd,defmt",
         ],
     ),
 ];
@@ -70,7 +71,7 @@ const STACK_TEST: [(&str, &[&str]); 7] = [
         "applications+alloc",
         &[
             "--features",
-            "multicast,raw-ethernet,link-local,temporary-addresses,dhcpv4,dhcpv4-server,dhcpv6,dns,mdns,alloc",
+            "multicast,raw-ethernet,link-local,temporary-addresses,dhcpv4,dhcpv4-server,dhcpv6,dns,dns-sd,alloc",
         ],
     ),
     ("std+log", &["--features", "std,log"]),

@@ -1,6 +1,6 @@
 //! The command line: commands, options, and what is wrong with them, in one line each.
 
-use crate::{ctl, demo, doctor, get, nc, ping, router, serve, traceroute};
+use crate::{browse, ctl, demo, doctor, get, nc, ping, router, serve, traceroute};
 use clap::{Args, Parser, Subcommand};
 use ringtap::device::Mac;
 use ringtap::ip::addr::Cidr;
@@ -50,6 +50,8 @@ enum Command {
     Nc(NcArgs),
     /// Fetches a URL by the stack.
     Get(GetArgs),
+    /// Tells of the services of a type that the link has (DNS-SD by multicast DNS).
+    Browse(BrowseArgs),
     /// Says what will work on this machine, and how to mend what will not.
     Doctor,
     #[command(external_subcommand)]
@@ -432,6 +434,19 @@ pub struct GetArgs {
     pub family: Family,
 }
 
+/// `browse`.
+#[derive(Debug, Args)]
+pub struct BrowseArgs {
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// The type: `_http._tcp`.
+    #[arg(value_name = "TYPE")]
+    pub kind: String,
+    /// Seconds to look for; for ever if 0.
+    #[arg(short = 't', long, default_value_t = 5)]
+    pub time: u64,
+}
+
 /// `10.7.0.100-10.7.0.107`: the first address and how many.
 fn address_range(text: &str) -> Result<(Ipv4Addr, u8), String> {
     let bad = || "give two addresses like 10.7.0.100-10.7.0.107".to_string();
@@ -460,6 +475,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure
         Command::Traceroute(args) => traceroute::run(args),
         Command::Nc(args) => nc::run(args),
         Command::Get(args) => get::run(args),
+        Command::Browse(args) => browse::run(args),
         Command::Doctor => Ok(doctor::run()),
         Command::Other(words) => Err(other(&words)),
     }

@@ -1,6 +1,7 @@
 //! The program `ringtap`: the stack on a Linux tap, tun or UNIX socket, from the command line.
 #![deny(unsafe_code)]
 
+mod browse;
 mod cli;
 mod ctl;
 mod demo;
