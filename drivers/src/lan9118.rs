@@ -266,6 +266,12 @@ impl<'p, R: Registers> Lan9118<'p, R> {
         room >= (len + COMMANDS).next_multiple_of(4)
     }
 
+    fn set_hashes(&mut self, [low, high]: [u32; 2]) -> Result<(), Unsupported> {
+        let set = |register, value| csr_write(&self.regs, register, value).map_err(|_| Unsupported);
+        set(csr::HASHL, low)?;
+        set(csr::HASHH, high)
+    }
+
     fn set_mac_cr(&mut self, bit: u32, on: bool) {
         self.mac_cr = if on { self.mac_cr | bit } else { self.mac_cr & !bit };
         // A MAC that does not answer keeps what it had; the stack looks at addresses itself.
@@ -353,10 +359,11 @@ impl<'p, R: Registers> Device<'p> for Lan9118<'p, R> {
     }
 
     fn set_multicast_filter(&mut self, groups: &[Mac]) -> Result<(), Unsupported> {
-        let [low, high] = hash::filter(groups, hash::smsc);
-        let set = |register, value| csr_write(&self.regs, register, value).map_err(|_| Unsupported);
-        set(csr::HASHL, low)?;
-        set(csr::HASHH, high)
+        self.set_hashes(hash::filter(groups, hash::smsc))
+    }
+
+    fn receive_all_groups(&mut self) -> Result<(), Unsupported> {
+        self.set_hashes([u32::MAX; 2])
     }
 
     fn set_promiscuous(&mut self, on: bool) -> Result<(), Unsupported> {

@@ -333,6 +333,11 @@ impl<'p, R: Registers> Device<'p> for Stellaris<'p, R> {
         Ok(())
     }
 
+    fn receive_all_groups(&mut self) -> Result<(), Unsupported> {
+        self.set_rctl(RCTL_ALL_GROUPS, true);
+        Ok(())
+    }
+
     fn set_promiscuous(&mut self, on: bool) -> Result<(), Unsupported> {
         self.set_rctl(RCTL_PROMISCUOUS, on);
         Ok(())

@@ -218,6 +218,8 @@ pub struct VirtioNic<'d, 'p, M, C, const RX: usize, const TX: usize> {
     pool: Pool<'p>,
     setup: Setup,
     promiscuous: bool,
+    /// It was told to receive all groups.
+    all_groups: bool,
     attention: Option<&'static Attention>,
     dead: bool,
     /// The device has said that it is in error; what it had received before is handed out first.
@@ -255,6 +257,7 @@ impl<'d, 'p, M: Registers, C: Coherency + Clone, const RX: usize, const TX: usiz
             pool,
             setup,
             promiscuous: false,
+            all_groups: false,
             attention: None,
             dead: false,
             needs_reset: false,
@@ -535,7 +538,18 @@ impl<'p, M: Registers, C: Coherency + Clone, const RX: usize, const TX: usize> D
     }
 
     fn set_multicast_filter(&mut self, groups: &[Mac]) -> Result<(), Unsupported> {
-        self.command(control::MAC, control::MAC_TABLE_SET, &control::table(groups)?)
+        let table = control::table(groups)?;
+        self.command(control::MAC, control::MAC_TABLE_SET, &table)?;
+        if core::mem::take(&mut self.all_groups) {
+            self.command(control::RX, control::RX_ALLMULTI, &[0])?;
+        }
+        Ok(())
+    }
+
+    fn receive_all_groups(&mut self) -> Result<(), Unsupported> {
+        self.command(control::RX, control::RX_ALLMULTI, &[1])?;
+        self.all_groups = true;
+        Ok(())
     }
 
     fn set_promiscuous(&mut self, on: bool) -> Result<(), Unsupported> {

@@ -90,6 +90,10 @@ impl Device<'static> for AnyDevice {
         (**self).set_multicast_filter(groups)
     }
 
+    fn receive_all_groups(&mut self) -> Result<(), Unsupported> {
+        (**self).receive_all_groups()
+    }
+
     fn set_promiscuous(&mut self, on: bool) -> Result<(), Unsupported> {
         (**self).set_promiscuous(on)
     }

@@ -331,6 +331,10 @@ impl<D: Device<'static>> Device<'static> for Captured<D> {
         self.device.set_multicast_filter(groups)
     }
 
+    fn receive_all_groups(&mut self) -> Result<(), Unsupported> {
+        self.device.receive_all_groups()
+    }
+
     fn set_promiscuous(&mut self, on: bool) -> Result<(), Unsupported> {
         self.device.set_promiscuous(on)
     }

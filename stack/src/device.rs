@@ -294,6 +294,15 @@ pub trait Device<'p> {
         Err(Unsupported)
     }
 
+    /// Receives all group addresses, until [`set_multicast_filter`](Self::set_multicast_filter) sets some again: there are
+    /// more than the stack tells of at once.
+    ///
+    /// # Errors
+    /// [`Unsupported`] when the device cannot; the first of the groups are set then.
+    fn receive_all_groups(&mut self) -> Result<(), Unsupported> {
+        Err(Unsupported)
+    }
+
     /// Receives everything on the wire, or only what is addressed to us.
     ///
     /// # Errors

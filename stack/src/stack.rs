@@ -331,10 +331,12 @@ impl<'a> Stack<'a> {
         }
         #[cfg(any(feature = "ipv6", feature = "multicast", feature = "raw-ethernet"))]
         if self.regroup.contains(iface)
-            && let Some(groups) = self.changed_groups(iface)
+            && let Some(filter) = self.changed_groups(iface)
         {
             // Without a filter, a device receives all groups.
-            let _ = device.set_multicast_filter(&groups);
+            if filter.is_whole || device.receive_all_groups().is_err() {
+                let _ = device.set_multicast_filter(&filter.groups);
+            }
         }
         #[cfg(any(feature = "raw-ethernet", feature = "any-address"))]
         if self.refilter.contains(iface)

@@ -221,7 +221,7 @@ impl<'p, D: Device<'p>> Inner<'p, D> {
         for lane in &self.ports {
             let fits = lane.filtered && lane.groups.iter().all(|mac| all.contains(mac) || all.push(*mac).is_ok());
             if !fits {
-                return Err(Unsupported);
+                return self.device.receive_all_groups();
             }
         }
         self.device.set_multicast_filter(&all)
@@ -283,6 +283,14 @@ impl<'p, D: Device<'p>> Device<'p> for Port<'_, 'p, D> {
         if let Some(lane) = inner.ports.get_mut(self.place) {
             lane.groups.clear();
             lane.filtered = lane.groups.extend_from_slice(groups).is_ok();
+        }
+        inner.set_filter()
+    }
+
+    fn receive_all_groups(&mut self) -> Result<(), Unsupported> {
+        let inner = &mut *self.trunk.inner.borrow_mut();
+        if let Some(lane) = inner.ports.get_mut(self.place) {
+            lane.filtered = false;
         }
         inner.set_filter()
     }

@@ -338,6 +338,12 @@ impl<'p, E: Engine, C: Coherency + Clone, const RX: usize, const TX: usize> Devi
         Ok(())
     }
 
+    fn receive_all_groups(&mut self) -> Result<(), Unsupported> {
+        self.filter.hashes = [u32::MAX; 2];
+        self.engine.set_filter(&self.filter);
+        Ok(())
+    }
+
     fn set_promiscuous(&mut self, on: bool) -> Result<(), Unsupported> {
         self.filter.promiscuous = on;
         self.engine.set_filter(&self.filter);

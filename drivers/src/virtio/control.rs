@@ -7,9 +7,10 @@ use crate::regs::look;
 use crate::word::Word;
 use ringtap::device::{Mac, Unsupported};
 
-/// Class of receive modes, and the command for promiscuous mode.
+/// Class of receive modes, and the commands for promiscuous mode and all groups.
 pub const RX: u8 = 0;
 pub const RX_PROMISC: u8 = 0;
+pub const RX_ALLMULTI: u8 = 1;
 /// Class of address filtering, and the command that replaces the tables.
 pub const MAC: u8 = 1;
 pub const MAC_TABLE_SET: u8 = 0;

@@ -159,6 +159,10 @@ fn the_control_queue_sets_modes_and_groups_and_a_device_without_one_is_unsupport
     let expected = [&[1, 0, 0, 0, 0, 0, 2, 0, 0, 0][..], &groups[0].0, &groups[1].0].concat();
     assert_eq!(commands(), [expected]);
     assert_eq!(nic.set_multicast_filter(&[groups[0]; 33]), Err(Unsupported));
+    assert_eq!(nic.receive_all_groups(), Ok(()));
+    assert_eq!(commands(), [Vec::from([0, 1, 1])]);
+    assert_eq!(nic.set_multicast_filter(&[]), Ok(()));
+    assert_eq!(commands(), [Vec::from([1, 0, 0, 0, 0, 0, 0, 0, 0, 0]), Vec::from([0, 1, 0])], "these alone again");
     world.0.borrow_mut().hardware.refuses = true;
     assert_eq!(nic.set_promiscuous(false), Err(Unsupported));
     world.0.borrow_mut().hardware.refuses = false;

@@ -7,8 +7,16 @@ use crate::family::IpAddr;
 use crate::ip::v6;
 use heapless::Vec;
 
-/// Groups of one interface that its device is told of; with more it is told of none, and receives all.
+/// Groups of one interface that its device is told of; with more it is to receive all.
 const MAX_MACS: usize = 24;
+
+/// What a device is to receive of groups.
+#[cfg(any(feature = "ipv6", feature = "multicast", feature = "raw-ethernet"))]
+pub(super) struct Filter {
+    /// All of them, or the first if there are more.
+    pub groups: Vec<Mac, MAX_MACS>,
+    pub is_whole: bool,
+}
 
 impl Stack<'_> {
     /// Whether an interface's device is to receive everything, when that has changed since it was told.
@@ -29,7 +37,7 @@ impl Stack<'_> {
     /// The groups that an interface's device is to receive, when they have changed since it was told: everybody's, those of
     /// its addresses, those that were joined, and those that sockets are bound to.
     #[cfg(any(feature = "ipv6", feature = "multicast", feature = "raw-ethernet"))]
-    pub(super) fn changed_groups(&mut self, id: IfaceId) -> Option<Vec<Mac, MAX_MACS>> {
+    pub(super) fn changed_groups(&mut self, id: IfaceId) -> Option<Filter> {
         if !self.regroup.take(id) {
             return None;
         }
@@ -65,7 +73,7 @@ impl Stack<'_> {
             fits &= groups.contains(&mac) || groups.push(mac).is_ok();
         }
         let _ = iface;
-        fits.then_some(groups)
+        Some(Filter { groups, is_whole: fits })
     }
 }
 

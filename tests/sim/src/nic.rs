@@ -28,6 +28,8 @@ pub struct Nic {
     pub groups: Option<Vec<Mac>>,
     /// Whether it looks at them: frames to other groups are not received.
     pub filters: bool,
+    /// It cannot receive all groups.
+    pub lacks_all_groups: bool,
 }
 
 impl Nic {
@@ -51,6 +53,7 @@ impl Nic {
             taken: 0,
             groups: None,
             filters: false,
+            lacks_all_groups: false,
         }
     }
 
@@ -111,6 +114,14 @@ impl Device<'static> for Nic {
 
     fn set_multicast_filter(&mut self, groups: &[Mac]) -> Result<(), Unsupported> {
         self.groups = Some(groups.to_vec());
+        Ok(())
+    }
+
+    fn receive_all_groups(&mut self) -> Result<(), Unsupported> {
+        if self.lacks_all_groups {
+            return Err(Unsupported);
+        }
+        self.groups = None;
         Ok(())
     }
 }

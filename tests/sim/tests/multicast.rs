@@ -247,6 +247,33 @@ fn the_cards_filter_follows_what_is_joined_and_bound() {
     b.is_well();
 }
 
+/// A card is told of 24 groups at most; with more it receives all, or at least the first.
+#[test]
+fn with_more_groups_than_a_card_is_told_of_it_receives_all() {
+    for lacks_all_groups in [false, true] {
+        let mut b = bench();
+        (b.nic.filters, b.nic.lacks_all_groups) = (true, lacks_all_groups);
+        let group = |n: u8| Ipv4Addr::new(239, 7, 7, n);
+        let sockets: Vec<_> = (0..40)
+            .map(|n| b.stack.udp_bind(Some(IpAddr::V4(group(n))), 5000, &UdpOptions::default()).expect("free"))
+            .collect();
+        b.poll();
+        assert_eq!(b.nic.groups.as_ref().map(Vec::len), lacks_all_groups.then_some(24));
+        for (n, socket) in sockets.iter().enumerate() {
+            let datagram = packet::udp((P, 9), (group(n as u8), 5000), b"to all");
+            give(&mut b, group(n as u8), 17, 1, &datagram);
+            b.poll();
+            assert_eq!(received(&mut b, *socket), !lacks_all_groups || n < 22, "{n}");
+        }
+        for socket in &sockets[1..] {
+            b.stack.udp(*socket).expect("open").close();
+        }
+        b.poll();
+        assert_eq!(b.nic.groups.as_ref().map(Vec::len), Some(3), "all nodes, all hosts, and one");
+        b.is_well();
+    }
+}
+
 /// RFC 1112 §6.1: hop limit and interface are the socket's choice.
 #[test]
 fn a_datagram_to_a_group_leaves_by_the_interface_and_as_far_as_its_socket_says() {
