@@ -15,7 +15,7 @@
 use super::lease::Lease;
 use super::message::{BOOTREPLY, BOOTREQUEST, Head, Kind, Message, ROOM, Writer, code};
 use crate::device::Mac;
-use crate::rng::{Purpose, Rng, Secret};
+use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use core::net::Ipv4Addr;
 use heapless::Deque;
@@ -133,13 +133,10 @@ pub(super) struct Client {
 
 impl Client {
     /// A client on an Ethernet link, which takes IP packets of `mtu` octets, that begins soon.
-    pub fn new(now: Instant, mac: Mac, mtu: usize, options: &DhcpOptions<'_>, secret: &Secret) -> Self {
+    pub fn new(now: Instant, mac: Mac, mtu: usize, options: &DhcpOptions<'_>, mut rng: Rng) -> Self {
         let mut name = heapless::Vec::new();
         let text = options.host_name.unwrap_or("").as_bytes();
         let _ = name.extend_from_slice(text.get(..text.len().min(MAX_NAME)).unwrap_or(&[]));
-        let [a, b, c, d, e, f] = mac.0;
-        // Interfaces of one stack draw from different stretches of one sequence.
-        let mut rng = Rng::starting(secret, Purpose::Dhcp, u64::from_be_bytes([a, b, c, d, e, f, 0, 0]));
         let within = u32::try_from(options.start_within.as_micros()).unwrap_or(u32::MAX);
         let next = now + Duration::from_micros(u64::from(rng.below(within)));
         Self {

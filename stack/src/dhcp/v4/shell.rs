@@ -7,6 +7,7 @@ use crate::device::Link;
 use crate::error::{BindError, RecvError};
 use crate::ip::addr::Cidr;
 use crate::ip::route::Route;
+use crate::rng::{Purpose, Rng};
 use crate::sockets::{UdpHandle, UdpOptions};
 use crate::stack::{IfaceId, ProbeState, ProbeTiming, SocketId, Stack};
 use crate::time::{Duration, Instant};
@@ -69,7 +70,10 @@ impl DhcpClient {
         let (mac, mtu) = (view.mac.ok_or(BindError::Invalid)?, view.mtu);
         let udp = UdpOptions { broadcast: true, iface: Some(iface), rx_queue: 4, tx_queue: 4, ..UdpOptions::default() };
         let socket = stack.udp_bind(None, CLIENT_PORT, &udp)?;
-        let client = Client::new(now, mac, mtu, options, &stack.config.secret);
+        // Each client draws from a stretch of its own of one sequence, one that is started again as well.
+        let from = stack.rng.next_u64();
+        let rng = Rng::starting(&stack.config.secret, Purpose::Dhcp, from);
+        let client = Client::new(now, mac, mtu, options, rng);
         let (probing, configured, look, leaving) = (None, None, None, None);
         let (timing, link) = (options.probing, Link::Up);
         Ok(Self { client, iface, socket, probing, timing, link, configured, routes: 0, look, leaving })

@@ -15,7 +15,7 @@
 use super::lease::{Lease6, read, read_information};
 use super::message::{Duid, Kind, Message, ROOM, Writer, code, status};
 use crate::device::Mac;
-use crate::rng::{Purpose, Rng, Secret};
+use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use core::net::Ipv6Addr;
 use heapless::Deque;
@@ -117,8 +117,8 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub fn new(mac: Mac, secret: &Secret) -> Self {
-        let [a, b, c, d, e, f] = mac.0;
+    pub fn new(mac: Mac, rng: Rng) -> Self {
+        let [_, _, c, d, e, f] = mac.0;
         let mut duid = [0; DUID];
         duid[..4].copy_from_slice(&DUID_LL);
         duid[4..].copy_from_slice(&mac.0);
@@ -127,7 +127,7 @@ impl Client {
             // One IA to an interface, the same after a restart (RFC 9915 §12).
             iaid: u32::from_be_bytes([c, d, e, f]),
             state: State::Idle,
-            rng: Rng::starting(secret, Purpose::Dhcpv6, u64::from_be_bytes([a, b, c, d, e, f, 0, 0])),
+            rng,
             transaction: 0,
             started: None,
             rt: Duration::ZERO,

@@ -6,6 +6,7 @@ use super::message::{CLIENT_PORT, ROOM, SERVER_PORT};
 use crate::device::Link;
 use crate::error::{BindError, RecvError};
 use crate::ip::addr::Cidr;
+use crate::rng::{Purpose, Rng};
 use crate::sockets::{UdpHandle, UdpOptions};
 use crate::stack::{AddressState, IfaceId, SocketId, Stack};
 use crate::time::{Duration, Instant};
@@ -59,7 +60,8 @@ impl Dhcpv6Client {
         let mac = stack.interfaces().find(|i| i.id == iface).and_then(|i| i.mac).ok_or(BindError::Invalid)?;
         let udp = UdpOptions { iface: Some(iface), rx_queue: 4, tx_queue: 4, ..UdpOptions::default() };
         let socket = stack.udp_bind(None, CLIENT_PORT, &udp)?;
-        let client = Client::new(mac, &stack.config.secret);
+        let from = stack.rng.next_u64();
+        let client = Client::new(mac, Rng::starting(&stack.config.secret, Purpose::Dhcpv6, from));
         Ok(Self {
             client,
             iface,
