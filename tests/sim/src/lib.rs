@@ -17,6 +17,7 @@ mod check;
 pub mod dnsmsg;
 pub mod goodput;
 pub mod host;
+pub mod hostile;
 pub mod link;
 pub mod nic;
 pub mod packet;

@@ -6,12 +6,12 @@ use ringtap::error::ConnectError;
 use ringtap::ip::addr::Cidr;
 use ringtap::rng::Secret;
 use ringtap::sockets::UdpOptions;
-use ringtap::stack::{Limits, Stack, Storage};
+use ringtap::stack::{Identifiers, Limits, Stack, Storage};
 use ringtap::tcp::{ConnectOptions, ListenOptions, TcpOptions};
 use ringtap::time::Duration;
 use ringtap_sim::Bench;
 use ringtap_sim::bench::{H, H_MAC, P, R, segments};
-use ringtap_sim::packet::{RST, SYN, Tcp};
+use ringtap_sim::packet::{RST, SYN, Seen, Tcp};
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -96,6 +96,72 @@ fn two_boots_differ_and_one_kind_of_output_says_nothing_of_another() {
     assert!(same(&a.0, &a.1) < 5, "two kinds differ");
     let bits: Vec<_> = a.0.iter().zip(&b.0).map(|(x, y)| x ^ y).collect();
     assert!(is_spread(&bits));
+}
+
+/// Identifiers of DNS queries and their ports, of DHCP and of DHCPv6, each in the upper bits.
+fn identifiers(secret: [u8; 16]) -> [Vec<u32>; 4] {
+    use ringtap::dhcp::v4::{DhcpClient, DhcpOptions};
+    use ringtap::dhcp::v6::{Dhcpv6Client, Dhcpv6Mode};
+    use ringtap::dns::{RecordKind, Resolver};
+    let mut b = with_secret(secret);
+    b.stack.autoconfigure(b.iface, Identifiers::Opaque).unwrap();
+    b.pass(Duration::from_secs(3));
+    let [mut ids, mut ports, mut xids, mut xids6] = [const { Vec::new() }; 4];
+    let mut resolver = Resolver::new(&mut b.stack);
+    resolver.set_servers(&[IpAddr::V4(P)]);
+    for _ in 0..1_000 {
+        let id = resolver.query(b.now, "www.example", RecordKind::A).unwrap();
+        resolver.poll(&mut b.stack, b.now);
+        for seen in b.poll() {
+            if let Seen::Udp((_, port), (_, 53), m) = seen {
+                ids.push(u32::from_be_bytes([m[0], m[1], 0, 0]));
+                ports.push(u32::from(port) << 16);
+            }
+        }
+        resolver.cancel(&mut b.stack, id);
+    }
+    for _ in 0..300 {
+        let mut four = DhcpClient::start(&mut b.stack, b.now, b.iface, &DhcpOptions::default()).unwrap();
+        let mut six = Dhcpv6Client::start(&mut b.stack, b.iface, Dhcpv6Mode::Stateful).unwrap();
+        for _ in 0..200 {
+            b.now += Duration::from_millis(100);
+            let (_, _) = (four.poll(&mut b.stack, b.now), six.poll(&mut b.stack, b.now));
+            for seen in b.poll() {
+                match seen {
+                    Seen::Udp(_, (_, 67), m) => xids.push(u32::from_be_bytes([m[4], m[5], m[6], m[7]])),
+                    Seen::Other(f) if f[12..14] == [0x86, 0xdd] && f[20] == 17 && f[56..58] == [2, 35] => {
+                        xids6.push(u32::from_be_bytes([f[63], f[64], f[65], 0]));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        four.close(&mut b.stack);
+        six.close(&mut b.stack);
+        // What is asked again within an exchange has its identifier.
+        xids.dedup();
+        xids6.dedup();
+    }
+    [ids, ports, xids, xids6]
+}
+
+#[test]
+fn identifiers_of_queries_and_leases_are_spread_differ_by_boot_and_say_nothing_of_each_other() {
+    // H153.
+    let (a, b) = (identifiers([3; 16]), identifiers([4; 16]));
+    assert_eq!(a, identifiers([3; 16]), "the secret decides");
+    let same = |x: &[u32], y: &[u32]| x.iter().zip(y).filter(|(x, y)| **x >> 16 == **y >> 16).count();
+    for (kind, (x, y)) in a.iter().zip(&b).enumerate() {
+        assert!(x.len() >= 300, "{kind}: {}", x.len());
+        assert!(same(x, y) < 5, "two boots differ in {kind}");
+        // Ports lie in the ephemeral range.
+        assert!(kind == 1 || is_spread(x), "{kind}");
+        let steps: HashSet<u32> = x.windows(2).map(|w| w[1].wrapping_sub(w[0]) >> 16).collect();
+        assert!(steps.len() > x.len() * 9 / 10, "no step from one to the next of {kind} comes again and again");
+        for (other, z) in a.iter().enumerate().filter(|(other, _)| *other != kind) {
+            assert!(same(x, z) < 5, "{kind} says nothing of {other}");
+        }
+    }
 }
 
 #[test]
