@@ -1,12 +1,12 @@
 //! ringtap and the drivers of embassy-net (`embassy_net_driver`).
 
-use crate::intake::DRAIN;
+use crate::intake::{DRAIN, hand_over};
 use crate::port::{Out, Port};
 use crate::{ETHERNET_HEADER, Lost};
 use core::cell::RefCell;
 use core::task::{Context, Waker};
 use embassy_net_driver::{self as driver, Checksum, Driver, HardwareAddress, LinkState, RxToken as _, TxToken as _};
-use ringtap::device::{Capabilities, Device, Link, Mac, Medium, RxChecksum, RxMeta, TxMeta};
+use ringtap::device::{Capabilities, ChecksumOffload, Device, Link, Mac, Medium, RxChecksum, RxMeta, TxMeta};
 use ringtap::frame::{Frame, Pool};
 
 /// A driver of embassy-net for ringtap.
@@ -38,9 +38,14 @@ impl<'p, D: Driver> OverEmbassy<'p, D> {
         let verified = [sums.ipv4, sums.udp, sums.tcp, sums.icmpv4, sums.icmpv6]
             .into_iter()
             .all(|c| matches!(c, Checksum::Tx | Checksum::None));
+        let computes = |c: &Checksum| matches!(c, Checksum::Rx | Checksum::None);
+        let offload = ChecksumOffload { tcp: computes(&sums.tcp), udp: computes(&sums.udp), ipv4: false };
         let checksum = if verified { RxChecksum::Verified } else { RxChecksum::None };
         Some(Self {
-            caps: Capabilities::plain(medium, theirs.max_transmission_unit.saturating_sub(header)),
+            caps: Capabilities {
+                checksum: offload,
+                ..Capabilities::plain(medium, theirs.max_transmission_unit.saturating_sub(header))
+            },
             driver: RefCell::new(driver),
             pool,
             meta: RxMeta { checksum, ..RxMeta::default() },
@@ -93,11 +98,11 @@ impl<'p, D: Driver> Device<'p> for OverEmbassy<'p, D> {
         None
     }
 
-    fn transmit(&mut self, frame: Frame<'p>, _meta: TxMeta) -> Result<(), Frame<'p>> {
+    fn transmit(&mut self, frame: Frame<'p>, meta: TxMeta) -> Result<(), Frame<'p>> {
         let place = self.driver.get_mut().transmit(&mut Context::from_waker(&self.waker));
         self.refused = place.is_none();
         let Some(place) = place else { return Err(frame) };
-        place.consume(frame.len(), |octets| octets.copy_from_slice(&frame));
+        place.consume(frame.len(), |octets| hand_over(&frame, &meta, octets));
         Ok(())
     }
 

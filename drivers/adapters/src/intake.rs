@@ -1,5 +1,6 @@
-//! Packets of other stacks' devices become frames of a pool.
+//! Packets of other stacks' devices become frames of a pool, and frames become packets.
 
+use ringtap::device::{TxChecksum, TxMeta};
 use ringtap::frame::{Frame, Pool};
 
 /// Packets that another stack's device had received, or was to send, and that went no further.
@@ -26,5 +27,40 @@ impl Lost {
             return None;
         }
         Some(frame)
+    }
+}
+
+/// Writes a frame's octets to a packet of the other side, of the same length. A checksum that is left to the device begins
+/// as zero, which is what such devices find from other stacks: they sum up the pseudo-header themselves.
+pub(crate) fn hand_over(frame: &[u8], meta: &TxMeta, packet: &mut [u8]) {
+    packet.copy_from_slice(frame);
+    if let TxChecksum::Partial { start, offset } = meta.checksum
+        && let Some(field) = packet.get_mut(usize::from(start) + usize::from(offset)..)
+        && let Some(field) = field.get_mut(..2)
+    {
+        field.fill(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checksum_that_is_left_to_the_device_begins_as_zero_and_others_stay() {
+        let partial = |start, offset| TxMeta { checksum: TxChecksum::Partial { start, offset }, ..TxMeta::default() };
+        for (meta, zeros) in [
+            (TxMeta::default(), 0..0),
+            (partial(2, 3), 5..7),
+            (partial(0, 6), 6..8),
+            (partial(2, 5), 0..0),
+            (partial(u16::MAX, u16::MAX), 0..0),
+        ] {
+            let mut packet = [0; 8];
+            hand_over(&[9; 8], &meta, &mut packet);
+            for (i, octet) in packet.into_iter().enumerate() {
+                assert_eq!(octet == 0, zeros.contains(&i), "{meta:?}, octet {i}");
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@
 //! finds no frame in an empty pool, or is too long for one, which is counted as [`Lost`].
 //!
 //! Checksums: where the other side says of a device that it verifies those of IPv4, UDP, TCP and ICMP on receive, ringtap
-//! does not verify them again. In all other cases each stack verifies, and computes, by itself; what a device of ours
+//! does not verify them again; those of TCP and UDP that it computes on transmit are left to it. In all other cases each stack verifies, and computes, by itself; what a device of ours
 //! leaves to be summed up ([`RxChecksum::Partial`](ringtap::device::RxChecksum)) is summed up on the way.
 #![no_std]
 #![deny(unsafe_code)]

@@ -1,9 +1,9 @@
 //! ringtap and the devices of smoltcp (`smoltcp::phy`).
 
 use crate::Lost;
-use crate::intake::DRAIN;
+use crate::intake::{DRAIN, hand_over};
 use crate::port::{Out, Port};
-use ringtap::device::{Capabilities, Device, Medium, RxChecksum, RxMeta, TxMeta};
+use ringtap::device::{Capabilities, ChecksumOffload, Device, Medium, RxChecksum, RxMeta, TxMeta};
 use ringtap::frame::{Frame, Pool};
 use ringtap::time::Instant;
 use smoltcp::phy::{self, Checksum, DeviceCapabilities, RxToken as _, TxToken as _};
@@ -36,9 +36,11 @@ impl<'p, D: phy::Device> OverSmoltcp<'p, D> {
         let verified = [&sums.ipv4, &sums.udp, &sums.tcp, &sums.icmpv4, &sums.icmpv6]
             .into_iter()
             .all(|c| matches!(c, Checksum::Tx | Checksum::None));
+        let computes = |c: &Checksum| matches!(c, Checksum::Rx | Checksum::None);
+        let offload = ChecksumOffload { tcp: computes(&sums.tcp), udp: computes(&sums.udp), ipv4: false };
         let checksum = if verified { RxChecksum::Verified } else { RxChecksum::None };
         Some(Self {
-            caps: Capabilities::plain(medium, theirs.ip_mtu()),
+            caps: Capabilities { checksum: offload, ..Capabilities::plain(medium, theirs.ip_mtu()) },
             device,
             pool,
             meta: RxMeta { checksum, ..RxMeta::default() },
@@ -83,9 +85,9 @@ impl<'p, D: phy::Device> Device<'p> for OverSmoltcp<'p, D> {
         None
     }
 
-    fn transmit(&mut self, frame: Frame<'p>, _meta: TxMeta) -> Result<(), Frame<'p>> {
+    fn transmit(&mut self, frame: Frame<'p>, meta: TxMeta) -> Result<(), Frame<'p>> {
         let Some(place) = self.device.transmit(self.now) else { return Err(frame) };
-        place.consume(frame.len(), |octets| octets.copy_from_slice(&frame));
+        place.consume(frame.len(), |octets| hand_over(&frame, &meta, octets));
         Ok(())
     }
 }

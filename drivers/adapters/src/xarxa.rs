@@ -1,11 +1,13 @@
 //! ringtap and the drivers of xarxa (`xarxa_driver`).
 
-use crate::intake::DRAIN;
+use crate::intake::{DRAIN, hand_over};
 use crate::port::Port;
 use crate::{ETHERNET_HEADER, Lost};
 use core::cell::RefCell;
 use core::task::Waker;
-use ringtap::device::{Capabilities, Device, Link, Mac, Medium, RxChecksum, RxMeta, TxMeta, Unsupported};
+use ringtap::device::{
+    Capabilities, ChecksumOffload, Device, Link, Mac, Medium, RxChecksum, RxMeta, TxMeta, Unsupported,
+};
 use ringtap::frame::{Frame, Pool};
 use xarxa_driver::config::PACKET_BUF_SIZE;
 use xarxa_driver::{self as driver, Driver, HardwareAddress, LinkState, NotSupported, PacketBuf};
@@ -37,7 +39,10 @@ impl<'p, D: Driver> OverXarxa<'p, D> {
         Some(Self {
             driver: RefCell::new(driver),
             pool,
-            caps: Capabilities::plain(medium, largest.saturating_sub(header)),
+            caps: Capabilities {
+                checksum: ChecksumOffload { tcp: sums.tcp.tx, udp: sums.udp.tx, ipv4: false },
+                ..Capabilities::plain(medium, largest.saturating_sub(header))
+            },
             meta: RxMeta { checksum, ..RxMeta::default() },
             lost: Lost::default(),
         })
@@ -76,12 +81,12 @@ impl<'p, D: Driver> Device<'p> for OverXarxa<'p, D> {
         None
     }
 
-    fn transmit(&mut self, frame: Frame<'p>, _meta: TxMeta) -> Result<(), Frame<'p>> {
+    fn transmit(&mut self, frame: Frame<'p>, meta: TxMeta) -> Result<(), Frame<'p>> {
         let driver = self.driver.get_mut();
         if !driver.can_transmit() {
             return Err(frame);
         }
-        let Some(packet) = packet_with(&frame) else { return Err(frame) };
+        let Some(packet) = packet_with(&frame, &meta) else { return Err(frame) };
         driver.transmit(packet).map_err(|_refused| frame)
     }
 
@@ -110,10 +115,10 @@ impl<'p, D: Driver> Device<'p> for OverXarxa<'p, D> {
 }
 
 /// A buffer of xarxa's with this packet, as long as it fits and there is one.
-fn packet_with(octets: &[u8]) -> Option<PacketBuf> {
+fn packet_with(octets: &[u8], meta: &TxMeta) -> Option<PacketBuf> {
     let mut packet = PacketBuf::try_new().filter(|p| octets.len() <= p.capacity())?;
     packet.set_len(octets.len());
-    packet.copy_from_slice(octets);
+    hand_over(octets, meta, &mut packet);
     Some(packet)
 }
 
@@ -180,7 +185,7 @@ impl<'p, D: Device<'p>> Driver for AsXarxa<'p, D> {
                 self.lost.too_long = self.lost.too_long.wrapping_add(1);
                 continue;
             }
-            let packet = packet_with(&frame);
+            let packet = packet_with(&frame, &TxMeta::default());
             if packet.is_none() {
                 // Without a buffer it waits for one.
                 self.port.fetched = Some(frame);

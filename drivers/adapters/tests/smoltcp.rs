@@ -3,7 +3,7 @@
 mod cable;
 
 use cable::{End, Node, cable, echo, pool};
-use ringtap::device::{Capabilities, Device, Loopback, Medium, RxChecksum};
+use ringtap::device::{Capabilities, Device, Loopback, Medium, RxChecksum, TxChecksum, TxMeta};
 use ringtap_adapters::smoltcp::{AsSmoltcp, OverSmoltcp};
 use smoltcp::iface::{Config, Interface, SocketSet};
 use smoltcp::phy::{self, ChecksumCapabilities, Device as _, DeviceCapabilities, RxToken as _, TxToken as _};
@@ -195,6 +195,27 @@ fn checksums_are_left_to_devices_that_verify_them_all_and_verified_otherwise() {
     assert_eq!(meta(some.clone()), RxChecksum::Verified);
     some.tcp = phy::Checksum::Rx;
     assert_eq!(meta(some), RxChecksum::None);
+}
+
+#[test]
+fn checksums_that_a_device_computes_are_left_to_it_and_begin_as_zero() {
+    for (computes, checksum) in [(false, phy::Checksum::Both), (false, phy::Checksum::Tx), (true, phy::Checksum::Rx)] {
+        let (mut a, b) = phys(phy::Medium::Ip, 8);
+        (a.checksum.udp, a.checksum.ipv4) = (checksum, phy::Checksum::Rx);
+        let mut device = OverSmoltcp::new(a, pool(4)).expect("IP");
+        let sums = device.capabilities().checksum;
+        assert_eq!((sums.udp, sums.tcp, sums.ipv4), (computes, false, false));
+        // A UDP header with the pseudo-header's sum in the field, as the stack leaves it.
+        let mut frame = device.pool().take(0).expect("a frame");
+        frame
+            .extend(&[0x45; 20])
+            .and_then(|_| frame.extend(&[0, 9, 0, 7, 0, 12, 0x14, 0x2d, 1, 2, 3, 4]))
+            .expect("room");
+        let left = TxMeta { checksum: TxChecksum::Partial { start: 20, offset: 6 }, ..TxMeta::default() };
+        assert!(device.transmit(frame, left).is_ok());
+        let packet = b.rx.borrow_mut().pop_front().expect("a packet");
+        assert_eq!(packet[20..], [0, 9, 0, 7, 0, 12, 0, 0, 1, 2, 3, 4]);
+    }
 }
 
 #[test]

@@ -127,6 +127,8 @@ fn link_checksums_and_sizes_are_mapped_and_refusals_give_the_frame_back() {
         let mut device = over(caps, LinkState::Up);
         assert_eq!(device.receive().expect("a packet").1.checksum, expected);
         assert_eq!((device.link(), device.capabilities().ip_mtu), (Link::Up, PACKET_BUF_SIZE - 14));
+        let sums = device.capabilities().checksum;
+        assert_eq!((sums.tcp, sums.udp, sums.ipv4), (caps.tcp.tx, caps.udp.tx, false));
         let mut frame = device.pool().take(0).expect("a frame");
         frame.extend(b"text").expect("room");
         assert!(device.transmit(frame, Default::default()).is_err_and(|f| f[..] == *b"text"));
