@@ -51,7 +51,7 @@ fn main(mut board: Board) -> ! {
     firmware::exit(0)
 }
 
-/// Copies, fills and compares what lies at any place of a word, in any length up to four words: on Cortex-M that is assembly of
+/// Copies, moves, fills and compares what lies at any place of a word, in any length up to four words: on Cortex-M that is assembly of
 /// these examples (`memory/`).
 fn check_memory() {
     let from: [u8; 40] = core::array::from_fn(|i| i as u8 + 1);
@@ -64,6 +64,12 @@ fn check_memory() {
             _ => *octet == 0xaa,
         }));
         assert!(black_box(&copy[to..to + len]) == black_box(&from[at..at + len]));
+        let mut moved = from;
+        moved.copy_within(at..at + len, to);
+        assert!(moved.iter().enumerate().all(|(i, octet)| match i.checked_sub(to) {
+            Some(n) if n < len => *octet == (n + at) as u8 + 1,
+            _ => *octet == i as u8 + 1,
+        }));
         let mut other = copy;
         other[to + len / 2] ^= 1;
         assert!(len == 0 || black_box(&copy[to..to + len]) != black_box(&other[to..to + len]));

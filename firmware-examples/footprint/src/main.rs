@@ -7,6 +7,8 @@
 #![no_main]
 #![deny(unsafe_code)]
 
+mod names;
+
 use memory as _;
 
 use core::hint::black_box;
@@ -29,6 +31,12 @@ const CONNECTIONS: usize = 4;
 /// A connection's buffers each way: two segments of the size that every host takes (RFC 9293 §3.7.1).
 const BUFFER: usize = 2 * 536;
 
+/// UDP sockets: that of the service, and of what else there is.
+const DATAGRAMS: usize = 1 + names::SOCKETS;
+
+/// Besides those of sockets, a stack of this storage has 16 nodes; one is for the conflicts that DHCP probes for.
+const NODES: usize = CONNECTIONS + DATAGRAMS + 16 + cfg!(feature = "dhcpv4") as usize;
+
 /// The service's port (RFC 862).
 const PORT: u16 = 7;
 
@@ -36,8 +44,7 @@ const PORT: u16 = 7;
 const BUDGET: usize = 16;
 
 static FRAMES: PoolMemory<1536, 6> = PoolMemory::new();
-// One UDP socket; besides those of sockets, a stack of this storage has 16 nodes.
-static STORAGE: ConstStaticCell<StaticStorage<'static, CONNECTIONS, 1, BUFFER, BUFFER, { CONNECTIONS + 1 + 16 }>> =
+static STORAGE: ConstStaticCell<StaticStorage<'static, CONNECTIONS, DATAGRAMS, BUFFER, BUFFER, NODES>> =
     ConstStaticCell::new(StaticStorage::new());
 
 /// An Ethernet device of which nothing is known while compiling: whether a frame has come, how long it is, and whether
@@ -78,6 +85,7 @@ extern "C" fn start() -> ! {
     let mut stack = Stack::new(Config::new(Secret::new(black_box([0; 16]))), STORAGE.take());
     let Some((iface, listener, datagrams)) = set_up(&mut stack, &device) else { stop() };
     let mut connections = [None; CONNECTIONS];
+    let mut names = names::Names::start(&mut stack, iface);
     loop {
         let now = Instant::from_micros(black_box(0));
         let _ = black_box(stack.poll(now, iface, &mut device, BUDGET));
@@ -89,6 +97,7 @@ extern "C" fn start() -> ! {
             serve(&mut stack, place);
         }
         answer(&mut stack, datagrams);
+        names.poll(&mut stack, now);
     }
 }
 

@@ -1,4 +1,4 @@
-//! `memcpy`, `memset` and `memcmp`, and what the Arm run-time ABI (RTABI §4.3.4) calls them: 200 octets of flash.
+//! `memcpy`, `memmove`, `memset` and `memcmp`, and what the Arm run-time ABI (RTABI §4.3.4) calls them: 200 octets of flash.
 //!
 //! Those of the compiler's own library take ten times as much, for each of their names is a whole routine there. A program takes
 //! these by `use memory as _;`. They are for ARMv7-M and its successors, which read and write words anywhere in normal memory; device

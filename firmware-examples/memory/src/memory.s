@@ -40,6 +40,37 @@ __aeabi_memcpy8:
     bx      lr
     .size memcpy, . - memcpy
 
+@ void *memmove(void *to, const void *from, size_t len): from the end on, where `to` lies in what is moved.
+    .section .text.memmove, "ax", %progbits
+    .global memmove, __aeabi_memmove, __aeabi_memmove4, __aeabi_memmove8
+    .type memmove, %function
+    .type __aeabi_memmove, %function
+    .type __aeabi_memmove4, %function
+    .type __aeabi_memmove8, %function
+    .thumb_func
+memmove:
+__aeabi_memmove:
+__aeabi_memmove4:
+__aeabi_memmove8:
+    subs    r3, r0, r1
+    cmp     r3, r2
+    bhs.w   memcpy
+    add     r1, r2
+    add     ip, r0, r2
+    b       2f
+1:  ldr     r3, [r1, #-4]!
+    str     r3, [ip, #-4]!
+2:  subs    r2, #4
+    bhs     1b
+    adds    r2, #4
+    b       4f
+3:  ldrb    r3, [r1, #-1]!
+    strb    r3, [ip, #-1]!
+4:  subs    r2, #1
+    bhs     3b
+    bx      lr
+    .size memmove, . - memmove
+
 @ void *memset(void *to, int octet, size_t len), __aeabi_memset(to, len, octet) and __aeabi_memclr(to, len).
     .section .text.memset, "ax", %progbits
     .global memset, __aeabi_memset, __aeabi_memset4, __aeabi_memset8, __aeabi_memclr, __aeabi_memclr4, __aeabi_memclr8

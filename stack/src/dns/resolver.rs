@@ -170,13 +170,18 @@ impl Resolver {
         self.ndots = dots;
     }
 
-    /// Begins to look for addresses of `name`. An address in text is its own answer; a name that ends in a dot is not
+    /// Begins to look for addresses of `name`. An address in text is its own answer (one of IPv6 with the
+    /// feature `ipv6`); a name that ends in a dot is not
     /// tried with suffixes.
     ///
     /// # Errors
     /// `Invalid`; `Full`; `NoServers`; `Multicast` for names in `.local`.
     pub fn query(&mut self, now: Instant, name: &str, kind: RecordKind) -> Result<QueryId, DnsError> {
+        #[cfg(feature = "ipv6")]
         let literal = name.parse::<IpAddr>().ok();
+        // Of what is no name, the other family's addresses are refused below.
+        #[cfg(not(feature = "ipv6"))]
+        let literal = name.parse::<Ipv4Addr>().ok().map(IpAddr::V4);
         let typed = match literal {
             Some(_) => Name::of("literal"),
             None => Name::of(name),

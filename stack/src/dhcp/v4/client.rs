@@ -351,7 +351,7 @@ impl Client {
                 ..self.message(Kind::Request, none)
             },
         };
-        let secs = now.since(self.started).as_secs().min(u64::from(u16::MAX)) as u16;
+        let secs = secs_of(now.since(self.started));
         self.act(Action::Send(Outgoing { secs, ..message }));
         self.next = Some(now + self.wait(self.tries));
         self.tries = self.tries.saturating_add(1);
@@ -474,7 +474,7 @@ impl Client {
             self.new_xid();
             (self.state, self.started, self.requested_at) = (state, now, now);
         }
-        let secs = now.since(self.started).as_secs().min(u64::from(u16::MAX)) as u16;
+        let secs = secs_of(now.since(self.started));
         self.act(Action::Send(Outgoing { to, secs, ..self.message(Kind::Request, ip) }));
         //= https://www.rfc-editor.org/rfc/rfc2131#section-4.4.5
         //# In both RENEWING and REBINDING states, if the client receives no
@@ -506,5 +506,25 @@ impl Client {
     fn act(&mut self, action: Action) {
         let queued = self.actions.push_back(action);
         debug_assert!(queued.is_ok(), "one event leads to three actions at most, and they are taken before the next");
+    }
+}
+
+/// Whole seconds as the message's field has them, 65,535 at most. Steps of 64 µs fit 32 bits for three days, and dividing 64 bits
+/// takes a library on small processors.
+fn secs_of(span: Duration) -> u16 {
+    let secs = u32::try_from(span.as_micros() >> 6).map_or(u32::MAX, |parts| parts / 15_625);
+    secs.min(u32::from(u16::MAX)) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_whole_and_end_at_what_the_field_holds() {
+        for micros in [0, 999_999, 1_000_000, 1_999_999, 65_534_999_999, 65_535_000_000, 65_536_000_000, u64::MAX] {
+            let whole = (micros / 1_000_000).min(65_535);
+            assert_eq!(u64::from(secs_of(Duration::from_micros(micros))), whole, "{micros}");
+        }
     }
 }

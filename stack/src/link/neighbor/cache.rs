@@ -464,7 +464,9 @@ mod tests {
             };
             assert_eq!([1, 2, 3].map(|a| asks(n, stats, secs(0), a, Reply)), [true, true, false]);
             assert_eq!([4, 5, 6].map(|a| asks(n, stats, secs(0), a, Socket)), [true, true, false]);
-            [4, 5].map(|a| n.on_heard(secs(0), 0, ip(a), MAC, true));
+            for a in [4, 5] {
+                n.on_heard(secs(0), 0, ip(a), MAC, true);
+            }
             assert_eq!([7, 8, 9].map(|a| asks(n, stats, secs(1), a, Socket)), [true, true, false]);
             let known = n.iter(secs(1)).filter(|info| info.mac.is_some()).count();
             assert_eq!(known, 2, "those in use are there");
