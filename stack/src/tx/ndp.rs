@@ -47,20 +47,21 @@ impl<'a> Stack<'a> {
     pub(crate) fn v6_deadline(&mut self) {
         for index in 0..self.ifaces.len() {
             let id = IfaceId(index as u8);
-            loop {
-                while let Some(Some(iface)) = self.ifaces.get_mut(index)
-                    && let Some(step) = iface.v6.step(self.now)
-                {
-                    self.v6_step(id, step);
-                }
-                #[cfg(feature = "temporary-addresses")]
-                if self.make_temporary(id) {
-                    continue;
-                }
-                break;
+            self.v6_steps(id);
+            #[cfg(feature = "temporary-addresses")]
+            while self.make_temporary(id) {
+                self.v6_steps(id);
             }
         }
         self.schedule_v6();
+    }
+
+    fn v6_steps(&mut self, id: IfaceId) {
+        while let Some(Some(iface)) = self.ifaces.get_mut(id.index())
+            && let Some(step) = iface.v6.step(self.now)
+        {
+            self.v6_step(id, step);
+        }
     }
 
     fn v6_step(&mut self, id: IfaceId, step: Step) {
