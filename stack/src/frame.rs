@@ -371,6 +371,7 @@ impl<'p> Frame<'p> {
     /// Grows the packet by `n` octets at the front and gives them, to be filled; they hold whatever was there.
     ///
     /// `None` without enough headroom; nothing changes then.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn push_front(&mut self, n: usize) -> Option<&mut [u8]> {
         let start = self.headroom().checked_sub(n)?;
         self.start = start as u32;
@@ -433,6 +434,7 @@ impl DerefMut for Frame<'_> {
 }
 
 impl Drop for Frame<'_> {
+    #[cfg_attr(target_os = "none", inline(never))]
     fn drop(&mut self) {
         self.pool.shared.put(self.slot);
     }

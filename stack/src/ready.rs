@@ -212,6 +212,7 @@ impl<'a> Scheduler<'a> {
     }
 
     /// Says what a node stands for, where that is known only after `alloc`.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn set_key(&mut self, id: NodeId, key: Key) {
         if let Some(node) = self.nodes.get_mut(id as usize) {
             node.key = Some(key);
@@ -284,6 +285,7 @@ impl<'a> Scheduler<'a> {
     }
 
     /// Tells a node's user of `what`, with what was not told yet.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn post(&mut self, id: NodeId, what: Readiness) {
         let tail = self.events.tail;
         let Some(node) = self.nodes.get_mut(id as usize) else { return };

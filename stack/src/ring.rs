@@ -272,7 +272,8 @@ impl<'a> Ring<'a> {
     }
 
     /// Puts octets `offset` behind the end, as many as fit.
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     fn store(&mut self, offset: usize, data: &[u8]) -> usize {
         let Some(room) = self.free().checked_sub(offset) else {
             return 0;

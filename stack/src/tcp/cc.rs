@@ -73,6 +73,7 @@ impl Prior {
 }
 
 /// RFC 6928 §2: min (10*MSS, max (2*MSS, 14600)).
+#[cfg_attr(target_os = "none", inline(never))]
 pub(crate) const fn initial_window(mss: u32) -> u32 {
     let floor = if 2 * mss > 14_600 { 2 * mss } else { 14_600 };
     if 10 * mss < floor { 10 * mss } else { floor }

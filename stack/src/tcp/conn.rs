@@ -522,6 +522,7 @@ impl<'a> Conn<'a> {
         self.take_verdict()
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn take_verdict(&mut self) -> Verdict {
         let News { events, fate } = self.take_news();
         Verdict { events, fate, ..Verdict::default() }

@@ -95,7 +95,8 @@ impl<'a> SentLog<'a> {
 
     /// `ack` acknowledges what is behind `una`, SND.UNA before it. The round trip of the timed segment in microseconds, if
     /// that is among it, and nothing that was sent twice is.
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     pub fn acknowledge(&mut self, una: Seq, ack: Seq, now: Instant) -> Option<u32> {
         let is_ambiguous = self.resent.is_some_and(|end| end.after(una));
         self.resent = self.resent.filter(|end| end.after(ack));

@@ -150,6 +150,7 @@ impl Snd {
     }
 
     /// The first window of a connection, or a newer one.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn set_window(&mut self, seq: Seq, ack: Seq, wnd: u32) {
         self.wnd = wnd;
         self.max_wnd = self.max_wnd.max(wnd);

@@ -282,6 +282,7 @@ impl Conn<'_> {
         }
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn owes_fin(&self) -> bool {
         self.fin_queued && !self.fin_sent && !self.reset_at_end
     }

@@ -152,7 +152,8 @@ pub(crate) struct Fields {
 
 /// Writes a header without options, checksum included, in front of `payload_len` octets (at most 65,515) into the first
 /// [`HEADER`] octets of `buf`, which has as many.
-#[inline]
+#[cfg_attr(target_os = "none", inline(never))]
+#[cfg_attr(not(target_os = "none"), inline)]
 pub(crate) fn emit(buf: &mut [u8], fields: &Fields, payload_len: usize) {
     let Some(bytes) = buf.first_chunk_mut::<HEADER>() else {
         debug_assert!(false, "room for an IPv4 header");
