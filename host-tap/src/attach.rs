@@ -6,8 +6,10 @@ use crate::pcapng::Captured;
 use crate::pool::Lease;
 use crate::tap::{TapOptions, TapPort, kernel_has_ipv6};
 use crate::unix::{DatagramDevice, StreamDevice};
+use crate::vlan::Trunk;
 use ringtap::device::{Mac, Medium};
 use ringtap::ip::addr::Cidr;
+use ringtap::vlan::VlanId;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
@@ -77,6 +79,8 @@ pub struct Attachment {
     pub dns: Vec<IpAddr>,
     /// Where to record all frames.
     pub pcap: Option<PathBuf>,
+    /// The VLAN of a tap (or datagram socket) that the stack is on (IEEE 802.1Q); frames without a tag if `None`.
+    pub vlan: Option<VlanId>,
 }
 
 /// An open device, ready for a stack.
@@ -116,6 +120,7 @@ impl Attachment {
             automatic: Wanted::default(),
             dns: Vec::new(),
             pcap: None,
+            vlan: None,
         }
     }
 
@@ -146,10 +151,17 @@ impl Attachment {
         if let Some(path) = &self.pcap {
             attached.device = Box::new(Captured::create(attached.device, &attached.name, path)?);
         }
+        if let Some(vlan) = self.vlan {
+            attached.device = Trunk::new(attached.device, &attached.name)?.port(Some(vlan))?;
+        }
         Ok(attached)
     }
 
     fn check(&self) -> Result<(), Failure> {
+        if self.vlan.is_some() && !matches!(self.carrier, Carrier::Tap(_) | Carrier::Datagram(..)) {
+            return Err(Failure::usage("VLANs are for taps and datagram sockets, whose frames have tags")
+                .remedy("give --dev without --tun"));
+        }
         let Wanted { dhcp, slaac, temporary: _, link_local } = self.automatic;
         if dhcp && matches!(self.carrier, Carrier::Tun(_)) {
             return Err(Failure::usage("DHCP needs Ethernet, which a tun has not").remedy("leave --tun out"));
@@ -348,6 +360,7 @@ mod tests {
             (with(&["127.0.0.1/8"], &[]), "no address that a host can have"),
             (tun(Wanted { dhcp: true, ..wanted }), "needs Ethernet"),
             (tun(Wanted { slaac: true, ..wanted }), "asked by Ethernet"),
+            (Attachment { vlan: VlanId::new(5), ..Attachment::new(Carrier::Tun("rt0".into())) }, "are for taps"),
             (tun(Wanted { link_local: true, ..wanted }), "claimed by Ethernet"),
             (
                 Attachment { automatic: Wanted { slaac: true, ..wanted }, mtu: Some(1_279), ..with(&[], &[]) },

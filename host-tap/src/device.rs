@@ -21,6 +21,11 @@ pub trait HostDevice: Device<'static> + Send {
     /// What was lost at this device.
     fn counters(&self) -> Counters;
 
+    /// Whether received frames wait in it that no descriptor tells of.
+    fn holds(&self) -> bool {
+        false
+    }
+
     /// Called before the loop sleeps: time to write out what was only collected.
     fn idle(&mut self) {}
 }
@@ -34,19 +39,29 @@ pub struct Counters {
     pub bad_length: u64,
     /// Frames that the medium did not take: the interface is down, or nobody is at the other end.
     pub not_sent: u64,
+    /// Received frames of VLANs that nobody here has, or with a tag that cannot be.
+    pub vlan: u64,
+    /// Received frames that found no room to wait in while another thread had the stack.
+    pub backlog: u64,
 }
 
 impl Counters {
     /// As [`Device::lost`] tells it.
     pub fn lost(&self) -> Lost {
         let n = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        Lost { rx_dropped: n(self.no_frame), rx_errors: n(self.bad_length), tx_errors: n(self.not_sent) }
+        Lost { rx_dropped: n(self.no_frame), rx_errors: n(self.bad_length + self.vlan), tx_errors: n(self.not_sent) }
     }
 }
 
 impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no-frame {} bad-length {} not-sent {}", self.no_frame, self.bad_length, self.not_sent)
+        write!(f, "no-frame {} bad-length {} not-sent {}", self.no_frame, self.bad_length, self.not_sent)?;
+        for (name, n) in [("vlan", self.vlan), ("backlog", self.backlog)] {
+            if n > 0 {
+                write!(f, " {name} {n}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -114,6 +129,10 @@ impl HostDevice for AnyDevice {
 
     fn counters(&self) -> Counters {
         (**self).counters()
+    }
+
+    fn holds(&self) -> bool {
+        (**self).holds()
     }
 
     fn idle(&mut self) {

@@ -26,6 +26,7 @@ use crate::sys::{Events, Interest, Ready};
 use automatic::Automatic;
 use linger::Linger;
 use ringtap::config::Config;
+use ringtap::device::Backlog;
 use ringtap::dhcp::v4::Lease as DhcpLease;
 use ringtap::dhcp::v6::Lease6;
 use ringtap::error::DnsError;
@@ -36,10 +37,21 @@ use ringtap::time::Instant;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// Frames each way in one poll: short enough for other threads to get their turn, long enough to spread the costs.
 const BUDGET: usize = 64;
+
+/// Frames that wait while another thread has the stack: as many as a tap's queue holds.
+const BACKLOG: usize = 1024;
+
+/// How long the loop asks again for a stack that another thread has, before it looks after the device meanwhile.
+const PATIENCE: std::time::Duration = std::time::Duration::from_millis(1);
+
+/// How often it looks then.
+const LOOK: std::time::Duration = std::time::Duration::from_micros(500);
+
+type Waiting = Box<Backlog<'static, AnyDevice, BACKLOG>>;
 
 /// Polls in a row without looking at descriptors, while there is work.
 const ROUNDS: usize = 4;
@@ -243,6 +255,29 @@ impl Shared {
         }
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// As [`lock_for_loop`](Self::lock_for_loop); while another thread keeps the stack for long, what comes is put by, so that
+    /// it is not lost where nobody counts it.
+    fn lock_beside(&self, device: &mut Waiting) -> MutexGuard<'_, Core> {
+        let start = std::time::Instant::now();
+        for _ in 0..100 {
+            if self.waiting.load(Ordering::Relaxed) == 0 {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        loop {
+            match self.core.try_lock() {
+                Ok(core) => return core,
+                Err(TryLockError::Poisoned(core)) => return core.into_inner(),
+                Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => std::thread::yield_now(),
+                Err(TryLockError::WouldBlock) => {
+                    device.fill(BUDGET);
+                    std::thread::sleep(LOOK);
+                }
+            }
+        }
+    }
 }
 
 /// Why the loop has ended, if not by a failure.
@@ -259,7 +294,7 @@ pub enum End {
 /// The loop.
 pub struct Engine {
     shared: Arc<Shared>,
-    device: AnyDevice,
+    device: Waiting,
     iface: IfaceId,
     clock: Clock,
     poller: Poller,
@@ -309,7 +344,7 @@ impl Engine {
         });
         Ok(Self {
             shared,
-            device,
+            device: Box::new(Backlog::new(device)),
             iface,
             clock,
             poller,
@@ -341,7 +376,8 @@ impl Engine {
 
     /// What was lost at the device.
     pub fn device_counters(&self) -> Counters {
-        self.device.counters()
+        let (counters, backlog) = (self.device.device().counters(), self.device.counters());
+        Counters { backlog: (backlog.full + backlog.pool_low) as u64, ..counters }
     }
 
     /// Runs until a signal, the app, [`Shared::stop`] or a failure of the device ends it.
@@ -366,7 +402,7 @@ impl Engine {
             for event in self.woken.drain(..) {
                 event.wake();
             }
-            if let Some(failure) = self.device.failure() {
+            if let Some(failure) = self.device.device().failure() {
                 return Err(failure);
             }
             if app.done() {
@@ -385,14 +421,14 @@ impl Engine {
 
     /// Polls and hands out events; says when to come back.
     fn work(&mut self, app: &mut dyn App) -> Option<Instant> {
-        let mut core = self.shared.lock_for_loop();
+        let mut core = self.shared.lock_beside(&mut self.device);
         let mut busy = true;
         let mut now = Instant::ZERO;
         for _ in 0..ROUNDS {
             now = self.clock.now();
             let Core { stack, .. } = &mut *core;
             let before = stack.stats().rx_frames;
-            let polled = stack.poll(now, self.iface, &mut self.device, BUDGET);
+            let polled = stack.poll(now, self.iface, &mut *self.device, BUDGET);
             // What came makes more likely to have come meanwhile, and a look at the device costs less than a sleep.
             let received = stack.stats().rx_frames != before;
             self.moved = stack.stats().rx_frames;
@@ -433,10 +469,10 @@ impl Engine {
     fn sleep(&mut self, until: Option<Instant>, app: &mut dyn App) -> Result<bool, Failure> {
         let timeout = until.map(|at| self.clock.until(at));
         if timeout.is_none_or(|t| !t.is_zero()) {
-            self.device.idle();
+            self.device.device_mut().idle();
         }
         let failed = |e: std::io::Error| Failure::io("cannot wait for events", &e);
-        self.poller.wait_beside(waits_of(&self.device), &mut self.events, timeout).map_err(failed)?;
+        self.poller.wait_beside(waits_of(self.device.device()), &mut self.events, timeout).map_err(failed)?;
         self.shared.asleep.store(false, Ordering::SeqCst);
         let mut signalled = false;
         for ready in self.events.iter() {

@@ -19,3 +19,4 @@ pub mod serve;
 pub mod sys;
 pub mod tap;
 pub mod unix;
+pub mod vlan;

@@ -357,6 +357,10 @@ impl<D: HostDevice> HostDevice for Captured<D> {
         self.device.counters()
     }
 
+    fn holds(&self) -> bool {
+        self.device.holds()
+    }
+
     fn idle(&mut self) {
         self.device.idle();
         if std::mem::take(&mut self.dirty)

@@ -17,11 +17,13 @@ use crate::failure::Failure;
 use crate::pool::{DEFAULT_FRAMES, Lease, slot_size};
 use crate::sys::{Events, Interest};
 use crate::tap::{TapOptions, TapPort};
+use crate::vlan::Trunk;
 use ringtap::config::Config;
-use ringtap::device::Medium;
+use ringtap::device::{Device, Medium};
 use ringtap::ip::addr::Cidr;
 use ringtap::stack::{Identifiers, IfaceId, Limits, Stack, Storage};
 use ringtap::time::Instant;
+use ringtap::vlan::VlanId;
 
 /// Frames each way in one poll of a port.
 const BUDGET: usize = 64;
@@ -37,8 +39,10 @@ const SIGNAL: u64 = u64::MAX;
 /// A port to be opened.
 #[derive(Clone, Debug)]
 pub struct PortOptions {
-    /// The tap or tun.
+    /// The tap or tun; ports of several VLANs name the same one.
     pub tap: TapOptions,
+    /// Its VLAN (IEEE 802.1Q); frames without a tag if `None`.
+    pub vlan: Option<VlanId>,
     /// The stack's addresses on it.
     pub addresses: Vec<Cidr>,
 }
@@ -67,8 +71,15 @@ impl Router {
     /// # Errors
     /// When a port cannot be opened, an address cannot be, or the process has no descriptor left.
     pub fn open(ports: &[PortOptions], limits: Limits, signals: Option<Signals>) -> Result<Self, Failure> {
-        let opened = ports.iter().map(|p| TapPort::open(&p.tap)).collect::<Result<Vec<TapPort>, Failure>>()?;
-        let slot = opened.iter().map(|p| slot_size(p.medium(), p.mtu())).max().unwrap_or(0);
+        // Each tap once, whatever the number of its VLANs.
+        let mut opened: Vec<(String, TapPort)> = Vec::new();
+        for port in ports {
+            let name = &port.tap.name;
+            if opened.iter().all(|(known, _)| known != name) {
+                opened.push((name.clone(), TapPort::open(&port.tap)?));
+            }
+        }
+        let slot = opened.iter().map(|(_, p)| slot_size(p.medium(), p.mtu())).max().unwrap_or(0);
         let lease = Lease::new(slot.max(slot_size(Medium::Ethernet, 1_500)), DEFAULT_FRAMES);
         let large = Lease::new(LARGE.0, LARGE.1);
         let mut config = Config::new(entropy::secret()?);
@@ -88,15 +99,32 @@ impl Router {
         if let Some(signals) = &router.signals {
             router.poller.add(signals, SIGNAL, Interest::READ).map_err(failed)?;
         }
-        for (port, options) in opened.into_iter().zip(ports) {
-            router.add(port, &options.addresses)?;
+        let mut made = Vec::new();
+        for (asked, port) in opened {
+            let name = port.name().to_string();
+            let device: AnyDevice = Box::new(port.with_pool(router._lease.pool()));
+            let users: Vec<usize> =
+                (0..ports.len()).filter(|&n| ports.get(n).is_some_and(|p| p.tap.name == asked)).collect();
+            match users[..] {
+                [only] if ports.get(only).is_some_and(|p| p.vlan.is_none()) => made.push((only, name, device)),
+                _ => {
+                    let trunk = Trunk::new(device, &name)?;
+                    for (n, vlan) in users.into_iter().filter_map(|n| Some((n, ports.get(n)?.vlan))) {
+                        let name = vlan.map_or(name.clone(), |vlan| format!("{name}.{}", vlan.get()));
+                        made.push((n, name, trunk.port(vlan)?));
+                    }
+                }
+            }
+        }
+        made.sort_by_key(|(n, ..)| *n);
+        for ((_, name, device), options) in made.into_iter().zip(ports) {
+            router.add(name, device, &options.addresses)?;
         }
         Ok(router)
     }
 
-    fn add(&mut self, port: TapPort, addresses: &[Cidr]) -> Result<(), Failure> {
-        let (name, medium) = (port.name().to_string(), port.medium());
-        let device: AnyDevice = Box::new(port.with_pool(self._lease.pool()));
+    fn add(&mut self, name: String, device: AnyDevice, addresses: &[Cidr]) -> Result<(), Failure> {
+        let medium = device.capabilities().medium;
         let refused = |e: &dyn std::fmt::Display| Failure::usage(format!("{name}: {e}"));
         let iface = self.stack.add_interface(&device, mac_for(&name, addresses)).map_err(|e| refused(&e))?;
         for &cidr in addresses {
@@ -171,6 +199,8 @@ impl Router {
             }
             busy |= app.turn(&mut self.stack, now);
             busy |= self.stack.stats().rx_frames != before || !self.stack.pending().is_empty();
+            // One port of a trunk may have received for another that was polled before.
+            busy |= self.ports.iter().any(|port| port.device.holds());
             if !busy {
                 return [self.stack.next_deadline(), app.deadline()].into_iter().flatten().min();
             }

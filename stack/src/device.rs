@@ -3,9 +3,11 @@
 //! A [`Device`] moves frames: it never sees a socket, and the stack never sees a descriptor. `receive` does not need room
 //! to transmit, and a refused `transmit` gives the frame back.
 
+mod backlog;
 mod endpoint;
 mod loopback;
 
+pub use backlog::{Backlog, BacklogCounters};
 pub use loopback::Loopback;
 
 use crate::frame::{Frame, Pool};

@@ -63,10 +63,12 @@ pub struct TrunkCounters {
 
 /// A device whose frames are of several VLANs.
 pub struct Trunk<'p, D> {
-    inner: RefCell<Inner<'p, D>>,
+    inner: RefCell<Hub<'p, D>>,
 }
 
-struct Inner<'p, D> {
+/// A device and its ports by number, without what shares it among them: a [`Trunk`] is one in a cell; programs with threads
+/// put one behind a lock.
+pub struct Hub<'p, D> {
     device: D,
     ports: Vec<Lane<'p>, MAX_PORTS>,
     counters: TrunkCounters,
@@ -75,6 +77,7 @@ struct Inner<'p, D> {
 /// A port as its trunk knows it.
 struct Lane<'p> {
     vlan: Option<VlanId>,
+    priority: u8,
     waiting: Deque<(Frame<'p>, RxMeta), QUEUE>,
     groups: Vec<Mac, 24>,
     /// Its filter is known, and short enough.
@@ -85,23 +88,14 @@ struct Lane<'p> {
 impl<'p, D: Device<'p>> Trunk<'p, D> {
     /// A trunk on an Ethernet device; `None` on another medium.
     pub fn new(device: D) -> Option<Self> {
-        if device.capabilities().medium != Medium::Ethernet {
-            return None;
-        }
-        let inner = Inner { device, ports: Vec::new(), counters: TrunkCounters::default() };
-        Some(Self { inner: RefCell::new(inner) })
+        Some(Self { inner: RefCell::new(Hub::new(device)?) })
     }
 
     /// The port of a VLAN, or, without one, of frames without a tag or with a priority alone. `None` when there is one
     /// already, or [`MAX_PORTS`].
     pub fn port(&self, vlan: Option<VlanId>) -> Option<Port<'_, 'p, D>> {
-        let ports = &mut self.inner.borrow_mut().ports;
-        if ports.iter().any(|lane| lane.vlan == vlan) {
-            return None;
-        }
-        let lane = Lane { vlan, waiting: Deque::new(), groups: Vec::new(), filtered: false, promiscuous: false };
-        ports.push(lane).ok()?;
-        Some(Port { trunk: self, place: ports.len() - 1, vlan, priority: 0 })
+        let place = self.inner.borrow_mut().add(vlan)?;
+        Some(Port { trunk: self, place, vlan })
     }
 
     /// What was dropped here.
@@ -120,7 +114,6 @@ pub struct Port<'t, 'p, D> {
     trunk: &'t Trunk<'p, D>,
     place: usize,
     vlan: Option<VlanId>,
-    priority: u8,
 }
 
 impl<'p, D> Port<'_, 'p, D> {
@@ -132,7 +125,9 @@ impl<'p, D> Port<'_, 'p, D> {
     /// Sets the priority code point of frames sent from now on, 0 to 7 (more counts as 7). Frames of the port without a
     /// VLAN have none.
     pub fn set_priority(&mut self, priority: u8) {
-        self.priority = priority.min(7);
+        if let Some(lane) = self.trunk.inner.borrow_mut().ports.get_mut(self.place) {
+            lane.priority = priority.min(7);
+        }
     }
 }
 
@@ -186,10 +181,105 @@ fn tag(frame: &mut Frame<'_>, vlan: VlanId, priority: u8) -> Option<()> {
     Some(())
 }
 
-impl<'p, D: Device<'p>> Inner<'p, D> {
+impl<'p, D: Device<'p>> Hub<'p, D> {
+    /// A hub on an Ethernet device; `None` on another medium.
+    pub fn new(device: D) -> Option<Self> {
+        let is_ethernet = device.capabilities().medium == Medium::Ethernet;
+        is_ethernet.then(|| Self { device, ports: Vec::new(), counters: TrunkCounters::default() })
+    }
+
+    /// Adds the port of a VLAN, as [`Trunk::port`] does; its number.
+    pub fn add(&mut self, vlan: Option<VlanId>) -> Option<usize> {
+        if self.ports.iter().any(|lane| lane.vlan == vlan) {
+            return None;
+        }
+        let lane =
+            Lane { vlan, priority: 0, waiting: Deque::new(), groups: Vec::new(), filtered: false, promiscuous: false };
+        self.ports.push(lane).ok()?;
+        Some(self.ports.len() - 1)
+    }
+
+    /// The device.
+    pub fn device(&self) -> &D {
+        &self.device
+    }
+
+    /// The device, for what is none of the ports' business.
+    pub fn device_mut(&mut self) -> &mut D {
+        &mut self.device
+    }
+
+    /// What was dropped here.
+    pub fn counters(&self) -> TrunkCounters {
+        self.counters
+    }
+
+    /// Whether frames wait for the port at `place`, which the device will not tell of again.
+    pub fn holds(&self, place: usize) -> bool {
+        self.ports.get(place).is_some_and(|lane| !lane.waiting.is_empty())
+    }
+
+    /// Those of the device, with room for the port's tag. Transport checksums are the stack's to compute: not every card
+    /// finds them behind a tag.
+    pub fn capabilities(&self, place: usize) -> Capabilities {
+        let caps = self.device.capabilities();
+        let tag = if self.ports.get(place).is_some_and(|lane| lane.vlan.is_some()) { TAG } else { 0 };
+        Capabilities { headroom: caps.headroom + tag, ..Capabilities::plain(caps.medium, caps.ip_mtu) }
+    }
+
+    /// Sends a frame of the port at `place`.
+    ///
+    /// # Errors
+    /// The frame itself, to be offered again later.
+    pub fn transmit(&mut self, place: usize, mut frame: Frame<'p>, meta: TxMeta) -> Result<(), Frame<'p>> {
+        let Some((vlan, priority)) = self.ports.get(place).and_then(|lane| lane.vlan.map(|vlan| (vlan, lane.priority)))
+        else {
+            return self.device.transmit(frame, meta);
+        };
+        if tag(&mut frame, vlan, priority).is_none() {
+            // Offered again it would be as it is.
+            self.counters.no_headroom = self.counters.no_headroom.wrapping_add(1);
+            return Ok(());
+        }
+        let meta = match meta.checksum {
+            TxChecksum::Partial { start, offset } => {
+                TxMeta { checksum: TxChecksum::Partial { start: start + TAG as u16, offset }, ..meta }
+            }
+            _ => meta,
+        };
+        self.device.transmit(frame, meta).map_err(|mut frame| {
+            untag(&mut frame, &mut RxMeta::default());
+            frame
+        })
+    }
+
+    /// Tells the device of the groups of the port at `place`, as of all others.
+    ///
+    /// # Errors
+    /// [`Unsupported`] as the device's, or when they are too many.
+    pub fn set_multicast_filter(&mut self, place: usize, groups: &[Mac]) -> Result<(), Unsupported> {
+        if let Some(lane) = self.ports.get_mut(place) {
+            lane.groups.clear();
+            lane.filtered = lane.groups.extend_from_slice(groups).is_ok();
+        }
+        self.set_filter()
+    }
+
+    /// Has the device receive everything as long as any port wants it.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn set_promiscuous(&mut self, place: usize, on: bool) -> Result<(), Unsupported> {
+        if let Some(lane) = self.ports.get_mut(place) {
+            lane.promiscuous = on;
+        }
+        let any = self.ports.iter().any(|lane| lane.promiscuous);
+        self.device.set_promiscuous(any)
+    }
+
     /// The next frame for the port at `place`; those for others are queued there. Bounded by what the device has and the
     /// queues hold.
-    fn receive(&mut self, place: usize) -> Option<(Frame<'p>, RxMeta)> {
+    pub fn receive(&mut self, place: usize) -> Option<(Frame<'p>, RxMeta)> {
         if let Some(waiting) = self.ports.get_mut(place)?.waiting.pop_front() {
             return Some(waiting);
         }
@@ -229,12 +319,8 @@ impl<'p, D: Device<'p>> Inner<'p, D> {
 }
 
 impl<'p, D: Device<'p>> Device<'p> for Port<'_, 'p, D> {
-    /// Those of the trunk's device, with room for a tag. Transport checksums are the stack's to compute: not every card
-    /// finds them behind a tag.
     fn capabilities(&self) -> Capabilities {
-        let caps = self.trunk.inner.borrow().device.capabilities();
-        let tag = if self.vlan.is_some() { TAG } else { 0 };
-        Capabilities { headroom: caps.headroom + tag, ..Capabilities::plain(caps.medium, caps.ip_mtu) }
+        self.trunk.inner.borrow().capabilities(self.place)
     }
 
     fn pool(&self) -> Pool<'p> {
@@ -245,24 +331,8 @@ impl<'p, D: Device<'p>> Device<'p> for Port<'_, 'p, D> {
         self.trunk.inner.borrow_mut().receive(self.place)
     }
 
-    fn transmit(&mut self, mut frame: Frame<'p>, meta: TxMeta) -> Result<(), Frame<'p>> {
-        let inner = &mut *self.trunk.inner.borrow_mut();
-        let Some(vlan) = self.vlan else { return inner.device.transmit(frame, meta) };
-        if tag(&mut frame, vlan, self.priority).is_none() {
-            // Offered again it would be as it is.
-            inner.counters.no_headroom = inner.counters.no_headroom.wrapping_add(1);
-            return Ok(());
-        }
-        let meta = match meta.checksum {
-            TxChecksum::Partial { start, offset } => {
-                TxMeta { checksum: TxChecksum::Partial { start: start + TAG as u16, offset }, ..meta }
-            }
-            _ => meta,
-        };
-        inner.device.transmit(frame, meta).map_err(|mut frame| {
-            untag(&mut frame, &mut RxMeta::default());
-            frame
-        })
+    fn transmit(&mut self, frame: Frame<'p>, meta: TxMeta) -> Result<(), Frame<'p>> {
+        self.trunk.inner.borrow_mut().transmit(self.place, frame, meta)
     }
 
     fn flush(&mut self) {
@@ -279,12 +349,7 @@ impl<'p, D: Device<'p>> Device<'p> for Port<'_, 'p, D> {
     }
 
     fn set_multicast_filter(&mut self, groups: &[Mac]) -> Result<(), Unsupported> {
-        let inner = &mut *self.trunk.inner.borrow_mut();
-        if let Some(lane) = inner.ports.get_mut(self.place) {
-            lane.groups.clear();
-            lane.filtered = lane.groups.extend_from_slice(groups).is_ok();
-        }
-        inner.set_filter()
+        self.trunk.inner.borrow_mut().set_multicast_filter(self.place, groups)
     }
 
     fn receive_all_groups(&mut self) -> Result<(), Unsupported> {
@@ -296,11 +361,6 @@ impl<'p, D: Device<'p>> Device<'p> for Port<'_, 'p, D> {
     }
 
     fn set_promiscuous(&mut self, on: bool) -> Result<(), Unsupported> {
-        let inner = &mut *self.trunk.inner.borrow_mut();
-        if let Some(lane) = inner.ports.get_mut(self.place) {
-            lane.promiscuous = on;
-        }
-        let any = inner.ports.iter().any(|lane| lane.promiscuous);
-        inner.device.set_promiscuous(any)
+        self.trunk.inner.borrow_mut().set_promiscuous(self.place, on)
     }
 }

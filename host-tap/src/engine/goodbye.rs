@@ -19,8 +19,8 @@ impl Engine {
         self.automatic.release(stack, now);
         loop {
             let now = self.clock.now();
-            let _ = stack.poll(now, self.iface, &mut self.device, BUDGET);
-            if now >= by || self.device.failure().is_some() || self.automatic.is_released(stack, now) {
+            let _ = stack.poll(now, self.iface, &mut *self.device, BUDGET);
+            if now >= by || self.device.device().failure().is_some() || self.automatic.is_released(stack, now) {
                 return;
             }
             std::thread::sleep(STEP);

@@ -1,6 +1,6 @@
 //! More clients at once than a listener has room for: the others wait, and all are served in the end.
 
-use crate::world::{Link, STACK, Serve, connect, expect_echo, on_tap_and_tun, wait_until, with_limits};
+use crate::world::{Link, STACK, Serve, connect, expect_echo, on_tap_and_tun, text_of, tool, wait_until, with_limits};
 use ringtap::stats::DropReason;
 use ringtap::tcp::ListenOptions;
 use ringtap_host::attach::{Attachment, Carrier};
@@ -12,6 +12,7 @@ use std::net::{SocketAddr, TcpStream};
 on_tap_and_tun!(
     a_stack_held_up_serves_all_who_called_meanwhile,
     clients_beyond_the_backlog_of_a_slow_program_are_served_in_the_end,
+    what_comes_while_another_thread_has_the_stack_waits_or_is_counted,
 );
 
 /// Three times what `serve` lets wait, and less than the device's queue holds.
@@ -87,4 +88,48 @@ fn clients_beyond_the_backlog_of_a_slow_program_are_served_in_the_end(link: Link
     for client in clients {
         client.join().expect("served");
     }
+}
+
+/// Datagrams while the stack is held: more than the kernel's queue for the device holds, in portions that it can take.
+fn flood(runtime: &Runtime, count: usize) {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("bound");
+    runtime.with_stack(|_| {
+        for n in 0..count {
+            let _ = socket.send_to(b"flood", SocketAddr::from((STACK, 4000)));
+            if n % 100 == 99 {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+        }
+    });
+}
+
+fn what_comes_while_another_thread_has_the_stack_waits_or_is_counted(link: Link) {
+    let carrier = match link {
+        Link::Tap => Carrier::Tap("rt0".into()),
+        Link::Tun => Carrier::Tun("rt0".into()),
+    };
+    let attached = Attachment::new(carrier).open().expect("a device");
+    // What the kernel itself lets wait is little here.
+    text_of(tool("ip", "iproute2").args(["link", "set", "rt0", "txqueuelen", "150"]), b"");
+    let runtime = Runtime::start(attached).expect("a stack");
+    let listener = TcpListener::bind(&runtime, SocketAddr::from((STACK, 7))).expect("bound");
+    let server = std::thread::spawn(move || {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().expect("accepted");
+            let mut text = [0; 4];
+            let _ = stream.read_exact(&mut text).and_then(|()| stream.write_all(&text));
+        }
+    });
+    expect_echo(&mut connect(7), b"one.");
+    let seen = || runtime.with_stack(|stack| stack.stats().rx_frames);
+    let before = seen();
+    flood(&runtime, 1_000);
+    wait_until("all is received", || seen() >= before + 1_000);
+    let lost = || runtime.with_stack(|stack| stack.interfaces().next().map_or(0, |i| i.counters.lost.rx_dropped));
+    assert_eq!(lost(), 0, "nothing is lost");
+    flood(&runtime, 3_000);
+    wait_until("what finds no room is counted", || lost() > 1_000);
+    // Afterwards all is as before.
+    expect_echo(&mut connect(7), b"two.");
+    server.join().expect("served");
 }

@@ -22,4 +22,5 @@ mod router;
 mod routers;
 mod tools;
 mod traceroute;
+mod vlan;
 mod world;

@@ -4,6 +4,7 @@ use crate::{browse, ctl, demo, doctor, get, nc, ping, router, serve, traceroute}
 use clap::{Args, Parser, Subcommand};
 use ringtap::device::Mac;
 use ringtap::ip::addr::Cidr;
+use ringtap::vlan::VlanId;
 use ringtap_host::attach::{Attachment, Carrier, Wanted};
 use ringtap_host::failure::Failure;
 use ringtap_host::router::firewall::Rule;
@@ -113,6 +114,9 @@ pub struct DeviceArgs {
     /// The IP MTU (default: the device's).
     #[arg(long, value_name = "N")]
     mtu: Option<usize>,
+    /// The VLAN of the tap that the stack is on (IEEE 802.1Q, 1 to 4094).
+    #[arg(long, value_name = "ID", conflicts_with_all = ["tun", "unix"], value_parser = vlan_id)]
+    vlan: Option<VlanId>,
     /// Whole checksums and no super-segments, whatever the device could do.
     #[arg(long)]
     no_offload: bool,
@@ -168,6 +172,7 @@ impl DeviceArgs {
             automatic,
             dns: self.dns,
             pcap: self.pcap,
+            vlan: self.vlan,
             ..Attachment::new(carrier)
         })
     }
@@ -198,7 +203,8 @@ pub struct ServeArgs {
 /// `router`.
 #[derive(Debug, Args)]
 pub struct RouterArgs {
-    /// The ports: NAME=CIDR[,CIDR...], a tap (made if it is not there) and the stack's addresses on it.
+    /// The ports: NAME=CIDR[,CIDR...], a tap (made if it is not there) and the stack's addresses on it; NAME.ID is a VLAN of
+    /// the tap NAME.
     #[arg(required = true, value_name = "PORT")]
     pub ports: Vec<String>,
     /// The ports are tuns: IP packets without Ethernet.
@@ -447,6 +453,11 @@ pub struct BrowseArgs {
     pub time: u64,
 }
 
+/// A VLAN's number.
+fn vlan_id(text: &str) -> Result<VlanId, String> {
+    text.parse().ok().and_then(VlanId::new).ok_or_else(|| "a VLAN is a number from 1 to 4094".to_string())
+}
+
 /// `10.7.0.100-10.7.0.107`: the first address and how many.
 fn address_range(text: &str) -> Result<(Ipv4Addr, u8), String> {
     let bad = || "give two addresses like 10.7.0.100-10.7.0.107".to_string();
@@ -563,6 +574,9 @@ mod tests {
             "--dev tap0 --dhcp-server 10.7.0.9-10.7.0.25",
             "--dev tap0 --dhcp-server 10.7.0.9-10.7.0.10 --dhcp",
             "--dev tap0 --temporary",
+            "--dev tap0 --vlan 0",
+            "--dev tap0 --vlan 4095",
+            "--dev tap0 --vlan 5 --tun",
             "--dev tap0 --nonsense",
         ] {
             let failure = attachment(line.trim()).expect_err("wrong usage");

@@ -4,6 +4,7 @@ use crate::cli::{RouterArgs, SourceCheck};
 use ringtap::ip::addr::Cidr;
 use ringtap::ip::forward::{Forwarding, ReversePath};
 use ringtap::ip::route::{IfaceId, Route};
+use ringtap::vlan::VlanId;
 use ringtap_host::epoll::Signals;
 use ringtap_host::failure::Failure;
 use ringtap_host::router::firewall::{Chain, Firewall};
@@ -93,13 +94,17 @@ fn translator(router: &mut Router, name: &str) -> Result<Nat, Failure> {
     Ok(Nat::new(iface, address, FLOWS))
 }
 
-/// `NAME=CIDR,CIDR`.
+/// `NAME=CIDR,CIDR`, or with a VLAN, `NAME.ID=CIDR,CIDR`.
 fn port(text: &str, tun: bool) -> Result<PortOptions, Failure> {
     let wrong = || Failure::usage(format!("{text} is no port")).remedy("give one like rt0=10.1.0.1/24,fd01::1/64");
     let (name, addresses) = text.split_once('=').ok_or_else(wrong)?;
     let addresses = addresses.split(',').map(str::parse).collect::<Result<Vec<Cidr>, _>>().map_err(|_| wrong())?;
+    let (name, vlan) = match name.rsplit_once('.').map(|(tap, id)| (tap, id.parse().ok().and_then(VlanId::new))) {
+        Some((tap, Some(vlan))) if !tap.is_empty() => (tap, Some(vlan)),
+        _ => (name, None),
+    };
     let tap = if tun { TapOptions::tun(name) } else { TapOptions::tap(name) };
-    Ok(PortOptions { tap, addresses })
+    Ok(PortOptions { tap, vlan, addresses })
 }
 
 /// `PREFIX=GATEWAY`.
@@ -128,6 +133,12 @@ mod tests {
     fn a_port_is_a_name_and_its_addresses() {
         let p = port("rt0=10.1.0.1/24,fd01::1/64", false).expect("right usage");
         assert_eq!((p.tap.name.as_str(), p.tap.tun, p.addresses.len()), ("rt0", false, 2));
+        let p = port("rt0.10=10.1.0.1/24", false).expect("right usage");
+        assert_eq!((p.tap.name.as_str(), p.vlan), ("rt0", VlanId::new(10)));
+        for name in ["rt.x", "rt.0", "rt.4095", "rt."] {
+            let p = port(&format!("{name}=10.1.0.1/24"), false).expect("right usage");
+            assert_eq!((p.tap.name.as_str(), p.vlan), (name, None));
+        }
         for text in ["rt0", "rt0=", "rt0=10.1.0.1", "rt0=10.1.0.1/24,"] {
             assert_eq!(port(text, true).expect_err("wrong usage").code(), 2, "{text}");
         }
