@@ -302,6 +302,16 @@ fn a_flood_of_services_fills_the_table_once_and_questions_stay_a_second_apart() 
 }
 
 #[test]
+fn what_is_told_for_ever_is_believed_for_75_minutes() {
+    let mut w = World::asking();
+    w.say(&whole("Printer", u32::MAX >> 1));
+    w.pass(4_499_000);
+    assert_eq!(w.names(), ["Printer"]);
+    w.pass(1_000);
+    assert_eq!(w.names().len(), 0);
+}
+
+#[test]
 fn a_link_that_was_down_may_be_another_one() {
     let mut w = World::asking();
     w.say(&whole("Printer", 4_500));
