@@ -170,7 +170,7 @@ impl<'a> Transit<'a> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "ipv6"))]
 mod tests {
     use super::*;
     use crate::wire::ipv4::{self, Fields};

@@ -25,7 +25,7 @@ const STACK_LINT: [(&str, &[&str]); 6] = [
 ];
 
 /// Each protocol must build without the others.
-const ALONE: [&str; 22] = [
+const ALONE: [&str; 32] = [
     "ipv4",
     "icmp-errors",
     "routes",
@@ -48,6 +48,16 @@ const ALONE: [&str; 22] = [
     "taps",
     "policy",
     "any-address",
+    "many-sockets",
+    "syn-queue",
+    "time-wait",
+    "timestamps",
+    "window-scale",
+    "keep-alive",
+    "forward",
+    "hooks",
+    "vlan",
+    "raw-ethernet",
 ];
 
 /// Feature sets of `ringtap` for bare metal.
