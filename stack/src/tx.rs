@@ -17,6 +17,8 @@ mod raw_ethernet;
 #[cfg(feature = "tcp")]
 mod tcp;
 
+#[cfg(feature = "checksum-offload")]
+use crate::device::TxChecksum;
 use crate::device::{Mac, TxMeta};
 use crate::family::IpAddr;
 use crate::frame::Frame;
@@ -53,6 +55,9 @@ pub(crate) enum Output<'a> {
 pub(crate) enum Turn<'a> {
     /// A complete frame.
     Send(Frame<'a>),
+    /// A segment behind this many octets, whose checksum the device is to complete.
+    #[cfg(feature = "checksum-offload")]
+    Unsummed(Frame<'a>, u16),
     /// Nothing for the device, but something was done: go on with the next.
     Done,
     /// No frame was free: the socket waits in line, and so does everybody.
@@ -100,13 +105,11 @@ impl<'a> Stack<'a> {
         }
         loop {
             match self.poll_turn(id)? {
-                Turn::Send(frame) => {
-                    let meta = TxMeta::default();
-                    #[cfg(feature = "taps")]
-                    if !self.taps.is_empty() {
-                        self.tap_out(id, &frame, &meta);
-                    }
-                    return Some((frame, meta));
+                Turn::Send(frame) => return Some(self.leaving(id, frame, TxMeta::default())),
+                #[cfg(feature = "checksum-offload")]
+                Turn::Unsummed(frame, start) => {
+                    let checksum = TxChecksum::Partial { start, offset: crate::wire::segment::CHECKSUM_OFFSET as u16 };
+                    return Some(self.leaving(id, frame, TxMeta { checksum, ..TxMeta::default() }));
                 }
                 Turn::Done if self.looped.is_empty() => {}
                 Turn::Done => self.handle_looped(),
@@ -117,6 +120,17 @@ impl<'a> Stack<'a> {
                 }
             }
         }
+    }
+
+    /// A frame for the device, which taps see.
+    #[inline]
+    fn leaving(&mut self, id: IfaceId, frame: Frame<'a>, meta: TxMeta) -> (Frame<'a>, TxMeta) {
+        let _ = id;
+        #[cfg(feature = "taps")]
+        if !self.taps.is_empty() {
+            self.tap_out(id, &frame, &meta);
+        }
+        (frame, meta)
     }
 
     /// One turn of whoever is next; `None` when nobody is.

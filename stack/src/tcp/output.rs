@@ -369,6 +369,12 @@ impl Conn<'_> {
         self.tx.copy_and_sum_at(plan.seq.distance_from(self.snd.una) as usize, dst)
     }
 
+    /// As [`copy_text`](Self::copy_text), without the sum: the device is left to compute it.
+    #[cfg(feature = "checksum-offload")]
+    pub fn copy_text_unsummed(&self, plan: &Plan, dst: &mut [u8]) {
+        self.tx.peek_at(plan.seq.distance_from(self.snd.una) as usize, dst);
+    }
+
     /// The planned segment has left.
     pub fn commit(&mut self, now: Instant, plan: &Plan) -> News {
         match plan.why {

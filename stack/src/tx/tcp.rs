@@ -28,6 +28,9 @@ use crate::wire::segment::{self, Header};
 /// How long a connection without a route waits before it looks again.
 const NO_ROUTE_RETRY: Duration = Duration::from_secs(1);
 
+/// Whether checksums are left to devices that compute them.
+const OFFLOADS: bool = cfg!(feature = "checksum-offload");
+
 /// How a segment leaves.
 enum Way {
     /// To ourselves.
@@ -87,7 +90,11 @@ impl<'a> Stack<'a> {
             #[cfg(feature = "hooks")]
             Way::Hooked => None,
         };
-        let Some(frame) = build_segment(iface, &entry.conn, &plan, now, link) else {
+        // Only a frame that goes to the device as it is can leave something to it.
+        let unsummed = OFFLOADS && iface.caps.checksum.tcp && plan.len > 0 && matches!(way, Way::Link(_));
+        #[cfg(feature = "checksum-offload")]
+        let start = entry.conn.ip_header_len() + if link.is_some() { ethernet::HEADER } else { 0 };
+        let Some(frame) = build_segment(iface, &entry.conn, &plan, now, (link, unsummed)) else {
             self.sched.wake(node, id.index());
             return Turn::Stall;
         };
@@ -105,6 +112,8 @@ impl<'a> Stack<'a> {
             self.settle_end(index, None, fate);
         }
         match way {
+            #[cfg(feature = "checksum-offload")]
+            Way::Link(_) if unsummed => Turn::Unsummed(frame, start as u16),
             Way::Link(_) => Turn::Send(frame),
             #[cfg(feature = "hooks")]
             Way::Hooked => self.turn_of_segment(id, frame),
@@ -227,10 +236,10 @@ impl<'a> Stack<'a> {
         let mut frame = iface.pool.take(iface.headroom() + ip::header_len(tuple.remote_addr) + header.len())?;
         #[cfg(feature = "ipv6")]
         if tuple.remote_addr.is_ipv6() {
-            push_headers_v6(&mut frame, *tuple, header.clone(), (ttl, tos), Sum::default())?;
+            push_headers_v6(&mut frame, *tuple, header.clone(), (ttl, tos), Some(Sum::default()))?;
             return Some(frame);
         }
-        push_headers(&mut frame, None, tuple, header, (ttl, tos), Sum::default())?;
+        push_headers(&mut frame, None, tuple, header, (ttl, tos), Some(Sum::default()))?;
         Some(frame)
     }
 }
@@ -242,23 +251,29 @@ fn count_rare(stats: &mut Stats, why: Why) {
     stats.tcp_challenge_acks = stats.tcp_challenge_acks.wrapping_add(usize::from(why.is_challenge()));
 }
 
-/// The planned segment as a packet, with a link header when `link` has its addresses (destination, source). `None`
-/// without a free frame.
+/// The planned segment as a packet, with a link header when `link` has its addresses (destination, source). Without its
+/// checksum, when it is to be `unsummed`: there is the pseudo-header's sum then. `None` without a free frame.
 #[inline]
 fn build_segment<'a>(
     iface: &Iface<'a>,
     conn: &Conn<'_>,
     plan: &Plan,
     now: Instant,
-    link: Option<(Mac, Mac)>,
+    (link, unsummed): (Option<(Mac, Mac)>, bool),
 ) -> Option<Frame<'a>> {
     let header = conn.header(plan, now);
     let mut frame = iface.pool.take(iface.headroom() + conn.ip_header_len() + header.len())?;
     // A segment without text may stand behind a FIN, where the send buffer has nothing.
     let sum = match plan.len {
-        0 => Sum::default(),
-        len => conn.copy_text(plan, frame.append(len as usize)?),
+        0 => Some(Sum::default()),
+        #[cfg(feature = "checksum-offload")]
+        len if unsummed => {
+            conn.copy_text_unsummed(plan, frame.append(len as usize)?);
+            None
+        }
+        len => Some(conn.copy_text(plan, frame.append(len as usize)?)),
     };
+    let _ = unsummed;
     #[cfg(feature = "ipv6")]
     if conn.is_v6() {
         // By value: what is given away by reference has to be in memory, for IPv4, too.
@@ -283,7 +298,7 @@ fn push_headers(
     tuple: &Tuple,
     header: &Header,
     marks: (u8, u8),
-    text: Sum,
+    text: Option<Sum>,
 ) -> Option<()> {
     let (IpAddr::V4(src), IpAddr::V4(dst)) = (tuple.local_addr, tuple.remote_addr) else {
         return None;
@@ -296,7 +311,7 @@ fn push_headers(
     let (front, ip) = front.split_at_mut_checked(link_len)?;
     header.emit(tcp);
     let pseudo = checksum::pseudo_header(src.into(), dst.into(), protocol::TCP, payload_len as u32);
-    segment::set_checksum(tcp, pseudo.add(segment::header_sum(tcp)).add(text).finish());
+    segment::set_checksum(tcp, checksum_of(tcp, pseudo, text));
     // RFC 9293 §3.7.2 wants path MTU discovery, hence DF; RFC 6864 §4.1 then leaves the identification free: 0.
     let (ttl, tos) = marks;
     v4::emit(ip, &Fields { src, dst, protocol: protocol::TCP, ttl, tos, ident: 0, dont_frag: true }, payload_len);
@@ -304,6 +319,16 @@ fn push_headers(
         ethernet::emit(front, &EthernetHeader { dst, src, ethertype: ethernet::IPV4 });
     }
     Some(())
+}
+
+/// What goes into the checksum field of this header: the checksum, or what the device needs to compute it.
+#[inline(always)]
+fn checksum_of(tcp: &[u8], pseudo: Sum, text: Option<Sum>) -> u16 {
+    match text {
+        #[cfg(feature = "checksum-offload")]
+        None => pseudo.partial(),
+        text => pseudo.add(segment::header_sum(tcp)).add(text.unwrap_or_default()).finish(),
+    }
 }
 
 /// As [`push_headers`], for IPv6, without a link header.
@@ -316,16 +341,16 @@ fn push_headers_v6(
     tuple: Tuple,
     header: Header,
     (hop_limit, traffic_class): (u8, u8),
-    text: Sum,
+    text: Option<Sum>,
 ) -> Option<()> {
     use crate::wire::ipv6::{self, Fields};
     let (IpAddr::V6(src), IpAddr::V6(dst)) = (tuple.local_addr, tuple.remote_addr) else { return None };
     let tcp = frame.push_front(header.len())?;
     header.emit(tcp);
-    let header_sum = segment::header_sum(tcp);
     let len = frame.len();
     let pseudo = checksum::pseudo_header(tuple.local_addr, tuple.remote_addr, protocol::TCP, len as u32);
-    segment::set_checksum(frame, pseudo.add(header_sum).add(text).finish());
+    let checksum = checksum_of(frame.get(..header.len())?, pseudo, text);
+    segment::set_checksum(frame, checksum);
     let fields = Fields { src, dst, next_header: protocol::TCP, hop_limit, traffic_class };
     ipv6::emit(frame.push_front(ipv6::HEADER)?, &fields, len);
     Some(())

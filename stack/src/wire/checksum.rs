@@ -75,7 +75,7 @@ impl Sum {
     /// The uncomplemented sum, as a value to be stored in network order: what a device is given to complete.
     #[must_use]
     #[inline]
-    #[cfg(test)]
+    #[cfg(any(test, feature = "checksum-offload"))]
     pub const fn partial(self) -> u16 {
         u16::from_be(self.fold())
     }

@@ -25,7 +25,7 @@ const STACK_LINT: [(&str, &[&str]); 6] = [
 ];
 
 /// Each protocol must build without the others.
-const ALONE: [&str; 32] = [
+const ALONE: [&str; 33] = [
     "ipv4",
     "icmp-errors",
     "routes",
@@ -54,6 +54,7 @@ const ALONE: [&str; 32] = [
     "timestamps",
     "window-scale",
     "keep-alive",
+    "checksum-offload",
     "forward",
     "hooks",
     "vlan",
