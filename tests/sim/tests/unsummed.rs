@@ -112,7 +112,7 @@ fn transfer(a: &mut End, b: &mut End, address: IpAddr) {
     let out = a.stack.tcp_connect(SocketAddr::new(address, 7), &ConnectOptions::default()).expect("a way");
     let (mut input, mut sent, mut got, mut now) = (None, 0, Vec::new(), a.stack.now());
     for _ in 0..20_000 {
-        now = now + Duration::from_millis(1);
+        now += Duration::from_millis(1);
         let _ = a.stack.poll(now, a.iface, &mut a.card, 64);
         b.card.inbox.append(&mut a.card.outbox);
         let _ = b.stack.poll(now, b.iface, &mut b.card, 64);
@@ -159,7 +159,7 @@ fn what_is_sent_to_ourselves_arrives_and_meets_no_card() {
     let (mut now, mut buf) = (Instant::ZERO, [0; 16]);
     let mut poll = |a: &mut End| {
         for _ in 0..100 {
-            now = now + Duration::from_millis(1);
+            now += Duration::from_millis(1);
             let _ = a.stack.poll(now, a.iface, &mut a.card, 64);
         }
     };
