@@ -68,3 +68,54 @@ impl<'a> Routes<'a> {
         self.generation
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ip::addr::Cidr;
+    use core::net::Ipv4Addr;
+
+    fn by(gateway: [u8; 4], iface: u8) -> Route {
+        let prefix = Cidr::new(Ipv4Addr::UNSPECIFIED.into(), 0).expect("a prefix length");
+        Route { prefix, gateway: Some(Ipv4Addr::from(gateway).into()), iface: IfaceId(iface), metric: 0 }
+    }
+
+    #[test]
+    fn there_is_one_gateway_at_a_time_and_it_goes_with_its_interface() {
+        let mut routes = Routes::new(ManagedSlice::Borrowed(&mut []), 0);
+        assert_eq!(routes.gateway(), None);
+        assert_eq!(routes.add(by([10, 0, 0, 1], 1)), Ok(()));
+        assert_eq!(routes.add(by([10, 0, 0, 2], 0)), Err(RouteError::Full));
+        let first = (IfaceId(1), Ipv4Addr::new(10, 0, 0, 1).into());
+        assert_eq!(routes.gateway(), Some(first));
+        routes.remove_iface(0);
+        assert_eq!(routes.gateway(), Some(first), "of another interface");
+        routes.remove_iface(1);
+        assert_eq!((routes.gateway(), routes.add(by([10, 0, 0, 2], 0))), (None, Ok(())));
+    }
+
+    #[test]
+    fn what_is_no_hosts_address_is_no_gateway_and_changes_nothing() {
+        let mut routes = Routes::new(ManagedSlice::Borrowed(&mut []), 0);
+        for nobody in [[0, 0, 0, 0], [224, 0, 0, 1], [255, 255, 255, 255], [127, 0, 0, 1]] {
+            let before = routes.generation();
+            assert_eq!(routes.add(by(nobody, 0)), Err(RouteError::BadGateway), "{nobody:?}");
+            assert_eq!((routes.gateway(), routes.generation()), (None, before));
+        }
+    }
+
+    /// Connections look their way up anew when the generation has changed.
+    #[test]
+    fn each_change_is_seen_by_those_who_remember_a_way() {
+        let mut routes = Routes::new(ManagedSlice::Borrowed(&mut []), 0);
+        let mut seen = routes.generation();
+        let mut changed =
+            |routes: &Routes<'_>| core::mem::replace(&mut seen, routes.generation()) != routes.generation();
+        let own = Route { gateway: None, ..by([0, 0, 0, 0], 0) };
+        assert!(routes.add(own).is_ok() && changed(&routes));
+        assert!(routes.add(by([10, 0, 0, 1], 0)).is_ok() && changed(&routes));
+        assert!(routes.remove(&own).is_ok() && changed(&routes));
+        routes.remove_iface(0);
+        assert!(changed(&routes));
+    }
+}

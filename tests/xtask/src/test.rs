@@ -77,7 +77,7 @@ const STACK_BARE: [(&str, &[&str]); 5] = [
 ];
 
 /// Feature sets that `ringtap`'s unit tests run with. Not with defmt, which needs a logger from the linker.
-const STACK_TEST: [(&str, &[&str]); 7] = [
+const STACK_TEST: [(&str, &[&str]); 8] = [
     (
         "applications+alloc",
         &[
@@ -86,10 +86,11 @@ const STACK_TEST: [(&str, &[&str]); 7] = [
         ],
     ),
     ("std+log", &["--features", "std,log"]),
+    ("small+alloc", &["--no-default-features", "--features", "ipv4,tcp,udp,alloc"]),
     ("default", &[]),
     ("no features", &["--no-default-features"]),
     ("no protocols+alloc", &["--no-default-features", "--features", "alloc"]),
-    ("small+alloc", &["--no-default-features", "--features", "ipv4,tcp,udp,reassembly,alloc"]),
+    ("small+reassembly+alloc", &["--no-default-features", "--features", "ipv4,tcp,udp,reassembly,alloc"]),
     ("icmp+raw+alloc", &["--no-default-features", "--features", "icmp,raw,alloc"]),
 ];
 
@@ -274,7 +275,7 @@ fn rust_version() -> Result<String, String> {
 
 fn tests(run: &Run, report: &mut Report) {
     report.section("tests");
-    let sets = if run.full { STACK_TEST.as_slice() } else { &STACK_TEST[..3] };
+    let sets = if run.full { STACK_TEST.as_slice() } else { &STACK_TEST[..4] };
     if !run.full {
         let names: Vec<&str> = sets.iter().map(|(name, _)| *name).collect();
         report.sampled(&format!("feature sets of ringtap: {}", names.join(", ")));
