@@ -6,6 +6,9 @@
 pub mod firewall;
 pub mod nat;
 pub mod policy;
+mod rule;
+
+pub use rule::ParseRuleError;
 
 use crate::attach::mac_for;
 use crate::clock::Clock;

@@ -9,6 +9,7 @@
 //! The first rule that fits decides; what none fits is let through. Pieces of a TCP header that was cut up to hide its ports
 //! are dropped (RFC 1858 §3, RFC 3128); later fragments fit rules without ports only, and without the first are nothing.
 
+use super::ParseRuleError;
 use ringtap::ip::addr::Cidr;
 use ringtap::ip::hooks::{Hooks, Passage, Point, Verdict};
 use ringtap::ip::rewrite::endpoints;
@@ -35,23 +36,11 @@ pub struct Rule {
     pub ports: Option<RangeInclusive<u16>>,
 }
 
-/// Text that is no rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseRuleError(String);
-
-impl std::fmt::Display for ParseRuleError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?} is no rule such as `deny forward proto tcp to 10.1.0.0/16 port 22`", self.0)
-    }
-}
-
-impl std::error::Error for ParseRuleError {}
-
 impl FromStr for Rule {
     type Err = ParseRuleError;
 
     fn from_str(text: &str) -> Result<Self, ParseRuleError> {
-        Self::parse(text).ok_or_else(|| ParseRuleError(text.into()))
+        Self::parse(text).ok_or_else(|| ParseRuleError::new(text, "deny forward proto tcp to 10.1.0.0/16 port 22"))
     }
 }
 

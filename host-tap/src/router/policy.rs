@@ -7,6 +7,7 @@
 //!
 //! The first rule that fits decides; what none fits goes by the route table.
 
+use super::ParseRuleError;
 use ringtap::ip::addr::Cidr;
 use ringtap::ip::policy::{Choice, Policy, Question};
 use ringtap::ip::route::IfaceId;
@@ -35,23 +36,11 @@ pub struct Rule {
     pub target: Target,
 }
 
-/// Text that is no rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseRuleError(String);
-
-impl std::fmt::Display for ParseRuleError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?} is no rule such as `from 10.1.0.0/24 via 10.2.0.2`", self.0)
-    }
-}
-
-impl std::error::Error for ParseRuleError {}
-
 impl FromStr for Rule {
     type Err = ParseRuleError;
 
     fn from_str(text: &str) -> Result<Self, ParseRuleError> {
-        Self::parse(text).ok_or_else(|| ParseRuleError(text.into()))
+        Self::parse(text).ok_or_else(|| ParseRuleError::new(text, "from 10.1.0.0/24 via 10.2.0.2"))
     }
 }
 
