@@ -15,6 +15,7 @@ mod mdio;
 #[cfg(test)]
 mod tests;
 
+use crate::engine::stamp::read_clock;
 use crate::engine::{Engine, Events, Filter, LOOKS, RingNic, Rings};
 use crate::hash;
 use crate::phy::{Mode, Speed};
@@ -22,6 +23,7 @@ use crate::regs::{Registers, Timeout, look};
 use crate::word::{bit, low};
 use descriptor::{RxDesc, TxDesc};
 use ringtap::device::{ChecksumOffload, Mac};
+use ringtap::time::Instant;
 
 /// A network card of this MAC, with descriptors of `N` words: 8 on STM32F4 and F7, 4 on STM32F1.
 pub type Dwmac3Nic<'d, 'p, M, C, const N: usize, const RX: usize, const TX: usize> =
@@ -41,6 +43,8 @@ mod mac {
     pub const MMCTIMR: u16 = 0x110;
     pub const PTPTSCR: u16 = 0x700;
     pub const PTPSSIR: u16 = 0x704;
+    pub const PTPTSHR: u16 = 0x708;
+    pub const PTPTSLR: u16 = 0x70c;
     pub const PTPTSHUR: u16 = 0x710;
     pub const PTPTSLUR: u16 = 0x714;
     pub const PTPTSAR: u16 = 0x718;
@@ -134,8 +138,8 @@ mod omr {
 pub struct Features {
     /// Checksums are computed and verified by the MAC. STM32 can; QEMU's model cannot.
     pub checksum: bool,
-    /// Received packets carry timestamps on a clock that counts from [`init`](Engine::init) on. `None`: none.
-    /// Needs descriptors of eight words.
+    /// Received packets, and sent frames that ask for them, have time stamps on a clock that counts from
+    /// [`init`](Engine::init) on. `None`: none. Needs descriptors of eight words.
     pub timestamps: Option<ClockRate>,
 }
 
@@ -320,5 +324,14 @@ impl<M: Registers, const N: usize> Engine for Dwmac3<M, N> {
 
     fn verifies(&self) -> bool {
         self.features.checksum
+    }
+
+    fn stamps(&self) -> bool {
+        N == 8 && self.features.timestamps.is_some()
+    }
+
+    fn clock(&mut self) -> Option<Instant> {
+        self.features.timestamps?;
+        Some(read_clock(|| self.mac.read(mac::PTPTSHR), || self.mac.read(mac::PTPTSLR)))
     }
 }

@@ -16,6 +16,7 @@ mod mdio;
 mod tests;
 
 use crate::dwmac3::ClockRate;
+use crate::engine::stamp::read_clock;
 use crate::engine::{Engine, Events, Filter, LOOKS, RingNic, Rings};
 use crate::hash;
 use crate::phy::{Mode, Speed};
@@ -23,6 +24,7 @@ use crate::regs::{Registers, Timeout, look};
 use crate::word::{bit, low};
 use descriptor::{RxDesc, TxDesc};
 use ringtap::device::{ChecksumOffload, Mac};
+use ringtap::time::Instant;
 
 /// A network card of this MAC.
 pub type Dwmac4Nic<'d, 'p, M, C, const RX: usize, const TX: usize> = RingNic<'d, 'p, Dwmac4<M>, C, RX, TX>;
@@ -40,6 +42,8 @@ mod reg {
     pub const MMCTIMR: u16 = 0x0710;
     pub const MACTSCR: u16 = 0x0b00;
     pub const MACSSIR: u16 = 0x0b04;
+    pub const MACSTSR: u16 = 0x0b08;
+    pub const MACSTNR: u16 = 0x0b0c;
     pub const MACSTSUR: u16 = 0x0b10;
     pub const MACSTNUR: u16 = 0x0b14;
     pub const MACTSAR: u16 = 0x0b18;
@@ -128,8 +132,8 @@ const DIS_TCP_EF: u32 = bit(6);
 pub struct Features {
     /// Checksums are computed and verified by the MAC.
     pub checksum: bool,
-    /// Received packets carry timestamps on a clock that counts from [`init`](Engine::init) on. `None`: none. Each takes a
-    /// receive descriptor of its own for a moment.
+    /// Received packets, and sent frames that ask for them, have time stamps on a clock that counts from
+    /// [`init`](Engine::init) on. `None`: none. That of a received packet takes a descriptor of its own for a moment.
     pub timestamps: Option<ClockRate>,
 }
 
@@ -309,5 +313,14 @@ impl<M: Registers> Engine for Dwmac4<M> {
 
     fn verifies(&self) -> bool {
         self.features.checksum
+    }
+
+    fn stamps(&self) -> bool {
+        self.features.timestamps.is_some()
+    }
+
+    fn clock(&mut self) -> Option<Instant> {
+        self.features.timestamps?;
+        Some(read_clock(|| self.registers.read(reg::MACSTSR), || self.registers.read(reg::MACSTNR)))
     }
 }

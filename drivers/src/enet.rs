@@ -5,6 +5,7 @@
 //! ```text
 //!   0x004 EIR  0x008 EIMR  0x010 RDAR  0x014 TDAR  0x024 ECR  0x040 MMFR  0x044 MSCR  0x084 RCR  0x0C4 TCR
 //!   0x0E4 PALR 0x0E8 PAUR  0x118 IAUR, IALR, GAUR, GALR  0x144 TFWR  0x180 RDSR  0x184 TDSR  0x188 MRBR  0x1C4 RACC
+//!   0x400 ATCR  0x404 ATVR  0x40C ATPER  0x414 ATINC
 //! ```
 
 pub mod descriptor;
@@ -12,6 +13,7 @@ pub mod descriptor;
 #[cfg(test)]
 mod tests;
 
+use crate::engine::stamp::from_halves;
 use crate::engine::{Engine, Events, Filter, LOOKS, RingNic, Rings};
 use crate::hash;
 use crate::phy::{Mode, Speed};
@@ -20,6 +22,7 @@ use crate::word::{bit, low};
 use descriptor::{RxDesc, TxDesc};
 use ringtap::device::{ChecksumOffload, Mac, TxChecksum, TxMeta};
 use ringtap::frame::Frame;
+use ringtap::time::{Duration, Instant};
 
 /// A network card of this MAC, with descriptors of `N` words: 2 (legacy) or 8 (enhanced).
 pub type EnetNic<'d, 'p, M, C, const N: usize, const RX: usize, const TX: usize> =
@@ -49,11 +52,17 @@ mod reg {
     pub const RACC: u16 = 0x1c4;
     /// Frames that the receive FIFO had no room for, since the reset.
     pub const MACERR: u16 = 0x2d8;
+    pub const ATCR: u16 = 0x400;
+    pub const ATVR: u16 = 0x404;
+    pub const ATPER: u16 = 0x40c;
+    pub const ATINC: u16 = 0x414;
 }
 
 /// Bits of EIR and EIMR.
 mod eir {
     use super::bit;
+    /// A second of the clock has ended.
+    pub const TS_TIMER: u32 = bit(15);
     pub const EBERR: u32 = bit(22);
     pub const MII: u32 = bit(23);
     pub const RXF: u32 = bit(25);
@@ -81,6 +90,16 @@ mod rcr {
     pub const RMII_MODE: u32 = bit(8);
     pub const RMII_10T: u32 = bit(9);
     pub const MAX_FL_SHIFT: u32 = 16;
+}
+
+/// Bits of ATCR.
+mod atcr {
+    use super::bit;
+    pub const EN: u32 = bit(0);
+    /// The clock begins again at ATPER, and says so.
+    pub const PEREN: u32 = bit(4);
+    pub const RESTART: u32 = bit(9);
+    pub const CAPTURE: u32 = bit(11);
 }
 
 /// TCR: full duplex.
@@ -114,6 +133,39 @@ pub struct Features {
     pub inserts: bool,
     /// Checksums are verified on receive; only with enhanced descriptors. QEMU's model does not, and says all were right.
     pub verifies: bool,
+    /// The rate of the clock, which counts from [`init`](Engine::init) on. With enhanced descriptors received packets, and
+    /// sent frames that ask for them, have time stamps by it, as long as the device is polled, or tended, more than once a
+    /// second: the clock itself knows of no seconds.
+    pub timestamps: Option<TimerRate>,
+}
+
+/// What the MAC's 1588 timer goes on by in each of its cycles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimerRate {
+    nanos: u8,
+}
+
+impl TimerRate {
+    /// From the frequency in Hz of the clock that the timer counts; `None` where a cycle has no whole number of nanoseconds
+    /// below 128.
+    pub const fn from_hz(hz: u32) -> Option<Self> {
+        if hz == 0 || !SECOND.is_multiple_of(hz) || SECOND / hz > 127 {
+            return None;
+        }
+        Some(Self { nanos: (SECOND / hz) as u8 })
+    }
+}
+
+/// Nanoseconds of a second.
+const SECOND: u32 = 1_000_000_000;
+
+/// The clock as it was looked at last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Clock {
+    seconds: u32,
+    nanos: u32,
+    /// It does not answer: nothing drives it.
+    is_dead: bool,
 }
 
 /// The MAC's registers.
@@ -125,13 +177,21 @@ pub struct Enet<M, const N: usize> {
     filter: Filter,
     /// The count of MACERR that was told.
     overruns: u32,
+    clock: Clock,
 }
 
 impl<M: Registers, const N: usize> Enet<M, N> {
     /// The MAC at these registers, with its clocks on.
     pub const fn new(registers: M, features: Features) -> Self {
         let filter = Filter { promiscuous: false, hashes: [0; 2] };
-        Self { registers, features, mode: Mode::DEFAULT, filter, overruns: 0 }
+        Self {
+            registers,
+            features,
+            mode: Mode::DEFAULT,
+            filter,
+            overruns: 0,
+            clock: Clock { seconds: 0, nanos: 0, is_dead: false },
+        }
     }
 
     fn reset(&self) -> Result<(), Timeout> {
@@ -152,6 +212,56 @@ impl<M: Registers, const N: usize> Enet<M, N> {
         }
         self.registers.write(reg::RCR, value);
         self.registers.write(reg::TCR, if full_duplex { FDEN } else { 0 });
+    }
+
+    /// Starts the clock at zero.
+    fn start_clock(&mut self) {
+        self.clock = Clock::default();
+        let Some(TimerRate { nanos }) = self.features.timestamps else { return };
+        let r = &self.registers;
+        r.write(reg::ATCR, atcr::RESTART);
+        r.write(reg::ATINC, nanos.into());
+        r.write(reg::ATPER, SECOND);
+        r.write(reg::ATCR, atcr::PEREN | atcr::EN);
+    }
+
+    /// Looks at the clock, and counts a second when one has ended since. `None` without a clock.
+    fn look_at_clock(&mut self) -> Option<Clock> {
+        self.features.timestamps?;
+        if self.clock.is_dead {
+            return None;
+        }
+        self.count_second();
+        let mut nanos = self.capture();
+        if self.count_second() {
+            // It is not known on which side of the second's end the first one was.
+            nanos = self.capture();
+        }
+        match nanos {
+            Ok(nanos) => self.clock.nanos = nanos,
+            Err(Timeout) => self.clock.is_dead = true,
+        }
+        nanos.ok().map(|_| self.clock)
+    }
+
+    /// Whether a second has ended since it was asked last.
+    fn count_second(&mut self) -> bool {
+        let ended = self.registers.read(reg::EIR) & eir::TS_TIMER != 0;
+        if ended {
+            self.registers.write(reg::EIR, eir::TS_TIMER);
+            self.clock.seconds = self.clock.seconds.wrapping_add(1);
+        }
+        ended
+    }
+
+    fn capture(&self) -> Result<u32, Timeout> {
+        let r = &self.registers;
+        // Twice, since the first time does not take on the silicon of i.MX 6 and Kinetis.
+        for _ in 0..2 {
+            r.modify(reg::ATCR, |old| old | atcr::CAPTURE);
+            look(LOOKS, || r.read(reg::ATCR) & atcr::CAPTURE == 0)?;
+        }
+        Ok(r.read(reg::ATVR))
     }
 
     fn management(&self, operation: u32, phy: u8, register: u8, data: u16) -> Result<u16, Timeout> {
@@ -206,6 +316,7 @@ impl<M: Registers, const N: usize> Engine for Enet<M, N> {
         r.write(reg::RDSR, low(rings.rx));
         r.write(reg::TDSR, low(rings.tx));
         self.overruns = 0;
+        self.start_clock();
         Ok(())
     }
 
@@ -228,8 +339,9 @@ impl<M: Registers, const N: usize> Engine for Enet<M, N> {
     }
 
     fn events(&mut self, _: usize, unsent: usize) -> Events {
+        self.look_at_clock();
         let r = &self.registers;
-        let events = r.read(reg::EIR) & !eir::MII;
+        let events = r.read(reg::EIR) & !(eir::MII | eir::TS_TIMER);
         r.write(reg::EIR, events);
         if unsent > 0 && r.read(reg::TDAR) & ACTIVE == 0 {
             // It may have read the descriptor just before it was given, and have passed over the doorbell (ERR006358).
@@ -242,7 +354,9 @@ impl<M: Registers, const N: usize> Engine for Enet<M, N> {
     }
 
     fn interrupts(&mut self, on: bool) {
-        self.registers.write(reg::EIMR, if on { eir::RXF | eir::TXF | eir::EBERR } else { 0 });
+        // Each second, so that it is counted.
+        let clock = if self.features.timestamps.is_some() { eir::TS_TIMER } else { 0 };
+        self.registers.write(reg::EIMR, if on { eir::RXF | eir::TXF | eir::EBERR | clock } else { 0 });
     }
 
     fn set_mode(&mut self, mode: Mode) {
@@ -274,6 +388,26 @@ impl<M: Registers, const N: usize> Engine for Enet<M, N> {
 
     fn verifies(&self) -> bool {
         self.features.verifies && N == 8
+    }
+
+    fn stamps(&self) -> bool {
+        N == 8 && self.features.timestamps.is_some()
+    }
+
+    fn clock(&mut self) -> Option<Instant> {
+        let Clock { seconds, nanos, .. } = self.look_at_clock()?;
+        Some(from_halves(seconds, nanos))
+    }
+
+    fn whole_time(&mut self, part: Instant) -> Option<Instant> {
+        if !self.stamps() {
+            return None;
+        }
+        let Clock { seconds, nanos, .. } = self.look_at_clock()?;
+        // The clock has gone on since then, by less than a second.
+        let is_before = part.as_micros() as u32 > nanos / 1000;
+        let second = seconds.checked_sub(is_before.into())?;
+        Some(from_halves(second, 0) + Duration::from_micros(part.as_micros()))
     }
 
     fn prepare(&self, frame: &mut Frame<'_>, meta: &TxMeta) {

@@ -9,11 +9,13 @@
 //! ```
 
 mod nic;
+pub(crate) mod stamp;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use nic::{RingNic, Setup};
+pub use stamp::SentAt;
 
 use crate::phy::Mode;
 use crate::regs::Timeout;
@@ -21,6 +23,7 @@ use crate::ring::{RingError, RxDescriptor, TxDescriptor};
 use core::fmt;
 use ringtap::device::{ChecksumOffload, Mac, TxMeta};
 use ringtap::frame::Frame;
+use ringtap::time::Instant;
 
 /// Where an engine finds its rings, and who it is.
 #[derive(Clone, Copy, Debug)]
@@ -136,6 +139,21 @@ pub trait Engine {
     /// Whether the verdicts on checksums in its receive descriptors count.
     fn verifies(&self) -> bool {
         false
+    }
+
+    /// Whether it stamps received packets, and sent frames that ask for it, with the time of its own clock.
+    fn stamps(&self) -> bool {
+        false
+    }
+
+    /// What its own clock says, which begins at [`init`](Self::init); `None` without one.
+    fn clock(&mut self) -> Option<Instant> {
+        None
+    }
+
+    /// Makes a time of what a descriptor has of one, where that is its lower end only.
+    fn whole_time(&mut self, part: Instant) -> Option<Instant> {
+        Some(part)
     }
 
     /// The last look at a frame before its descriptor is written.

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //!   0x00 NWCTRL  0x04 NWCFG  0x08 NWSR  0x10 DMACFG  0x14 TXSTATUS  0x18 RXQBASE  0x1C TXQBASE  0x20 RXSTATUS
-//!   0x24 ISR  0x28 IER  0x2C IDR  0x34 PHYMNTNC  0x80 HASH  0x88 SPADDR1  0x1A0 statistics  0x440 queues 1..
+//!   0x24 ISR  0x28 IER  0x2C IDR  0x34 PHYMNTNC  0x80 HASH  0x88 SPADDR1  0x1A0 statistics  0x1BC clock
+//!   0x440 queues 1..  0x4CC time stamps in descriptors
 //! ```
 
 pub mod descriptor;
@@ -13,6 +14,7 @@ pub mod descriptor;
 #[cfg(test)]
 mod tests;
 
+use crate::engine::stamp::read_clock;
 use crate::engine::{Engine, Events, Filter, LOOKS, RingNic, Rings};
 use crate::hash;
 use crate::phy::{Mode, Speed};
@@ -22,8 +24,10 @@ use crate::word::{bit, high, low};
 use descriptor::{RxDesc, TxDesc};
 use ringtap::device::{ChecksumOffload, Mac, TxChecksum, TxMeta};
 use ringtap::frame::Frame;
+use ringtap::time::Instant;
 
-/// A network card of this MAC, with descriptors of `N` words: 2, or 4 where addresses have 64 bits.
+/// A network card of this MAC, with descriptors of `N` words: 2; 4 where addresses have 64 bits; 6 where they have time stamps
+/// besides.
 pub type GemNic<'d, 'p, M, C, const N: usize, const RX: usize, const TX: usize> = RingNic<'d, 'p, Gem<M, N>, C, RX, TX>;
 
 /// Offsets of registers.
@@ -47,6 +51,16 @@ mod reg {
     /// Frames that found no descriptor, and that found the FIFO full. Reading clears them.
     pub const RRE: u16 = 0x1a0;
     pub const ROE: u16 = 0x1a4;
+    /// The clock: what it goes on by in a cycle, in nanoseconds with eight bits of whole ones and 16 of parts; seconds, of 48
+    /// bits, and nanoseconds.
+    pub const TISUBN: u16 = 0x1bc;
+    pub const TSH: u16 = 0x1c0;
+    pub const TSL: u16 = 0x1d0;
+    pub const TN: u16 = 0x1d4;
+    pub const TI: u16 = 0x1dc;
+    /// Which frames have time stamps in their descriptors.
+    pub const TXBDCTRL: u16 = 0x4cc;
+    pub const RXBDCTRL: u16 = 0x4d0;
     /// Of queue 1; those of the next ones follow.
     pub const TXQ1BASE: u16 = 0x440;
     pub const RXQ1BASE: u16 = 0x480;
@@ -93,6 +107,9 @@ mod dmacfg {
     pub const TXCHKSUMEN: u32 = bit(11);
     /// Octets of a buffer, in units of 64.
     pub const BUFFER_SHIFT: u32 = 16;
+    /// Two words more for time stamps.
+    pub const RX_EXTENDED: u32 = bit(28);
+    pub const TX_EXTENDED: u32 = bit(29);
     pub const ADDRESS_64: u32 = bit(30);
 }
 
@@ -154,6 +171,27 @@ pub struct Features<const N: usize> {
     pub queues: u8,
     /// Where those beyond the first are parked; needed only if there are some.
     pub parking: Option<&'static Parking<N>>,
+    /// The rate of the clock, which counts from [`init`](Engine::init) on. With descriptors of six words received packets,
+    /// and sent frames that ask for them, have time stamps by it.
+    pub timestamps: Option<TsuRate>,
+}
+
+/// What the MAC's clock goes on by in each of its cycles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TsuRate {
+    /// 2^-16 ns.
+    increment: u32,
+}
+
+impl TsuRate {
+    /// From the frequency in Hz of the clock that the time stamp unit counts; `None` below 5 MHz, where the increment has no
+    /// room in its register, and above 1 GHz.
+    pub const fn from_hz(hz: u32) -> Option<Self> {
+        if hz < 5_000_000 || hz > 1_000_000_000 {
+            return None;
+        }
+        Some(Self { increment: ((1_000_000_000u64 << 16) / hz as u64) as u32 })
+    }
 }
 
 /// The MAC's registers.
@@ -203,6 +241,30 @@ impl<M: Registers, const N: usize> Gem<M, N> {
         }
     }
 
+    /// Starts the clock at zero.
+    fn start_clock(&self) {
+        /// TXBDCTRL, RXBDCTRL: all frames.
+        const ALL: u32 = 0b11 << 4;
+        let r = &self.registers;
+        let Some(TsuRate { increment }) = self.features.timestamps else {
+            if N == 6 {
+                r.write(reg::TXBDCTRL, 0);
+                r.write(reg::RXBDCTRL, 0);
+            }
+            return;
+        };
+        r.write(reg::TISUBN, increment & 0xffff);
+        r.write(reg::TI, increment >> 16);
+        // The nanoseconds first: a second that ends just now would be added to the others.
+        r.write(reg::TN, 0);
+        r.write(reg::TSH, 0);
+        r.write(reg::TSL, 0);
+        if N == 6 {
+            r.write(reg::TXBDCTRL, ALL);
+            r.write(reg::RXBDCTRL, ALL);
+        }
+    }
+
     fn management(&mut self, operation: u32, phy: u8, register: u8, data: u16) -> Result<u16, Timeout> {
         /// Clause 22, and the turn-around that it wants.
         const CLAUSE_22: u32 = 1 << 30 | 0b10 << 16;
@@ -245,14 +307,15 @@ impl<M: Registers, const N: usize> Engine for Gem<M, N> {
         r.write(reg::ISR, u32::MAX);
         self.configure();
         let units = (rings.capacity / <RxDesc<N> as RxDescriptor>::UNIT) as u32;
-        let wide = if N == 4 { dmacfg::ADDRESS_64 } else { 0 };
+        let wide = if N >= 4 { dmacfg::ADDRESS_64 } else { 0 };
+        let extended = if N == 6 { dmacfg::RX_EXTENDED | dmacfg::TX_EXTENDED } else { 0 };
         let checksum = if self.features.checksum { dmacfg::TXCHKSUMEN } else { 0 };
         let memory = dmacfg::RX_MEMORY | dmacfg::TX_MEMORY | dmacfg::BURST_16;
-        r.write(reg::DMACFG, memory | units << dmacfg::BUFFER_SHIFT | wide | checksum);
+        r.write(reg::DMACFG, memory | units << dmacfg::BUFFER_SHIFT | wide | extended | checksum);
         self.park();
         r.write(reg::RXQBASE, low(rings.rx));
         r.write(reg::TXQBASE, low(rings.tx));
-        if N == 4 {
+        if N >= 4 {
             r.write(reg::RXQBASEHI, high(rings.rx));
             r.write(reg::TXQBASEHI, high(rings.tx));
         }
@@ -260,6 +323,7 @@ impl<M: Registers, const N: usize> Engine for Gem<M, N> {
         // The upper register arms the comparison.
         r.write(reg::SPADDR1LO, u32::from_le_bytes([a, b, c, d]));
         r.write(reg::SPADDR1HI, u32::from_le_bytes([e, f, 0, 0]));
+        self.start_clock();
         Ok(())
     }
 
@@ -340,6 +404,24 @@ impl<M: Registers, const N: usize> Engine for Gem<M, N> {
 
     fn verifies(&self) -> bool {
         self.features.checksum
+    }
+
+    fn stamps(&self) -> bool {
+        N == 6 && self.features.timestamps.is_some()
+    }
+
+    fn clock(&mut self) -> Option<Instant> {
+        self.features.timestamps?;
+        Some(read_clock(|| self.registers.read(reg::TSL), || self.registers.read(reg::TN)))
+    }
+
+    fn whole_time(&mut self, part: Instant) -> Option<Instant> {
+        // The clock has gone on since then, by less than the 64 seconds that a descriptor has.
+        let now = self.registers.read(reg::TSL);
+        let micros = part.as_micros() as u32;
+        let (seconds, below) = (micros / 1_000_000, micros % 1_000_000);
+        let seconds = now.saturating_sub(now.wrapping_sub(seconds) & 63);
+        Some(Instant::from_micros(u64::from(seconds) * 1_000_000 + u64::from(below)))
     }
 
     fn prepare(&self, frame: &mut Frame<'_>, meta: &TxMeta) {

@@ -12,6 +12,7 @@
 //!             6 │ timestamp: nanoseconds, 7: seconds (enhanced)
 //! ```
 
+use crate::engine::stamp::time;
 use crate::ring::{Descriptor, Received, RxDescriptor, RxError, TxDescriptor, TxError};
 use crate::word::{Word, bit, low};
 use ringtap::device::{RxChecksum, RxMeta, TxChecksum, TxMeta};
@@ -72,6 +73,9 @@ mod tdes0 {
     pub const IC: u32 = bit(30);
     pub const LS: u32 = bit(29);
     pub const FS: u32 = bit(28);
+    /// A time stamp is wanted; there is one.
+    pub const TTSE: u32 = bit(25);
+    pub const TTSS: u32 = bit(17);
     /// Insert the IPv4 header's and the payload's checksum, pseudo-header included.
     pub const CIC_FULL: u32 = 0b11 << 22;
     /// The last descriptor of the ring.
@@ -196,12 +200,24 @@ impl<const N: usize> TxDescriptor for TxDesc<N> {
         self.0[1].set(len as u32 & SIZE);
         self.0[2].set(low(buffer));
         self.0[3].set(0);
-        self.0[0].set(control(meta, wraps));
+        // Where there are four words a time stamp would be written over the addresses.
+        let stamp = if N == 8 && meta.timestamp { tdes0::TTSE } else { 0 };
+        self.0[0].set(control(meta, wraps) | stamp);
     }
 
     #[inline]
     fn sent(&self) -> Result<(), TxError> {
         outcome(self.0[0].get())
+    }
+
+    const STAMPS: bool = N == 8;
+
+    fn stamp(&self) -> Option<Instant> {
+        let [_, _, nanos, seconds] = self.0.get(4..8)? else { return None };
+        if self.0[0].get() & tdes0::TTSS == 0 {
+            return None;
+        }
+        time([nanos.get(), seconds.get()])
     }
 }
 
@@ -267,10 +283,7 @@ fn enhanced(status: u32, extended: u32, timestamp: [u32; 2]) -> Received {
         1..=3 if extended & (rdes4::IPHE | rdes4::IPPE | rdes4::IPCB) == 0 => RxChecksum::Verified,
         _ => RxChecksum::None,
     };
-    let [nanos, seconds] = timestamp;
-    // All ones is a timestamp that was lost.
-    let valid = status & rdes0::TSV_IPHCE != 0 && timestamp != [u32::MAX; 2];
-    let timestamp = valid.then(|| Instant::from_micros(u64::from(seconds) * 1_000_000 + u64::from(nanos) / 1000));
+    let timestamp = if status & rdes0::TSV_IPHCE != 0 { time(timestamp) } else { None };
     received(status, 0, checksum, timestamp)
 }
 
@@ -370,6 +383,15 @@ mod tests {
             let expected = if (ft, iphce, pce) == (1, 0, 0) { ok } else { RxChecksum::None };
             assert_eq!(normal(WHOLE | ft << 5 | iphce << 7 | pce).meta.checksum, expected);
         }
+    }
+
+    #[test]
+    fn a_time_stamp_is_asked_for_where_there_are_words_for_it() {
+        let meta = TxMeta { timestamp: true, ..TxMeta::default() };
+        let (enhanced, normal) = (TxDesc::<8>::new(), TxDesc::<4>::new());
+        enhanced.load(core::ptr::null(), 60, &meta, false);
+        normal.load(core::ptr::null(), 60, &meta, false);
+        assert_eq!((enhanced.0[0].get() & tdes0::TTSE, normal.0[0].get() & tdes0::TTSE), (1 << 25, 0));
     }
 
     #[test]

@@ -6,15 +6,15 @@ extern crate std;
 use super::descriptor::{RxDesc, TxDesc};
 use super::{ClockRate, Dwmac3, Features, mac};
 use crate::engine::tests::cases::{self, OnRings, RingSubject};
-use crate::engine::tests::random;
-use crate::engine::tests::world::{ModelRegisters, STATION, Shared, World};
+use crate::engine::tests::world::{ModelRegisters, Packet, STATION, Shared, World};
+use crate::engine::tests::{random, stamps};
 use crate::engine::{Engine as _, Filter, Rings};
 use crate::phy::{Mode, Speed};
 use crate::regs::Registers as _;
 use crate::regs::Timeout;
 use crate::word::Word;
 use model::{DMA, MAC, Model};
-use ringtap::device::Mac;
+use ringtap::device::{Device as _, Mac, TxMeta};
 use ringtap::frame::BoxedPool;
 
 /// The driver with descriptors of `N` words.
@@ -25,7 +25,7 @@ impl<const N: usize> RingSubject for With<N> {
     type Hardware = Model<N>;
 
     fn engine(world: &Shared<Model<N>>) -> Self::Engine {
-        engine(world, Features::default())
+        engine(world, Features { timestamps: ClockRate::from_hclk(168_000_000), ..Features::default() })
     }
 
     fn rx() -> RxDesc<N> {
@@ -67,6 +67,26 @@ fn the_driver_passes_every_case_with_descriptors_of_four_words() {
 fn packets_pass_or_are_counted_over_an_engine_that_moves_at_any_time_with_and_without_a_cache() {
     random::run::<OnRings<With<8>>>();
     random::run::<OnRings<With<4>>>();
+}
+
+#[test]
+fn packets_and_frames_are_stamped_with_when_they_passed() {
+    stamps::all::<With<8>>();
+}
+
+#[test]
+fn descriptors_of_four_words_have_no_room_for_time_stamps() {
+    let memory = BoxedPool::new(cases::SLOT, cases::RX + 1);
+    let (world, mut nic) = cases::world::<OnRings<With<4>>>(memory.pool(), false, 1);
+    assert!(!nic.stamps());
+    world.0.borrow_mut().incoming.push_back(Packet { octets: [7; 60].to_vec(), error: None });
+    world.0.borrow_mut().receive_one();
+    let (frame, meta) = nic.receive().expect("a packet");
+    assert_eq!(meta.timestamp, None);
+    assert!(nic.transmit(frame, TxMeta { timestamp: true, ..TxMeta::default() }).is_ok());
+    nic.flush();
+    world.0.borrow_mut().transmit_one();
+    assert_eq!((nic.sent_at(), world.0.borrow().wire.len()), (None, 1));
 }
 
 fn rings() -> Rings {

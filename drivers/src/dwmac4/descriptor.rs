@@ -9,11 +9,13 @@
 //!             1 │                                        │ ... TSA 14 ... │IPCE 7│IPCB 6│v6│v4│IPHE 3│PT 2:0
 //!             3 │OWN│IOC 30│BUF1V 24                     │OWN│CTXT 30│FD│LD│ ... RS1V 26 ... errors ... │ES 15│ PL 14:0
 //!   context                                           0,1│ nanoseconds, seconds;  3 │OWN│CTXT
-//!   transmit  0 │ buffer
-//!             2 │IOC│ length 13:0
-//!             3 │OWN│CTXT│FD│LD│ ... CIC 17:16│FL 14:0   │OWN│CTXT│FD│LD│ ... │ES 15│ ... errors
+//!   transmit
+//!           0,1 │ buffer                                 │ nanoseconds, seconds (TTSS)
+//!             2 │IOC│TTSE│ length 13:0
+//!             3 │OWN│CTXT│FD│LD│ ... CIC 17:16│FL 14:0   │OWN│CTXT│FD│LD│ ... TTSS 17 │ES 15│ ... errors
 //! ```
 
+use crate::engine::stamp::time;
 use crate::ring::{Context, Descriptor, Received, RxDescriptor, RxError, TxDescriptor, TxError};
 use crate::word::{Word, bit, low};
 use ringtap::device::{RxChecksum, RxMeta, TxChecksum, TxMeta};
@@ -58,6 +60,8 @@ mod rdes3 {
 mod tdes2 {
     use super::bit;
     pub const IOC: u32 = bit(31);
+    /// A time stamp is wanted.
+    pub const TTSE: u32 = bit(30);
     pub const B1L: u32 = 0x3fff;
 }
 
@@ -69,6 +73,8 @@ mod tdes3 {
     /// Insert the IPv4 header's and the payload's checksum, pseudo-header included.
     pub const CIC_FULL: u32 = 0b11 << 16;
     pub const FL: u32 = 0x7fff;
+    /// There is a time stamp.
+    pub const TTSS: u32 = bit(17);
     pub const ES: u32 = bit(15);
     /// Loss of carrier, no carrier.
     pub const LOC: u32 = bit(11);
@@ -164,10 +170,7 @@ impl RxDescriptor for RxDesc {
         if status & rdes3::CTXT == 0 {
             return None;
         }
-        // All ones is a timestamp that was lost.
-        let valid = [nanos, seconds] != [u32::MAX; 2];
-        let timestamp = valid.then(|| Instant::from_micros(u64::from(seconds) * 1_000_000 + u64::from(nanos) / 1000));
-        Some(Context { timestamp })
+        Some(Context { timestamp: time([nanos, seconds]) })
     }
 }
 
@@ -199,13 +202,21 @@ impl TxDescriptor for TxDesc {
         };
         self.0[0].set(low(buffer));
         self.0[1].set(0);
-        self.0[2].set(tdes2::IOC | len as u32 & tdes2::B1L);
+        let stamp = if meta.timestamp { tdes2::TTSE } else { 0 };
+        self.0[2].set(tdes2::IOC | stamp | len as u32 & tdes2::B1L);
         self.0[3].set(tdes3::FD | tdes3::LD | checksum | len as u32 & tdes3::FL);
     }
 
     #[inline]
     fn sent(&self) -> Result<(), TxError> {
         outcome(self.0[3].get())
+    }
+
+    const STAMPS: bool = true;
+
+    fn stamp(&self) -> Option<Instant> {
+        let [nanos, seconds, _, status] = self.0.each_ref().map(Word::get);
+        if status & tdes3::TTSS != 0 { time([nanos, seconds]) } else { None }
     }
 }
 

@@ -7,8 +7,8 @@ use super::descriptor::{RxDesc, TxDesc};
 use super::{Dwmac4, Features, reg};
 use crate::dwmac3::ClockRate;
 use crate::engine::tests::cases::{self, OnRings, RingSubject};
-use crate::engine::tests::random;
 use crate::engine::tests::world::{ModelRegisters, Packet, STATION, Shared, World};
+use crate::engine::tests::{random, stamps};
 use crate::engine::{Engine as _, Filter, Rings};
 use crate::nic::Nic as _;
 use crate::phy::{Mode, Speed};
@@ -73,6 +73,11 @@ fn the_driver_passes_every_case_with_context_descriptors_between_the_packets() {
 fn packets_pass_or_are_counted_over_an_engine_that_moves_at_any_time_with_and_without_a_cache() {
     random::run::<OnRings<With<false>>>();
     random::run::<OnRings<With<true>>>();
+}
+
+#[test]
+fn packets_and_frames_are_stamped_with_when_they_passed() {
+    stamps::all::<With<true>>();
 }
 
 #[test]

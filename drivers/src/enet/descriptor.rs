@@ -6,13 +6,16 @@
 //! ```text
 //!   receive   0 │E 31│W 29│L 27│ ... errors 21:16 │ length 15:0     transmit  0 │R 31│W 29│L 27│TC 26│ length 15:0
 //!             1 │ buffer                                                     1 │ buffer
-//!             2 │INT 23│ ... │ICE 5│PCR 4│VLAN 2│FRAG 0│                     2 │INT 30│PINS 28│ ... errors 15:8
-//!             3..7 written by the hardware                                   3..7 written by the hardware
+//!             2 │INT 23│ ... │ICE 5│PCR 4│VLAN 2│FRAG 0│                     2 │INT 30│TS 29│PINS 28│ ... errors 15:8
+//!           3,4 written by the hardware                                  3,4 written by the hardware
+//!             5 │ nanoseconds of the time stamp                              5 │ as receive
 //! ```
 
+use crate::engine::stamp::from_halves;
 use crate::ring::{Descriptor, Received, RxDescriptor, RxError, TxDescriptor, TxError};
 use crate::word::{Word, bit, low};
 use ringtap::device::{RxChecksum, RxMeta, TxChecksum, TxMeta};
+use ringtap::time::Instant;
 
 /// The hardware's: E of receive, R of transmit.
 const OWN: u32 = bit(31);
@@ -60,8 +63,12 @@ mod tx0 {
 mod tx2 {
     use super::bit;
     pub const INT: u32 = bit(30);
+    /// A time stamp is wanted.
+    pub const TS: u32 = bit(29);
     /// Insert the protocol's checksum.
     pub const PINS: u32 = bit(28);
+    /// The time stamp did not come through.
+    pub const TSE: u32 = bit(8);
     /// Some error, then which.
     pub const TXE: u32 = bit(15);
     pub const UE: u32 = bit(13);
@@ -159,7 +166,9 @@ impl<const N: usize> RxDescriptor for RxDesc<N> {
 
     #[inline]
     fn received(&self) -> Received {
-        decode(self.0[0].get(), self.0.get(2).map(Word::get))
+        let mut received = decode(self.0[0].get(), self.0.get(2).map(Word::get));
+        received.meta.timestamp = time(&self.0);
+        received
     }
 }
 
@@ -186,7 +195,8 @@ impl<const N: usize> TxDescriptor for TxDesc<N> {
     #[inline]
     fn load(&self, buffer: *const u8, len: usize, meta: &TxMeta, wraps: bool) {
         let insert = if meta.checksum == TxChecksum::Complete { 0 } else { tx2::PINS };
-        set_enhanced(&self.0, tx2::INT | insert);
+        let stamp = if meta.timestamp { tx2::TS } else { 0 };
+        set_enhanced(&self.0, tx2::INT | stamp | insert);
         self.0[1].set(low(buffer));
         self.0[0].set(len as u32 & LENGTH | LAST | tx0::TC | if wraps { WRAP } else { 0 });
     }
@@ -196,6 +206,18 @@ impl<const N: usize> TxDescriptor for TxDesc<N> {
         // Legacy descriptors say nothing of it.
         self.0.get(2).map_or(Ok(()), |word| outcome(word.get()))
     }
+
+    const STAMPS: bool = N == 8;
+
+    fn stamp(&self) -> Option<Instant> {
+        let status = self.0.get(2)?.get();
+        if status & tx2::TSE == 0 && outcome(status).is_ok() { time(&self.0) } else { None }
+    }
+}
+
+/// The nanoseconds of a time stamp, where there are words for it: whether it is one, the engine knows.
+fn time(words: &[Word]) -> Option<Instant> {
+    words.get(5).map(|nanos| from_halves(0, nanos.get()))
 }
 
 /// What became of a frame, in the words of an enhanced descriptor.

@@ -4,11 +4,12 @@ mod model;
 
 extern crate std;
 use super::descriptor::{RxDesc, TxDesc};
-use super::{Enet, Features, Interface, align, management_clock, reg};
+use super::{Enet, Features, Interface, TimerRate, align, management_clock, reg};
 use crate::engine::tests::cases::{self, OnRings, RingSubject};
-use crate::engine::tests::random;
-use crate::engine::tests::world::{ModelRegisters, STATION, Shared, World};
+use crate::engine::tests::world::{Hardware as _, ModelRegisters, STATION, Shared, World};
+use crate::engine::tests::{random, stamps};
 use crate::engine::{Engine as _, Filter, Rings};
+use crate::interrupt::Attention;
 use crate::nic::Nic as _;
 use crate::phy::{Mode, Speed};
 use crate::regs::{Registers as _, Timeout};
@@ -53,7 +54,9 @@ impl<const N: usize> RingSubject for With<N> {
 }
 
 fn engine<const N: usize>(world: &Shared<Model<N>>) -> TestEnet<N> {
-    let features = Features { interface: Interface::Rmii, clock_hz: 150_000_000, inserts: true, verifies: true };
+    let timestamps = TimerRate::from_hz(25_000_000);
+    let features =
+        Features { interface: Interface::Rmii, clock_hz: 150_000_000, inserts: true, verifies: true, timestamps };
     Enet::new(ModelRegisters(world.clone(), 0), features)
 }
 
@@ -65,6 +68,63 @@ fn the_driver_passes_every_case_with_legacy_descriptors() {
 #[test]
 fn the_driver_passes_every_case_with_enhanced_descriptors() {
     cases::all::<OnRings<With<8>>>();
+}
+
+#[test]
+fn packets_and_frames_are_stamped_with_when_they_passed() {
+    stamps::all::<With<8>>();
+}
+
+#[test]
+fn a_cycle_of_the_clock_has_whole_nanoseconds() {
+    for hz in [0, 7_000_000, 7_812_500, 120_000_000, 1_000_000_001] {
+        assert_eq!(TimerRate::from_hz(hz), None, "{hz} Hz");
+    }
+    for (hz, nanos) in [(8_000_000, 125), (25_000_000, 40), (50_000_000, 20), (125_000_000, 8), (1_000_000_000, 1)] {
+        assert_eq!(TimerRate::from_hz(hz), Some(TimerRate { nanos }), "{hz} Hz");
+    }
+    let memory = BoxedPool::new(cases::SLOT, cases::RX + 1);
+    let (world, _nic) = cases::world::<OnRings<With<8>>>(memory.pool(), false, 1);
+    let read = |offset| ModelRegisters(world.clone(), 0).read(offset);
+    assert_eq!((read(reg::ATINC), read(reg::ATPER)), (40, 1_000_000_000));
+}
+
+#[test]
+fn a_clock_that_nothing_drives_costs_the_stamps_and_no_packet() {
+    let memory = BoxedPool::new(cases::SLOT, cases::RX + 1);
+    let (world, mut nic) = cases::world::<OnRings<With<8>>>(memory.pool(), false, 1);
+    world.0.borrow_mut().hardware.unclocked = true;
+    for n in 0..3 {
+        world
+            .0
+            .borrow_mut()
+            .incoming
+            .push_back(crate::engine::tests::world::Packet { octets: [n; 60].to_vec(), error: None });
+        world.0.borrow_mut().receive_one();
+        let (frame, meta) = nic.receive().expect("a packet");
+        assert_eq!((frame[0], meta.timestamp), (n, None));
+    }
+    assert_eq!(nic.clock(), None);
+}
+
+#[test]
+fn a_second_that_ends_asks_for_a_look_at_the_clock() {
+    let memory = BoxedPool::new(cases::SLOT, cases::RX + 1);
+    let (world, mut nic) = cases::world::<OnRings<With<8>>>(memory.pool(), false, 1);
+    let attention: &'static Attention = std::boxed::Box::leak(std::boxed::Box::new(Attention::new()));
+    nic.set_attention(attention);
+    for tenth in 1..100 {
+        world.0.borrow_mut().hardware.set_time(tenth * 100_000_000);
+        if world.0.borrow().hardware.interrupt() {
+            assert_eq!(tenth % 10, 0);
+            nic.engine().interrupts(false);
+            attention.raise();
+        }
+        if attention.is_raised() {
+            assert!(nic.receive().is_none());
+        }
+    }
+    assert_eq!(nic.clock(), Some(Instant::from_micros(9_900_000)));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The device made of an engine and two rings.
 
-use super::{Engine, Events, Filter, Rings, SetupError};
+use super::stamp::Stamps;
+use super::{Engine, Events, Filter, Rings, SentAt, SetupError};
 use crate::coherency::Coherency;
 use crate::hash;
 use crate::interrupt::Attention;
@@ -54,6 +55,7 @@ pub struct RingNic<'d, 'p, E: Engine, C, const RX: usize, const TX: usize> {
     /// Without one, the link is taken to be up.
     phy: Option<Phy>,
     attention: Option<&'static Attention>,
+    stamps: Stamps,
     state: State,
     overruns: u32,
     faults: u32,
@@ -105,6 +107,7 @@ impl<'d, 'p, E: Engine, C: Coherency + Clone, const RX: usize, const TX: usize> 
             mode: Mode::DEFAULT,
             phy: None,
             attention: None,
+            stamps: Stamps::default(),
             state: State::Running,
             overruns: 0,
             faults: 0,
@@ -135,6 +138,29 @@ impl<'d, 'p, E: Engine, C: Coherency + Clone, const RX: usize, const TX: usize> 
     /// The engine, for what only this MAC can do.
     pub fn engine(&mut self) -> &mut E {
         &mut self.engine
+    }
+
+    /// Whether received packets have time stamps ([`RxMeta::timestamp`]), and sent frames have them for the asking.
+    pub fn stamps(&self) -> bool {
+        self.engine.stamps()
+    }
+
+    /// What the clock of the time stamps says; it begins anew when the engine has to be reset. `None` without one.
+    pub fn clock(&mut self) -> Option<Instant> {
+        self.engine.clock()
+    }
+
+    /// When the oldest frame was sent that asked for it ([`TxMeta::timestamp`]) and was not told of yet. The last four are
+    /// kept; a device without [`stamps`](Self::stamps) has none.
+    pub fn sent_at(&mut self) -> Option<SentAt> {
+        self.reclaim();
+        self.stamps.pop()
+    }
+
+    /// Returns frames that were sent to the pool; how many.
+    fn reclaim(&mut self) -> usize {
+        let Self { engine, tx, stamps, .. } = self;
+        tx.reclaim_stamped(|part| stamps.push(part.and_then(|part| engine.whole_time(part))))
     }
 
     /// Times that the engine had to be reset after a fault.
@@ -180,7 +206,7 @@ impl<'d, 'p, E: Engine, C: Coherency + Clone, const RX: usize, const TX: usize> 
         }
         if E::TX_STOPS {
             // What was sent is out of the way then: the oldest frame is one that the engine has still to send.
-            self.tx.reclaim();
+            self.reclaim();
             let ring = self.tx.ring();
             if ring.used() > 0 {
                 self.engine.resume_tx(ring.head(), ring.is_full());
@@ -232,6 +258,8 @@ impl<'d, 'p, E: Engine, C: Coherency + Clone, const RX: usize, const TX: usize> 
 
     /// Out of a pause; the receive ring has nothing that was not handed out.
     fn restart(&mut self) {
+        self.reclaim();
+        (0..self.tx.asked()).for_each(|_| self.stamps.push(None));
         // SAFETY: `service` has stopped the engine.
         unsafe {
             self.rx.restart();
@@ -292,7 +320,7 @@ impl<'p, E: Engine, C: Coherency + Clone, const RX: usize, const TX: usize> Devi
         if self.state == State::Dead {
             return None;
         }
-        self.tx.reclaim();
+        self.reclaim();
         let Some((frame, mut meta)) = self.take() else {
             self.service();
             return None;
@@ -300,16 +328,18 @@ impl<'p, E: Engine, C: Coherency + Clone, const RX: usize, const TX: usize> Devi
         if !self.engine.verifies() {
             meta.checksum = RxChecksum::None;
         }
+        meta.timestamp = meta.timestamp.and_then(|part| self.engine.whole_time(part));
         Some((frame, meta))
     }
 
-    fn transmit(&mut self, mut frame: Frame<'p>, meta: TxMeta) -> Result<(), Frame<'p>> {
+    fn transmit(&mut self, mut frame: Frame<'p>, mut meta: TxMeta) -> Result<(), Frame<'p>> {
         if self.state != State::Running {
             return Err(frame);
         }
-        if self.tx.ring().is_full() && self.tx.reclaim() == 0 {
+        if self.tx.ring().is_full() && self.reclaim() == 0 {
             return Err(frame);
         }
+        meta.timestamp &= E::Tx::STAMPS && self.engine.stamps();
         self.engine.prepare(&mut frame, &meta);
         self.tx.transmit(frame, &meta)
     }

@@ -5,4 +5,5 @@
 
 pub mod cases;
 pub mod random;
+pub mod stamps;
 pub mod world;

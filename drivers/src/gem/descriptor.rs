@@ -1,26 +1,33 @@
-//! Buffer descriptors of the Cadence GEM: two words, or four where addresses have 64 bits.
+//! Buffer descriptors of the Cadence GEM: two words, four where addresses have 64 bits, six with time stamps besides.
 //!
 //! Layout: Microchip's SAM E70 data sheet DS60001527, GMAC "Receive Buffer Descriptor Entry" and "Transmit Buffer
-//! Descriptor Entry"; four words as AMD's UG1085 (Zynq UltraScale+) has them with `dma_addr_bus_width_1`.
+//! Descriptor Entry"; four words as AMD's UG1085 (Zynq UltraScale+) has them with `dma_addr_bus_width_1`, six with its
+//! extended descriptors, `rx_bd_extended_mode_en` and `tx_bd_extended_mode_en`.
 //!
 //! ```text
-//!   receive   0 │ address 31:2 │WRAP 1│USED 0│      transmit  0 │ address
-//!             1 │ ... │EOF 15│SOF 14│ length 12:0             1 │USED│WRAP│RLE│ ... │LAST 15│ length 13:0
-//!             2 │ address 63:32 │ 3 │ (64 bits)               2 │ address 63:32 │ 3 │ (64 bits)
+//!   receive   0 │ address 31:3 │TSV 2│WRAP 1│USED 0│      transmit  0 │ address
+//!             1 │ ... │EOF 15│SOF 14│ length 12:0                   1 │USED│WRAP│RLE│ ... TSV 23 ... │LAST 15│ length 13:0
+//!             2 │ address 63:32 │ 3 │ (64 bits)                     2 │ address 63:32 │ 3 │ (64 bits)
+//!             4 │ seconds 1:0 in 31:30, nanoseconds 29:0            4 │ as receive
+//!             5 │ seconds 5:2 in 3:0                                5 │ as receive
 //! ```
 //!
 //! The owner's bit is USED, and the other way round than elsewhere: the hardware owns what is not used. Hence descriptors
 //! begin as used, and not all zero.
 
+use crate::engine::stamp::from_halves;
 use crate::ring::{Descriptor, Received, RxDescriptor, TxDescriptor, TxError};
 use crate::word::{Word, bit, high, low};
 use ringtap::device::{RxChecksum, RxMeta, TxMeta};
+use ringtap::time::Instant;
 
 /// Bits of the receive descriptor's first word.
 mod rx0 {
     use super::bit;
     pub const USED: u32 = bit(0);
     pub const WRAP: u32 = bit(1);
+    /// With six words: there is a time stamp.
+    pub const TSV: u32 = bit(2);
 }
 
 /// Bits of the receive descriptor's second word.
@@ -38,6 +45,8 @@ mod tx1 {
     use super::bit;
     pub const LENGTH: u32 = 0x3fff;
     pub const LAST: u32 = bit(15);
+    /// With six words: there is a time stamp.
+    pub const TSV: u32 = bit(23);
     /// Late collision.
     pub const LCO: u32 = bit(26);
     /// An error on the bus in the middle of the frame.
@@ -49,7 +58,7 @@ mod tx1 {
     pub const USED: u32 = bit(31);
 }
 
-/// A receive descriptor of `N` words: 2, or 4 with addresses of 64 bits.
+/// A receive descriptor of `N` words: 2, 4 with addresses of 64 bits, or 6 with time stamps besides.
 #[derive(Debug)]
 #[repr(C, align(8))]
 pub struct RxDesc<const N: usize>([Word; N]);
@@ -71,7 +80,7 @@ impl<const N: usize> RxDesc<N> {
     }
 
     const fn with(first: u32) -> Self {
-        const { assert!(N == 2 || N == 4, "descriptors have 2 or 4 words") };
+        const { assert!(N == 2 || N == 4 || N == 6, "descriptors have 2, 4 or 6 words") };
         let mut words = [const { Word::new(0) }; N];
         words[0] = Word::new(first);
         Self(words)
@@ -95,7 +104,7 @@ impl<const N: usize> TxDesc<N> {
     }
 
     const fn with(second: u32) -> Self {
-        const { assert!(N == 2 || N == 4, "descriptors have 2 or 4 words") };
+        const { assert!(N == 2 || N == 4 || N == 6, "descriptors have 2, 4 or 6 words") };
         let mut words = [const { Word::new(0) }; N];
         words[1] = Word::new(second);
         Self(words)
@@ -121,7 +130,7 @@ impl<const N: usize> Default for TxDesc<N> {
 
 /// Writes the address's upper half where there is a place for it.
 fn set_high(words: &[Word], buffer: *const u8) {
-    if let [_, _, upper, unused] = words {
+    if let [_, _, upper, unused, ..] = words {
         upper.set(high(buffer));
         unused.set(0);
     }
@@ -143,7 +152,16 @@ impl<const N: usize> Descriptor for RxDesc<N> {
     }
 }
 
+/// The lower 36 bits of a time stamp: six bits of seconds, and nanoseconds.
+fn time(words: &[Word]) -> Option<Instant> {
+    let [_, _, _, _, lower, upper] = words else { return None };
+    let (lower, upper) = (lower.get(), upper.get());
+    Some(from_halves((upper & 15) << 2 | lower >> 30, lower & 0x3fff_ffff))
+}
+
 impl<const N: usize> RxDescriptor for RxDesc<N> {
+    /// The lower bits of the address are flags: three of them with time stamps.
+    const ALIGN: usize = if N == 6 { 8 } else { 4 };
     /// What DMACFG counts buffers in.
     const UNIT: usize = 64;
     /// As far as the length field reaches.
@@ -153,12 +171,17 @@ impl<const N: usize> RxDescriptor for RxDesc<N> {
     fn arm(&self, buffer: *mut u8, _: usize, wraps: bool) {
         set_high(&self.0, buffer);
         self.0[1].set(0);
-        self.0[0].set(low(buffer) & !3 | rx0::USED | if wraps { rx0::WRAP } else { 0 });
+        // Aligned: the bits of flags are zeros.
+        self.0[0].set(low(buffer) | rx0::USED | if wraps { rx0::WRAP } else { 0 });
     }
 
     #[inline]
     fn received(&self) -> Received {
-        decode(self.0[1].get())
+        let mut received = decode(self.0[1].get());
+        if N == 6 && self.0[0].get() & rx0::TSV != 0 {
+            received.meta.timestamp = time(&self.0);
+        }
+        received
     }
 }
 
@@ -193,6 +216,12 @@ impl<const N: usize> TxDescriptor for TxDesc<N> {
     #[inline]
     fn sent(&self) -> Result<(), TxError> {
         outcome(self.0[1].get())
+    }
+
+    const STAMPS: bool = N == 6;
+
+    fn stamp(&self) -> Option<Instant> {
+        if self.0[1].get() & tx1::TSV != 0 { time(&self.0) } else { None }
     }
 }
 

@@ -4,10 +4,10 @@ mod model;
 
 extern crate std;
 use super::descriptor::{RxDesc, TxDesc};
-use super::{Features, Gem, Parking, divider, reg};
+use super::{Features, Gem, Parking, TsuRate, divider, reg};
 use crate::engine::tests::cases::{self, OnRings, RingSubject};
-use crate::engine::tests::random;
-use crate::engine::tests::world::{ModelRegisters, STATION, Shared, World};
+use crate::engine::tests::world::{Hardware as _, ModelRegisters, STATION, Shared, World};
+use crate::engine::tests::{random, stamps};
 use crate::engine::{Engine as _, Filter, Rings};
 use crate::phy::{Mode, Speed};
 use crate::regs::{Registers as _, Timeout};
@@ -15,6 +15,7 @@ use crate::word::Word;
 use model::Model;
 use ringtap::device::{Device as _, Mac, TxChecksum, TxMeta};
 use ringtap::frame::BoxedPool;
+use ringtap::time::Instant;
 
 /// The driver with descriptors of `N` words, on a part with `Q` queues.
 struct With<const N: usize, const Q: usize>;
@@ -52,7 +53,8 @@ impl<const N: usize, const Q: usize> RingSubject for With<N, Q> {
 
 fn engine<const N: usize, const Q: usize>(world: &Shared<Model<N, Q>>, checksum: bool) -> TestGem<N, Q> {
     let parking = std::boxed::Box::leak(std::boxed::Box::new(Parking::new()));
-    let features = Features { checksum, pclk_hz: 150_000_000, queues: Q as u8, parking: Some(parking) };
+    let timestamps = TsuRate::from_hz(111_111_111);
+    let features = Features { checksum, pclk_hz: 150_000_000, queues: Q as u8, parking: Some(parking), timestamps };
     Gem::new(ModelRegisters(world.clone(), 0), features)
 }
 
@@ -72,9 +74,39 @@ fn the_driver_passes_every_case_with_two_queues_and_addresses_of_64_bits() {
 }
 
 #[test]
+fn the_driver_passes_every_case_with_time_stamps_in_descriptors_of_six_words() {
+    cases::all::<OnRings<With<6, 2>>>();
+}
+
+#[test]
+fn packets_and_frames_are_stamped_with_when_they_passed() {
+    stamps::all::<With<6, 2>>();
+}
+
+#[test]
+fn the_clock_counts_nanoseconds_and_is_there_without_stamps_in_descriptors() {
+    for hz in [4_999_999, 1_000_000_001, 0, u32::MAX] {
+        assert_eq!(TsuRate::from_hz(hz), None, "{hz} Hz");
+    }
+    for hz in [5_000_000, 111_111_111, 150_000_000, 250_000_000, 1_000_000_000] {
+        let TsuRate { increment } = TsuRate::from_hz(hz).expect("a rate");
+        assert!(increment >> 16 < 256, "{hz} Hz");
+        let second = (u64::from(hz) * u64::from(increment)) >> 16;
+        assert!((999_990_000..=1_000_000_000).contains(&second), "{hz} Hz: {second} ns in a second");
+    }
+    let memory = BoxedPool::new(cases::SLOT, cases::RX + 1);
+    let (world, mut nic) = cases::world::<OnRings<With<2, 6>>>(memory.pool(), false, 1);
+    let read = |offset| ModelRegisters(world.clone(), 0).read(offset);
+    assert_eq!((read(reg::TI), read(reg::TISUBN)), (9, 0), "9 ns at 111 MHz");
+    world.0.borrow_mut().hardware.set_time(3_000_007_000);
+    assert_eq!((nic.stamps(), nic.clock()), (false, Some(Instant::from_micros(3_000_007))));
+}
+
+#[test]
 fn packets_pass_or_are_counted_over_an_engine_that_moves_at_any_time_with_and_without_a_cache() {
     random::run::<OnRings<With<2, 1>>>();
     random::run::<OnRings<With<4, 2>>>();
+    random::run::<OnRings<With<6, 2>>>();
 }
 
 #[test]

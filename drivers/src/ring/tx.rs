@@ -4,6 +4,7 @@ use super::{DescRing, Descriptor, RingError};
 use crate::coherency::Coherency;
 use ringtap::device::TxMeta;
 use ringtap::frame::Frame;
+use ringtap::time::Instant;
 
 /// The layout of a transmit descriptor: one frame each.
 pub trait TxDescriptor: Descriptor {
@@ -22,6 +23,14 @@ pub trait TxDescriptor: Descriptor {
     /// # Errors
     /// What went wrong on the medium.
     fn sent(&self) -> Result<(), TxError>;
+
+    /// Whether [`stamp`](Self::stamp) ever has a time.
+    const STAMPS: bool = false;
+
+    /// When the frame was sent, or the lower end of that, if it was stamped; called only while the descriptor is ours.
+    fn stamp(&self) -> Option<Instant> {
+        None
+    }
 }
 
 /// Why the hardware says that a frame was not sent.
@@ -57,6 +66,8 @@ pub struct TxRing<'d, 'p, D, C, const N: usize> {
     ring: DescRing<'d, 'p, D, N>,
     coherency: C,
     counters: TxCounters,
+    /// The frames that want to know when they were sent.
+    asked: [bool; N],
     /// Descriptors were given to the hardware since [`take_kick`](Self::take_kick).
     kick: bool,
 }
@@ -68,7 +79,7 @@ impl<'d, 'p, D: TxDescriptor, C: Coherency, const N: usize> TxRing<'d, 'p, D, C,
     /// [`RingError::Running`] or [`RingError::NoRoom`].
     pub fn new(descriptors: &'d mut [D; N], coherency: C) -> Result<Self, RingError> {
         let ring = DescRing::new(descriptors)?;
-        Ok(Self { ring, coherency, counters: TxCounters::default(), kick: false })
+        Ok(Self { ring, coherency, counters: TxCounters::default(), asked: [false; N], kick: false })
     }
 
     /// Sends a frame. One that no descriptor can carry is dropped and counted: it could not be sent later either.
@@ -90,6 +101,9 @@ impl<'d, 'p, D: TxDescriptor, C: Coherency, const N: usize> TxRing<'d, 'p, D, C,
         let descriptor = &self.ring.descriptors[place];
         self.coherency.clean(buffer, len);
         descriptor.load(buffer, len, meta, DescRing::<D, N>::wraps(place));
+        if D::STAMPS {
+            self.asked[place] = meta.timestamp;
+        }
         self.ring.push(place, frame);
         self.coherency.before_give();
         descriptor.give();
@@ -102,18 +116,34 @@ impl<'d, 'p, D: TxDescriptor, C: Coherency, const N: usize> TxRing<'d, 'p, D, C,
     /// [`transmit`](Self::transmit) does so by itself only when the ring is full: call this before receiving, so that the
     /// pool has what there is.
     pub fn reclaim(&mut self) -> usize {
+        self.reclaim_stamped(|_| ())
+    }
+
+    /// As [`reclaim`](Self::reclaim); of each frame that asked for it, `stamped` is told what the descriptor has of the
+    /// time.
+    #[inline]
+    pub fn reclaim_stamped(&mut self, mut stamped: impl FnMut(Option<Instant>)) -> usize {
         let mut count = 0;
         while let Some(place) = self.ring.done() {
             self.coherency.after_take();
-            let counter = match self.ring.descriptors[place].sent() {
+            let descriptor = &self.ring.descriptors[place];
+            let counter = match descriptor.sent() {
                 Ok(()) => &mut self.counters.packets,
                 Err(_) => &mut self.counters.errors,
             };
             *counter = counter.wrapping_add(1);
+            if D::STAMPS && core::mem::take(&mut self.asked[place]) {
+                stamped(descriptor.stamp());
+            }
             drop(self.ring.pop());
             count += 1;
         }
         count
+    }
+
+    /// Frames in the ring that want to know when they were sent.
+    pub fn asked(&self) -> usize {
+        self.asked.iter().filter(|asked| **asked).count()
     }
 
     /// Whether frames were given to the hardware since the last call. If so, this is the moment to ring its doorbell: all
@@ -134,6 +164,7 @@ impl<'d, 'p, D: TxDescriptor, C: Coherency, const N: usize> TxRing<'d, 'p, D, C,
     pub unsafe fn restart(&mut self) {
         self.reclaim();
         self.counters.abandoned = self.counters.abandoned.wrapping_add(self.ring.used() as u32);
+        self.asked = [false; N];
         // SAFETY: as the caller promises.
         unsafe { self.ring.release() };
     }

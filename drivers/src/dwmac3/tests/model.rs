@@ -27,6 +27,9 @@ pub struct Model<const N: usize> {
     idle: bool,
     /// After an error on the bus nothing moves.
     dead: bool,
+    /// Nanoseconds, and when the clock of time stamps was started.
+    time: u64,
+    epoch: u64,
     /// A reset does not end.
     pub stuck: bool,
     /// A management transfer does not end.
@@ -36,9 +39,9 @@ pub struct Model<const N: usize> {
 
 impl<const N: usize> Model<N> {
     fn reset(&mut self) {
-        let Self { stuck, busy, .. } = *self;
+        let Self { stuck, busy, time, .. } = *self;
         let phy = core::mem::take(&mut self.phy);
-        *self = Self { stuck, busy, phy, idle: true, bmr: u32::from(stuck), ..Self::default() };
+        *self = Self { stuck, busy, time, phy, idle: true, bmr: u32::from(stuck), ..Self::default() };
     }
 
     fn mac(&self, offset: u16) -> u32 {
@@ -53,6 +56,19 @@ impl<const N: usize> Model<N> {
 
     fn next(&mut self, direction: usize, wraps: bool) {
         self.at[direction] = if wraps { self.lists[direction] } else { self.at[direction] + 4 * N as u32 };
+    }
+
+    /// Seconds and nanoseconds of the clock, if it runs for all frames.
+    fn clock(&self) -> Option<[u32; 2]> {
+        let time = self.time - self.epoch;
+        let on = self.mac(0x700) & 0x101 == 0x101 && self.mac(0x704) != 0;
+        on.then_some([(time / 1_000_000_000) as u32, (time % 1_000_000_000) as u32])
+    }
+
+    fn stamp(&self, bus: &Bus, at: u32) {
+        let [seconds, nanos] = self.clock().expect("a clock");
+        bus.word(at + 24).set(nanos);
+        bus.word(at + 28).set(seconds);
     }
 
     fn miss(&mut self) -> Fate {
@@ -85,6 +101,8 @@ impl<const N: usize> Hardware for Model<N> {
         match (block, offset) {
             (MAC, 0x10) => u32::from(self.busy),
             (MAC, 0x700) => self.mac(0x700) & !(1 << 5),
+            (MAC, 0x708) => self.clock().map_or(0, |[seconds, _]| seconds),
+            (MAC, 0x70c) => self.clock().map_or(0, |[_, nanos]| nanos),
             (MAC, _) => self.mac(offset),
             (_, 0x00) => self.bmr,
             (_, 0x14) => {
@@ -109,7 +127,13 @@ impl<const N: usize> Hardware for Model<N> {
                 let answer = self.phy.get(&place).copied().unwrap_or(0xffff);
                 self.mac.insert(0x14, answer);
             }
-            (MAC, _) => drop(self.mac.insert(offset, value)),
+            (MAC, _) => {
+                self.mac.insert(offset, value);
+                if offset == 0x700 && value & 4 != 0 {
+                    assert_eq!((self.mac(0x710), self.mac(0x714)), (0, 0), "the clock starts at zero");
+                    self.epoch = self.time;
+                }
+            }
             (_, 0x00) if value & 1 != 0 => self.reset(),
             (_, 0x00) => self.bmr = value,
             (_, 0x04) => self.idle = false,
@@ -152,7 +176,11 @@ impl<const N: usize> Hardware for Model<N> {
             let length = if last { (octets.len() as u32) << 16 } else { 0 };
             let status = length | u32::from(last) << 8 | u32::from(first) << 9 | if last { errors } else { 0 };
             let good = first && last && errors == 0;
-            bus.word(at).set(status);
+            let stamped = last && N == 8 && self.clock().is_some();
+            if stamped {
+                self.stamp(bus, at);
+            }
+            bus.word(at).set(status | u32::from(stamped) << 7);
             if last {
                 self.sr |= 1 << 6 | 1 << 16;
                 return if good { Fate::Good } else { Fate::Bad };
@@ -174,7 +202,13 @@ impl<const N: usize> Hardware for Model<N> {
         }
         assert_eq!(control >> 28 & 3, 3, "a frame is whole");
         let octets = bus.read(bus.word(at + 8).get(), (bus.word(at + 4).get() & 0x1fff) as usize);
-        let status = if lost { 1 << 15 | 1 << 9 } else { 0 };
+        let asks = control & 1 << 25 != 0;
+        assert!(!asks || N == 8, "a time stamp would go over the addresses");
+        let stamped = asks && !lost && self.clock().is_some();
+        if stamped {
+            self.stamp(bus, at);
+        }
+        let status = u32::from(stamped) << 17 | if lost { 1 << 15 | 1 << 9 } else { 0 };
         bus.word(at).set(control & !OWN | status);
         self.next(1, control & 1 << 21 != 0);
         self.sr |= 1 | 1 << 16;
@@ -185,6 +219,10 @@ impl<const N: usize> Hardware for Model<N> {
         self.dead = true;
         self.sr |= 1 << 13 | 1 << 15;
         true
+    }
+
+    fn set_time(&mut self, nanos: u64) {
+        self.time = nanos;
     }
 
     fn owned(&self, bus: &Bus) -> usize {

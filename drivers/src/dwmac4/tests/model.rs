@@ -117,6 +117,8 @@ impl Hardware for Model {
     fn read(&mut self, _: usize, offset: u16) -> u32 {
         match offset {
             0x200 => u32::from(self.busy),
+            0xb08 => self.time[1],
+            0xb0c => self.time[0],
             0xb00 => self.register(offset) & !(1 << 5 | 1 << 2),
             0xd00 => self.register(offset) & !1,
             0x100c => {
@@ -206,7 +208,12 @@ impl Hardware for Model {
         assert_eq!(control & 0x7fff, len, "FL and B1L");
         let octets = bus.read(bus.word(at).get(), len as usize);
         let errors = if lost { 1 << 15 | 1 << 9 } else { 0 };
-        bus.word(at + 12).set(3 << 28 | errors);
+        let stamped = bus.word(at + 8).get() & 1 << 30 != 0 && self.stamps() && !lost;
+        // What was read is written over, time stamp or not.
+        let [nanos, seconds] = if stamped { self.time } else { [0; 2] };
+        bus.word(at).set(nanos);
+        bus.word(at + 4).set(seconds);
+        bus.word(at + 12).set(3 << 28 | u32::from(stamped) << 17 | errors);
         self.next(1);
         self.sr |= 1 | 1 << 15;
         Some(octets)
@@ -216,6 +223,10 @@ impl Hardware for Model {
         self.dead = true;
         self.sr |= 1 << 12 | 1 << 14;
         true
+    }
+
+    fn set_time(&mut self, nanos: u64) {
+        self.time = [(nanos % 1_000_000_000) as u32, (nanos / 1_000_000_000) as u32];
     }
 
     fn owned(&self, bus: &Bus) -> usize {

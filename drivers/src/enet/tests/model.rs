@@ -18,6 +18,12 @@ pub struct Model<const N: usize> {
     /// RDAR and TDAR.
     active: [bool; 2],
     lost: u32,
+    /// Nanoseconds, when the clock began, and what was captured of it: by every other order only.
+    time: u64,
+    epoch: u64,
+    captured: [u32; 2],
+    /// Nothing drives the clock.
+    pub unclocked: bool,
     /// A reset does not end.
     pub stuck: bool,
     /// A management transfer does not end.
@@ -43,9 +49,9 @@ impl<const N: usize> Model<N> {
 
     fn control(&mut self, value: u32) {
         if value & 1 != 0 {
-            let Self { stuck, busy, deaf, .. } = *self;
+            let Self { stuck, busy, deaf, unclocked, time, .. } = *self;
             let phy = core::mem::take(&mut self.phy);
-            *self = Self { stuck, busy, deaf, phy, ..Self::default() };
+            *self = Self { stuck, busy, deaf, unclocked, time, epoch: time, phy, ..Self::default() };
             self.registers.insert(0x24, 0xf000_0000 | u32::from(stuck));
             return;
         }
@@ -76,6 +82,28 @@ impl<const N: usize> Model<N> {
         self.eir |= u32::from(!self.busy) << 23;
     }
 
+    fn clock(&self) -> u32 {
+        assert_eq!(self.register(0x40c), 1_000_000_000, "seconds");
+        ((self.time - self.epoch) % 1_000_000_000) as u32
+    }
+
+    fn control_clock(&mut self, value: u32) {
+        if value & 1 << 9 != 0 {
+            self.epoch = self.time;
+        }
+        if value & 1 << 11 != 0 && !self.unclocked {
+            self.captured = [self.clock(), self.captured[0]];
+        }
+        let busy = if self.unclocked { 0 } else { 1 << 11 };
+        self.registers.insert(0x400, value & !busy & !(1 << 9));
+    }
+
+    /// Puts the time into a descriptor.
+    fn stamp(&self, bus: &Bus, at: u32) {
+        assert_eq!(self.register(0x400) & 0x11, 0x11, "the clock stands still");
+        bus.word(at + 20).set(self.clock());
+    }
+
     fn next(&mut self, direction: usize, wraps: bool) {
         let base = self.register([0x180, 0x184][direction]);
         self.at[direction] = if wraps { base } else { self.at[direction] + 4 * N as u32 };
@@ -99,6 +127,7 @@ impl<const N: usize> Hardware for Model<N> {
             0x010 => u32::from(self.active[0]) << 24,
             0x014 => u32::from(self.active[1]) << 24,
             0x2d8 => self.lost,
+            0x404 => self.captured[1],
             _ => self.register(offset),
         }
     }
@@ -110,6 +139,7 @@ impl<const N: usize> Hardware for Model<N> {
             0x014 => self.active[1] = self.enabled() && !core::mem::take(&mut self.deaf),
             0x024 => self.control(value),
             0x040 => self.management(value),
+            0x400 => self.control_clock(value),
             0x0c4 | 0x180 | 0x184 | 0x188 => {
                 assert!(!self.enabled(), "register {offset:#x} is written while the MAC runs");
                 self.registers.insert(offset, value);
@@ -144,6 +174,7 @@ impl<const N: usize> Hardware for Model<N> {
             let status = if last { LAST | octets.len() as u32 | error_bits(packet.error) } else { size as u32 };
             if N == 8 {
                 assert_eq!(bus.word(at + 8).get(), 1 << 23, "without INT there is no interrupt");
+                self.stamp(bus, at);
             }
             bus.word(at).set(status | wrap);
             self.next(0, wrap != 0);
@@ -168,6 +199,9 @@ impl<const N: usize> Hardware for Model<N> {
         let octets = bus.read(buffer, (word & 0xffff) as usize);
         if N == 8 {
             let control = bus.word(at + 8).get();
+            if control & 1 << 29 != 0 && !lost {
+                self.stamp(bus, at);
+            }
             bus.word(at + 8).set(control | if lost { 1 << 15 | 1 << 10 } else { 0 });
         }
         bus.word(at).set(word & !OWN);
@@ -183,6 +217,12 @@ impl<const N: usize> Hardware for Model<N> {
         self.active = [false; 2];
         self.eir |= 1 << 22;
         true
+    }
+
+    fn set_time(&mut self, nanos: u64) {
+        let second = |time: u64| (time - self.epoch) / 1_000_000_000;
+        self.eir |= u32::from(second(self.time) != second(nanos)) << 15;
+        self.time = nanos;
     }
 
     fn owned(&self, bus: &Bus) -> usize {

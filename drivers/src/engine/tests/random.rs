@@ -90,7 +90,7 @@ impl<S: Subject> Bench<'_, S> {
         let Some(mut frame) = self.pool.take(HEADROOM) else { return };
         let octets = octets(self.number, 14 + self.below(LONGEST - 13));
         frame.extend(&octets).expect("room");
-        match self.nic.transmit(frame, TxMeta::default()) {
+        match self.nic.transmit(frame, TxMeta { timestamp: self.below(2) == 0, ..TxMeta::default() }) {
             Err(back) => assert_eq!(&back[..], &octets[..], "a refused frame comes back as it was"),
             Ok(()) => self.sent.push_back(octets),
         }

@@ -48,6 +48,8 @@ pub trait Hardware: Default {
     fn owned(&self, bus: &Bus) -> usize;
     /// The address that the hardware itself has, if any.
     fn set_address(&mut self, _: Mac) {}
+    /// Nanoseconds since the beginning, by which a clock of the MAC's goes.
+    fn set_time(&mut self, _: u64) {}
     /// Whether the interrupt line is asserted.
     fn interrupt(&self) -> bool;
 }

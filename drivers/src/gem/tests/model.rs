@@ -22,6 +22,9 @@ pub struct Model<const N: usize, const Q: usize> {
     /// A used descriptor was read ahead: nothing is received until NWCTRL is written.
     holds: bool,
     dead: bool,
+    /// Nanoseconds, and when the clock was set to zero.
+    time: u64,
+    epoch: u64,
     /// The transmitter never stops.
     pub stuck: bool,
     /// A management transfer does not end.
@@ -43,6 +46,23 @@ impl<const N: usize, const Q: usize> Model<N, Q> {
     /// A queue beyond the first has descriptors that it can do nothing with.
     pub fn parked(&self, queue: u16) -> bool {
         self.register(0x440 + 4 * queue) != 0 && self.register(0x480 + 4 * queue) != 0
+    }
+
+    /// Puts the time into a descriptor, if that is wanted.
+    fn stamp(&self, bus: &Bus, at: u32, control: u16) -> bool {
+        if N != 6 || self.register(control) >> 4 & 3 != 3 {
+            return false;
+        }
+        let (seconds, nanos) = self.clock();
+        bus.word(at + 16).set(seconds << 30 | nanos);
+        // The rest of the word is not for the time, and not zero.
+        bus.word(at + 20).set(seconds >> 2 & 15 | 0x50);
+        true
+    }
+
+    fn clock(&self) -> (u32, u32) {
+        let time = self.time - self.epoch;
+        ((time / 1_000_000_000) as u32, (time % 1_000_000_000) as u32)
     }
 
     fn next(&mut self, direction: usize, wraps: bool) {
@@ -97,6 +117,8 @@ impl<const N: usize, const Q: usize> Hardware for Model<N, Q> {
             0x08 => u32::from(!self.busy) << 2,
             0x14 => self.tx_status | u32::from(self.sending || self.stuck) << 3,
             0x20 => self.rx_status,
+            0x1d0 => self.clock().0,
+            0x1d4 => self.clock().1,
             0x24 => core::mem::take(&mut self.isr),
             0x1a0 => core::mem::take(&mut self.missed),
             _ => self.register(offset),
@@ -117,6 +139,11 @@ impl<const N: usize, const Q: usize> Hardware for Model<N, Q> {
             0x28 => self.mask |= value,
             0x2c => self.mask &= !value,
             0x34 => self.management(value),
+            0x1d0 => {
+                assert_eq!((value, self.registers.insert(0x1d4, 0)), (0, Some(0)), "the clock starts at zero");
+                assert!(self.register(0x1dc) > 0, "the clock stands still");
+                self.epoch = self.time;
+            }
             _ => drop(self.registers.insert(offset, value)),
         }
     }
@@ -127,7 +154,8 @@ impl<const N: usize, const Q: usize> Hardware for Model<N, Q> {
             return Fate::Missed;
         }
         let size = (self.register(0x10) >> 16 & 0xff) as usize * 64;
-        assert_eq!(self.register(0x10) >> 30, u32::from(N == 4), "the descriptors' size");
+        let kind = [0, 0b100, 0b111][N / 2 - 1];
+        assert_eq!(self.register(0x10) >> 28, kind, "the descriptors' size");
         let pieces: Vec<&[u8]> = packet.octets.chunks(size).collect();
         for (i, piece) in pieces.iter().enumerate() {
             let at = self.at[0];
@@ -140,11 +168,13 @@ impl<const N: usize, const Q: usize> Hardware for Model<N, Q> {
                 // A frame whose end finds no descriptor has begun all the same.
                 return if i == 0 { Fate::Missed } else { Fate::Bad };
             }
-            bus.write(first & !3, piece);
+            let flags = if N == 6 { 7 } else { 3 };
+            bus.write(first & !flags, piece);
             let last = i + 1 == pieces.len();
             let length = if last { packet.octets.len() as u32 } else { 0 };
             bus.word(at + 4).set(length | u32::from(i == 0) << 14 | u32::from(last) << 15);
-            bus.word(at).set(first | RX_USED);
+            let stamped = last && self.stamp(bus, at, 0x4d0);
+            bus.word(at).set(first | RX_USED | u32::from(stamped) << 2);
             self.next(0, first & 2 != 0);
         }
         self.rx_status |= 2;
@@ -165,7 +195,8 @@ impl<const N: usize, const Q: usize> Hardware for Model<N, Q> {
         }
         assert_eq!(control >> 15 & 1, 1, "a frame is whole");
         let octets = bus.read(bus.word(at).get(), (control & 0x3fff) as usize);
-        bus.word(at + 4).set(control | TX_USED | u32::from(lost) << 26);
+        let stamped = !lost && self.stamp(bus, at, 0x4cc);
+        bus.word(at + 4).set(control | TX_USED | u32::from(lost) << 26 | u32::from(stamped) << 23);
         self.next(1, control & 1 << 30 != 0);
         self.tx_status |= 1 << 5;
         self.isr |= 1 << 7;
@@ -178,6 +209,10 @@ impl<const N: usize, const Q: usize> Hardware for Model<N, Q> {
         self.tx_status |= 1 << 8;
         self.isr |= 1 << 11;
         true
+    }
+
+    fn set_time(&mut self, nanos: u64) {
+        self.time = nanos;
     }
 
     fn owned(&self, bus: &Bus) -> usize {

@@ -25,7 +25,7 @@ const PHY: u8 = 2;
 
 /// What the MAC has, its clock being 66 MHz.
 const FEATURES: Features =
-    Features { interface: Interface::Rmii, clock_hz: 66_000_000, inserts: true, verifies: false };
+    Features { interface: Interface::Rmii, clock_hz: 66_000_000, inserts: true, verifies: false, timestamps: None };
 
 const RX: usize = 8;
 const TX: usize = 8;

@@ -122,7 +122,7 @@ firmware::on_interrupt!(ETHERNET, {
 
 /// A handle to the MAC: the driver's, and another in the interrupt handler, which only masks.
 fn engine() -> Gem<Mmio, 2> {
-    let features = Features { checksum: true, pclk_hz: CORE_HZ, queues: 6, parking: Some(&PARKING) };
+    let features = Features { checksum: true, pclk_hz: CORE_HZ, queues: 6, parking: Some(&PARKING), timestamps: None };
     // SAFETY: the registers lie there; the driver and the handler are made for each other.
     Gem::new(unsafe { Mmio::new(GMAC) }, features)
 }

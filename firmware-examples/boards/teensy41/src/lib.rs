@@ -114,7 +114,8 @@ firmware::on_interrupt!(ETHERNET, {
 /// A handle to the MAC: the driver's, and another in the interrupt handler, which only masks.
 fn engine() -> Enet<Mmio, 8> {
     // No bus clock of this chip is above 150 MHz: what the boot ROM leaves makes the management clock slower, not faster.
-    let features = Features { interface: Interface::Rmii, clock_hz: 150_000_000, inserts: true, verifies: true };
+    let features =
+        Features { interface: Interface::Rmii, clock_hz: 150_000_000, inserts: true, verifies: true, timestamps: None };
     // SAFETY: the registers lie there; the driver and the handler are made for each other.
     Enet::new(unsafe { Mmio::new(ENET) }, features)
 }

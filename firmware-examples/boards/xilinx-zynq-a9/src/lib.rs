@@ -52,7 +52,7 @@ impl firmware::Board for Board {
     }
 
     fn device(&mut self) -> Result<Self::Device, &'static str> {
-        let features = Features { checksum: true, pclk_hz: PCLK_HZ, queues: 1, parking: None };
+        let features = Features { checksum: true, pclk_hz: PCLK_HZ, queues: 1, parking: None, timestamps: None };
         // SAFETY: the registers lie there, and nobody else uses them.
         let engine = Gem::new(unsafe { Mmio::new(GEM0) }, features);
         let (setup, pool) = (Setup::new(MAC), FRAMES.pool());

@@ -1,5 +1,5 @@
 //! The board xlnx-zcu102: a Zynq UltraScale+ (Cortex-A53 at EL3) with its first Cadence GEM, as QEMU models it: addresses
-//! of 64 bits in the descriptors, and a second queue, which is parked. Polled.
+//! of 64 bits and time stamps in the descriptors, and a second queue, which is parked. Polled.
 #![no_std]
 
 pub use firmware::entry;
@@ -11,7 +11,7 @@ use ringtap::time::Instant;
 use ringtap_drivers::coherency::Coherent;
 use ringtap_drivers::engine::Setup;
 use ringtap_drivers::gem::descriptor::{RxDesc, TxDesc};
-use ringtap_drivers::gem::{Features, Gem, GemNic, Parking};
+use ringtap_drivers::gem::{Features, Gem, GemNic, Parking, TsuRate};
 use ringtap_drivers::phy::Speed;
 use ringtap_drivers::regs::Mmio;
 use static_cell::ConstStaticCell;
@@ -26,13 +26,16 @@ const PHY: u8 = 23;
 /// What the management interface's clock is divided from: more than it may be.
 const PCLK_HZ: u32 = 200_000_000;
 
+/// The clock that the time stamp unit counts.
+const TSU_HZ: u32 = 250_000_000;
+
 const RX: usize = 8;
 const TX: usize = 8;
 
 static FRAMES: PoolMemory<1536, 32> = PoolMemory::new();
-static RX_RING: ConstStaticCell<[RxDesc<4>; RX]> = ConstStaticCell::new([const { RxDesc::new() }; RX]);
-static TX_RING: ConstStaticCell<[TxDesc<4>; TX]> = ConstStaticCell::new([const { TxDesc::new() }; TX]);
-static PARKING: Parking<4> = Parking::new();
+static RX_RING: ConstStaticCell<[RxDesc<6>; RX]> = ConstStaticCell::new([const { RxDesc::new() }; RX]);
+static TX_RING: ConstStaticCell<[TxDesc<6>; TX]> = ConstStaticCell::new([const { TxDesc::new() }; TX]);
+static PARKING: Parking<6> = Parking::new();
 
 /// The board, started.
 pub struct Board(());
@@ -40,14 +43,16 @@ pub struct Board(());
 impl firmware::Board for Board {
     const NAME: &'static str = "xlnx-zcu102";
 
-    type Device = GemNic<'static, 'static, Mmio, Coherent, 4, RX, TX>;
+    type Device = GemNic<'static, 'static, Mmio, Coherent, 6, RX, TX>;
 
     fn start() -> Self {
         Self(())
     }
 
     fn device(&mut self) -> Result<Self::Device, &'static str> {
-        let features = Features { checksum: true, pclk_hz: PCLK_HZ, queues: 2, parking: Some(&PARKING) };
+        // QEMU's model has the descriptors, and writes no time stamps.
+        let timestamps = TsuRate::from_hz(TSU_HZ);
+        let features = Features { checksum: true, pclk_hz: PCLK_HZ, queues: 2, parking: Some(&PARKING), timestamps };
         // SAFETY: the registers lie there, and nobody else uses them.
         let engine = Gem::new(unsafe { Mmio::new(GEM0) }, features);
         let (setup, pool) = (Setup::new(MAC), FRAMES.pool());
