@@ -21,7 +21,7 @@ use crate::pool::{DEFAULT_FRAMES, Lease, slot_size};
 use crate::sys::{Events, Interest};
 use crate::tap::{TapOptions, TapPort};
 use crate::vlan::Trunk;
-use ringtap::config::Config;
+use ringtap::config::{Config, HostModel};
 use ringtap::device::{Device, Medium};
 use ringtap::ip::addr::Cidr;
 use ringtap::stack::{Identifiers, IfaceId, Limits, Stack, Storage};
@@ -69,11 +69,16 @@ pub struct Router {
 }
 
 impl Router {
-    /// A stack with these ports, which does not forward yet.
+    /// A stack with these ports, which does not forward yet, and is a host of this model while it does not.
     ///
     /// # Errors
     /// When a port cannot be opened, an address cannot be, or the process has no descriptor left.
-    pub fn open(ports: &[PortOptions], limits: Limits, signals: Option<Signals>) -> Result<Self, Failure> {
+    pub fn open(
+        ports: &[PortOptions],
+        limits: Limits,
+        model: HostModel,
+        signals: Option<Signals>,
+    ) -> Result<Self, Failure> {
         // Each tap once, whatever the number of its VLANs.
         let mut opened: Vec<(String, TapPort)> = Vec::new();
         for port in ports {
@@ -87,6 +92,7 @@ impl Router {
         let large = Lease::new(LARGE.0, LARGE.1);
         let mut config = Config::new(entropy::secret()?);
         config.large_pool = Some(large.pool());
+        config.host_model = model;
         let failed = |e: std::io::Error| Failure::io("cannot make an event loop", &e);
         let mut router = Self {
             stack: Stack::new(config, Storage::growing(limits)),

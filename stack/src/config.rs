@@ -4,6 +4,23 @@ use crate::frame::Pool;
 use crate::rng::Secret;
 use crate::time::Duration;
 
+/// To whom an address belongs: to the host, or to one of its interfaces (RFC 1122 §3.3.4.2).
+///
+/// A router delivers what is for any of its addresses whichever way it came (RFC 1812 §5.2.3): while a stack forwards, it is
+/// weak, whatever is chosen.
+#[cfg(feature = "strong-host")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum HostModel {
+    /// An address is the host's: packets for it come in by any interface, and leave by the one that their route says.
+    #[default]
+    Weak,
+    /// An address is its interface's: what comes for it by another is dropped and counted
+    /// ([`DropReason::WrongInterface`](crate::stats::DropReason::WrongInterface)), and what is from it leaves by no other, by
+    /// that interface's routes alone.
+    Strong,
+}
+
 /// Settings of a whole stack. There is no default: a stack without a secret cannot be made.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -22,6 +39,9 @@ pub struct Config<'a> {
     pub reply_rate: u32,
     /// Frames of an interface's pool that datagram queues leave to acknowledgments, ARP and replies.
     pub reserve_rx: usize,
+    /// Whether addresses belong to the host or to interfaces. The weak model, as most hosts have it.
+    #[cfg(feature = "strong-host")]
+    pub host_model: HostModel,
     /// Whether echo requests to broadcast addresses are answered (RFC 1122 §3.2.2.6 allows either).
     pub echo_broadcast: bool,
     /// Probes for an IPv6 address before it is ours (RFC 4862 §5.1, DupAddrDetectTransmits). 1; 0 leaves out the trial,
@@ -51,6 +71,8 @@ impl Config<'_> {
             large_pool: None,
             reply_rate: 100,
             reserve_rx: 4,
+            #[cfg(feature = "strong-host")]
+            host_model: HostModel::Weak,
             echo_broadcast: false,
             #[cfg(feature = "ipv6")]
             dad_transmits: 1,

@@ -20,6 +20,7 @@ mod udp;
 mod v6;
 
 use crate::device::{RxChecksum, RxMeta};
+use crate::family::IpAddr;
 use crate::frame::Frame;
 #[cfg(feature = "hooks")]
 use crate::ip::hooks::Point;
@@ -282,19 +283,34 @@ impl<'a> Stack<'a> {
     fn admit(&self, id: IfaceId, header: &Ipv4Header, link_group: bool) -> Result<Destination, DropReason> {
         let Some(iface) = self.iface(id) else { return Err(DropReason::NotOurAddress) };
         match v4::admit(header, &iface.addresses, link_group) {
-            // The weak host model (RFC 1122 §3.3.4.2): an address of ours is ours by whichever interface it comes.
+            // In the weak host model (RFC 1122 §3.3.4.2) an address of ours is ours by whichever interface it comes.
             Err(DropReason::NotOurAddress)
                 if self.is_own(header.dst.into()) || self.is_held_on(id, header.dst.into()) =>
             {
                 match self.is_own(header.src.into()) {
                     true => Err(DropReason::MartianSource),
-                    false => Ok(Destination::Ours),
+                    false => self.admit_elsewhere(id, header.dst.into()),
                 }
             }
             // An address of ours on another interface is no source either.
             Ok(_) if self.ifaces.len() > 1 && self.is_configured(header.src.into()) => Err(DropReason::MartianSource),
             admitted => admitted,
         }
+    }
+
+    /// Whom a packet is for that came for an address of ours, but not of the interface that it came by.
+    //= https://www.rfc-editor.org/rfc/rfc1122#section-3.3.4.2
+    //# A host MAY silently discard an incoming datagram whose
+    //# destination address does not correspond to the physical
+    //# interface through which it is received.
+    #[inline]
+    fn admit_elsewhere(&self, id: IfaceId, dst: IpAddr) -> Result<Destination, DropReason> {
+        #[cfg(feature = "strong-host")]
+        if self.is_strong() && !self.is_held_on(id, dst) {
+            return Err(DropReason::WrongInterface);
+        }
+        let _ = (id, dst);
+        Ok(Destination::Ours)
     }
 
     /// Hands a whole packet to the protocol it is for.

@@ -40,6 +40,8 @@ mod raw;
 #[cfg(all(feature = "tcp", not(all(feature = "syn-queue", feature = "time-wait"))))]
 mod room;
 mod storage;
+#[cfg(feature = "strong-host")]
+mod strong_host;
 #[cfg(feature = "syn-queue")]
 mod syn_queue;
 #[cfg(all(feature = "tcp", not(feature = "syn-queue")))]

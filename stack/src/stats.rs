@@ -73,6 +73,8 @@ drop_reasons! {
     MartianDestination = "martian-destination",
     /// A packet for another host, and we do not forward.
     NotOurAddress = "not-our-address",
+    /// For an address of another interface of ours (RFC 1122 §3.3.4.2, the strong host model).
+    WrongInterface = "wrong-interface",
     /// A packet for another host that no router passes on: from or to an address of its link, or back to a link without
     /// stations.
     NotForwarded = "not-forwarded",

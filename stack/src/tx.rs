@@ -413,9 +413,15 @@ impl<'a> Stack<'a> {
         (!iface.is_nowhere()).then_some(Hop { iface, next })
     }
 
-    /// As [`hop`](Self::hop), where a policy may look at the source, too, if that is known.
+    /// As [`hop`](Self::hop), where a policy or the strong host model may look at the source, too, if that is known.
     #[inline]
     pub(crate) fn hop_from(&self, src: Option<IpAddr>, dst: IpAddr, by: Option<IfaceId>) -> Option<Hop> {
+        #[cfg(feature = "strong-host")]
+        if let Some(src) = src
+            && self.is_held_to_source(src)
+        {
+            return self.hop_of_source(src, dst, by);
+        }
         #[cfg(feature = "policy")]
         if self.policy.is_some()
             && !is_group(dst)
@@ -560,7 +566,7 @@ pub(crate) fn push_ethernet(frame: &mut Frame<'_>, dst: Mac, src: Mac) -> bool {
     ethernet::push(frame, &EthernetHeader { dst, src, ethertype }).is_some()
 }
 
-fn is_group(dst: IpAddr) -> bool {
+pub(crate) fn is_group(dst: IpAddr) -> bool {
     match dst {
         IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast(),
         IpAddr::V6(ip) => ip.is_multicast(),

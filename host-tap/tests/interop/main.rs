@@ -20,6 +20,7 @@ mod ping;
 mod renewals;
 mod router;
 mod routers;
+mod strong_host;
 mod tools;
 mod traceroute;
 mod vlan;

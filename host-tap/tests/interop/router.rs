@@ -82,7 +82,22 @@ pub struct World {
 }
 
 impl World {
+    /// As [`started`](Self::started), once the way through is there.
     pub fn new(link: Link, more: &[&str]) -> Self {
+        let mut world = Self::started(link, more);
+        // The router's own IPv6 addresses are on trial for a second.
+        for address in ["10.2.0.2", "fd02::2"] {
+            wait_until("the way is there", || {
+                let mut ping = world.left.command("ping", "iputils-ping");
+                run(ping.args(["-c", "1", "-W", "1", address]), b"").status.success()
+            });
+        }
+        world.before = world.device_losses();
+        world
+    }
+
+    /// The program with these arguments, and the kernels.
+    pub fn started(link: Link, more: &[&str]) -> Self {
         let control = std::env::temp_dir().join(format!("ringtap-router-{}", std::process::id()));
         let control = control.to_str().expect("a plain path").to_string();
         let mut command = Command::new(PROGRAM);
@@ -99,16 +114,7 @@ impl World {
         let (left, right) = (Kernel::new(), Kernel::new());
         left.take("rt0", ["10.1.0.2/24", "fd01::2/64"], ["10.1.0.1", "fd01::1"]);
         right.take("rt1", ["10.2.0.2/24", "fd02::2/64"], ["10.2.0.1", "fd02::1"]);
-        let mut world = Self { child, out, control, left, right, before: [[0; 4]; 2] };
-        // The router's own IPv6 addresses are on trial for a second.
-        for address in ["10.2.0.2", "fd02::2"] {
-            wait_until("the way is there", || {
-                let mut ping = world.left.command("ping", "iputils-ping");
-                run(ping.args(["-c", "1", "-W", "1", address]), b"").status.success()
-            });
-        }
-        world.before = world.device_losses();
-        world
+        Self { child, out, control, left, right, before: [[0; 4]; 2] }
     }
 
     pub fn ctl(&self, args: &[&str]) -> String {

@@ -19,8 +19,8 @@ const TRANSIT: usize = 16;
 
 /// How packets for others are passed on.
 ///
-/// The stack is a weak host (RFC 1122 §3.3.4.2) whether it forwards or not: each of its addresses is its own on every
-/// interface.
+/// A stack that forwards is a weak host (RFC 1122 §3.3.4.2), as RFC 1812 §5.2.3 has it: each of its addresses is its own on
+/// every interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]

@@ -174,7 +174,7 @@ impl<'a> Routes<'a> {
     }
 
     /// What was looked up before is to be looked up again.
-    #[cfg(any(feature = "hooks", feature = "policy"))]
+    #[cfg(any(feature = "hooks", feature = "policy", all(feature = "forward", feature = "strong-host")))]
     pub fn forget_ways(&mut self) {
         self.generation = self.generation.wrapping_add(1);
     }

@@ -87,7 +87,8 @@ impl<'a> Stack<'a> {
             }
             _ => return Err(DropReason::IcmpEchoGroup),
         };
-        let mtu = self.hop(ip.src.into(), None).and_then(|h| self.iface(h.iface)).map_or(0, |i| i.ip_mtu());
+        let hop = self.hop_from(Some(src.into()), ip.src.into(), None);
+        let mtu = hop.and_then(|h| self.iface(h.iface)).map_or(0, |i| i.ip_mtu());
         let whole = ip.total_len <= mtu;
         let ident = if whole { 0 } else { self.ids.next(src, ip.src, protocol::ICMP) };
         icmp::echo_reply(&mut frame, ip, src, self.config.ttl, ident, whole).ok_or(DropReason::IcmpMalformed)?;

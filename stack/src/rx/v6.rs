@@ -134,13 +134,13 @@ impl<'a> Stack<'a> {
         let Some(iface) = self.iface(id) else { return Err(DropReason::NotOurAddress) };
         let (src, dst) = (header.src.into(), header.dst.into());
         match v6::admit(header, &iface.addresses, link_group) {
-            // The weak host model, as in IPv4; but a link-local address is another host's on another link.
+            // As in IPv4; but a link-local address is another host's on another link.
             Err(DropReason::NotOurAddress)
                 if self.is_configured(dst) && !v6::is_link_local(dst) || self.is_held_on(id, dst) =>
             {
                 match self.is_configured(src) {
                     true => Err(DropReason::MartianSource),
-                    false => Ok(Destination::Ours),
+                    false => self.admit_elsewhere(id, dst),
                 }
             }
             Ok(_) if self.is_configured(src) => Err(DropReason::MartianSource),

@@ -81,6 +81,11 @@ impl<'a> Stack<'a> {
         if !self.iface(iface).is_some_and(Iface::is_up) && !self.is_own(dst) {
             return Err(SendError::LinkDown);
         }
+        // A socket that is bound to an interface may be so to an address of another.
+        #[cfg(feature = "strong-host")]
+        if local.is_some_and(|l| self.is_held_to_source(l) && !self.is_at(iface, l)) && !self.is_own(dst) {
+            return Err(SendError::NotOurAddress);
+        }
         match local {
             Some(l) if is_group(l) || self.is_any_broadcast(l) => Ok((iface, source)),
             Some(l) if self.may_send(l, dst) => Ok((iface, l)),

@@ -15,6 +15,9 @@ impl Stack<'_> {
     //# a configuration switch to turn it on and off
     pub fn set_forwarding(&mut self, forwarding: Option<Forwarding>) {
         self.forwarding = forwarding;
+        // Whether sources decide ways may have changed with it.
+        #[cfg(feature = "strong-host")]
+        self.routes.forget_ways();
     }
 
     /// An interface goes, and what waited to leave by it.

@@ -161,6 +161,11 @@ impl<'a> Stack<'a> {
             Some(local) => local,
             None => source,
         };
+        #[cfg(feature = "strong-host")]
+        let iface = match self.is_held_to_source(local) {
+            true => self.source_from(Some(local), to).ok_or(ConnectError::NoRoute)?.0,
+            false => iface,
+        };
         let mut tuple =
             Tuple { local_addr: local, local_port: options.local_port, remote_addr: to, remote_port: remote.port() };
         if tuple.local_port == 0 {

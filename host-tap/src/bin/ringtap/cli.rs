@@ -7,8 +7,6 @@ use ringtap::ip::addr::Cidr;
 use ringtap::vlan::VlanId;
 use ringtap_host::attach::{Attachment, Carrier, Wanted};
 use ringtap_host::failure::Failure;
-use ringtap_host::router::firewall::Rule;
-use ringtap_host::router::policy::Rule as ByWay;
 use ringtap_host::runtime::Runtime;
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
@@ -40,7 +38,7 @@ enum Command {
     /// Attaches to a tap or tun and serves echo, discard, daytime, chargen and HTTP.
     Serve(ServeArgs),
     /// Passes packets on between taps (or tuns), and serves on each of them.
-    Router(RouterArgs),
+    Router(router::RouterArgs),
     /// Talks to a running `serve` or `router`.
     Ctl(CtlArgs),
     /// Pings a host from the stack.
@@ -198,47 +196,6 @@ pub struct ServeArgs {
     /// Claims NAME.local by multicast DNS, and tells of the HTTP server there (RFC 6762, 6763).
     #[arg(long, value_name = "NAME")]
     pub mdns: Option<String>,
-}
-
-/// `router`.
-#[derive(Debug, Args)]
-pub struct RouterArgs {
-    /// The ports: NAME=CIDR[,CIDR...], a tap (made if it is not there) and the stack's addresses on it; NAME.ID is a VLAN of
-    /// the tap NAME.
-    #[arg(required = true, value_name = "PORT")]
-    pub ports: Vec<String>,
-    /// The ports are tuns: IP packets without Ethernet.
-    #[arg(long)]
-    pub tun: bool,
-    /// A route: PREFIX=GATEWAY.
-    #[arg(long, value_name = "ROUTE")]
-    pub route: Vec<String>,
-    /// A way by source, in front of the routes, such as "from 10.1.0.0/24 via 10.2.0.2"; the first that fits decides.
-    #[arg(long, value_name = "RULE")]
-    pub policy: Vec<ByWay>,
-    /// Whether a packet's source has to lie where the packet comes from.
-    #[arg(long, value_enum, default_value_t = SourceCheck::Strict)]
-    pub source_check: SourceCheck,
-    /// Translates what leaves by this port to its first IPv4 address (NAPT).
-    #[arg(long, value_name = "NAME")]
-    pub nat: Option<String>,
-    /// A rule of the packet filter, such as "deny forward proto tcp to 10.1.0.0/16 port 22"; the first that fits decides.
-    #[arg(long, value_name = "RULE")]
-    pub rule: Vec<Rule>,
-    /// A UNIX socket for `ringtap ctl`.
-    #[arg(long, value_name = "PATH")]
-    pub control: Option<PathBuf>,
-}
-
-/// What `--source-check` can be.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub enum SourceCheck {
-    /// By the very interface that packets to it leave by.
-    Strict,
-    /// Anywhere, if there is a route to it.
-    Loose,
-    /// Anywhere.
-    Off,
 }
 
 /// `ctl`.

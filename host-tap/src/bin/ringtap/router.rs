@@ -1,28 +1,79 @@
 //! `ringtap router`: one stack on several taps that passes packets on between them.
 
-use crate::cli::{RouterArgs, SourceCheck};
+use clap::Args;
+use ringtap::config::HostModel;
 use ringtap::ip::addr::Cidr;
 use ringtap::ip::forward::{Forwarding, ReversePath};
 use ringtap::ip::route::{IfaceId, Route};
 use ringtap::vlan::VlanId;
 use ringtap_host::epoll::Signals;
 use ringtap_host::failure::Failure;
-use ringtap_host::router::firewall::{Chain, Firewall};
+use ringtap_host::router::firewall::{Chain, Firewall, Rule};
 use ringtap_host::router::nat::Nat;
-use ringtap_host::router::policy::BySource;
+use ringtap_host::router::policy::{BySource, Rule as ByWay};
 use ringtap_host::router::{PortOptions, Router};
 use ringtap_host::serve::control::{Controlled, counters};
 use ringtap_host::serve::{Services, limits};
 use ringtap_host::tap::TapOptions;
 use std::io::Write;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// The arguments.
+#[derive(Debug, Args)]
+pub struct RouterArgs {
+    /// The ports: NAME=CIDR[,CIDR...], a tap (made if it is not there) and the stack's addresses on it; NAME.ID is a VLAN of
+    /// the tap NAME.
+    #[arg(required = true, value_name = "PORT")]
+    pub ports: Vec<String>,
+    /// The ports are tuns: IP packets without Ethernet.
+    #[arg(long)]
+    pub tun: bool,
+    /// A route: PREFIX=GATEWAY.
+    #[arg(long, value_name = "ROUTE")]
+    pub route: Vec<String>,
+    /// A way by source, in front of the routes, such as "from 10.1.0.0/24 via 10.2.0.2"; the first that fits decides.
+    #[arg(long, value_name = "RULE")]
+    pub policy: Vec<ByWay>,
+    /// Whether a packet's source has to lie where the packet comes from.
+    #[arg(long, value_enum, default_value_t = SourceCheck::Strict)]
+    pub source_check: SourceCheck,
+    /// Passes nothing on: a host with several interfaces.
+    #[arg(long, conflicts_with_all = ["source_check", "nat"])]
+    pub no_forward: bool,
+    /// That host takes what comes for an address by the port that has it only, and sends from it by no other (the strong host
+    /// model, RFC 1122).
+    #[arg(long, requires = "no_forward")]
+    pub strong_host: bool,
+    /// Translates what leaves by this port to its first IPv4 address (NAPT).
+    #[arg(long, value_name = "NAME")]
+    pub nat: Option<String>,
+    /// A rule of the packet filter, such as "deny forward proto tcp to 10.1.0.0/16 port 22"; the first that fits decides.
+    #[arg(long, value_name = "RULE")]
+    pub rule: Vec<Rule>,
+    /// A UNIX socket for `ringtap ctl`.
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
+}
+
+/// What `--source-check` can be.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum SourceCheck {
+    /// By the very interface that packets to it leave by.
+    Strict,
+    /// Anywhere, if there is a route to it.
+    Loose,
+    /// Anywhere.
+    Off,
+}
 
 /// Runs until SIGINT or SIGTERM.
 pub fn run(args: RouterArgs) -> Result<ExitCode, Failure> {
     let signals = Signals::new().map_err(|e| Failure::io("cannot wait for signals", &e))?;
     let ports = args.ports.iter().map(|text| port(text, args.tun)).collect::<Result<Vec<_>, Failure>>()?;
-    let mut router = Router::open(&ports, limits(), Some(signals))?;
+    let model = if args.strong_host { HostModel::Strong } else { HostModel::Weak };
+    let mut router = Router::open(&ports, limits(), model, Some(signals))?;
     for text in &args.route {
         add_route(&mut router, &ports, text)?;
     }
@@ -32,7 +83,9 @@ pub fn run(args: RouterArgs) -> Result<ExitCode, Failure> {
         SourceCheck::Loose => ReversePath::Loose,
         SourceCheck::Off => ReversePath::Off,
     };
-    router.stack().set_forwarding(Some(Forwarding::with(reverse_path)));
+    if !args.no_forward {
+        router.stack().set_forwarding(Some(Forwarding::with(reverse_path)));
+    }
     watch(&mut router, &args)?;
     let mut app = Controlled::new(Services::start(router.stack())?);
     for name in router.names() {
@@ -45,7 +98,8 @@ pub fn run(args: RouterArgs) -> Result<ExitCode, Failure> {
     let end = router.run(&mut app);
     let stats = counters(router.stack().stats()).iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>();
     let devices = router.device_counters().iter().map(ToString::to_string).collect::<Vec<_>>();
-    say(&format!("forwarded; {}; devices {}", stats.join(" "), devices.join(", ")));
+    let did = if args.no_forward { "served" } else { "forwarded" };
+    say(&format!("{did}; {}; devices {}", stats.join(" "), devices.join(", ")));
     end.map(|_| ExitCode::SUCCESS)
 }
 
