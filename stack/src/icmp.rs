@@ -15,6 +15,7 @@ pub use echo::IcmpHandle;
 
 use crate::family::IpAddr;
 use crate::frame::Frame;
+#[cfg(feature = "icmp-errors")]
 use crate::ip::addr::is_martian_source_v4;
 #[cfg(feature = "forward")]
 use crate::ip::forward::Obstacle;
@@ -264,6 +265,7 @@ fn turn_echo(message: &mut [u8]) -> Option<()> {
 }
 
 /// What we report to a sender.
+#[cfg(feature = "icmp-errors")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Report {
     ProtocolUnreachable,
@@ -274,6 +276,7 @@ pub(crate) enum Report {
     Transit(Obstacle),
 }
 
+#[cfg(feature = "icmp-errors")]
 impl Report {
     fn header(self) -> IcmpHeader {
         let (kind, code) = match self {
@@ -306,11 +309,13 @@ impl Report {
 /// came in a link-layer broadcast or multicast when `to_group`.
 //= https://www.rfc-editor.org/rfc/rfc1122#section-3.2.2
 //# An ICMP error message MUST NOT be sent as the result of receiving:
+#[cfg(feature = "icmp-errors")]
 pub(crate) fn may_report(header: &Ipv4Header, payload: &[u8], destination: Destination, to_group: bool) -> bool {
     destination == Destination::Ours && !to_group && may_report_transit(header, payload)
 }
 
 /// As [`may_report`], about a packet for another host, which routers may pass on.
+#[cfg(feature = "icmp-errors")]
 pub(crate) fn may_report_transit(header: &Ipv4Header, payload: &[u8]) -> bool {
     let about_error = header.protocol == PROTOCOL
         && !matches!(payload.first(), Some(&(kind::ECHO_REPLY | kind::ECHO_REQUEST | 13..=18)));
@@ -318,9 +323,11 @@ pub(crate) fn may_report_transit(header: &Ipv4Header, payload: &[u8]) -> bool {
 }
 
 /// The longest error message with its IP header (RFC 1812 §4.3.2.3).
+#[cfg(feature = "icmp-errors")]
 const MAX_REPORT: usize = 576;
 
 /// Octets that [`report`] appends to a frame, besides the IP header that it pushes in front, at most.
+#[cfg(feature = "icmp-errors")]
 pub(crate) const REPORT_LEN: usize = MAX_REPORT - ipv4::HEADER;
 
 /// Writes into `frame`, which is empty and has headroom, an error message about `packet` (from its IP header on, its
@@ -328,6 +335,7 @@ pub(crate) const REPORT_LEN: usize = MAX_REPORT - ipv4::HEADER;
 ///
 /// It quotes as much as there is and fits 576 octets, or less where the frame has no more room; at least the header and
 /// eight octets, or `None`.
+#[cfg(feature = "icmp-errors")]
 pub(crate) fn report(frame: &mut Frame<'_>, report: Report, packet: &[u8], src: Ipv4Addr, ttl: u8) -> Option<()> {
     let fixed = packet.first_chunk::<{ ipv4::HEADER }>()?;
     let dst = Ipv4Addr::new(fixed[12], fixed[13], fixed[14], fixed[15]);

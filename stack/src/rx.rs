@@ -89,7 +89,20 @@ enum Origin {
     /// The device of an interface.
     Wire(IfaceId),
     /// This stack, which sent an IP packet to itself.
+    #[cfg(feature = "loopback")]
     Ourselves,
+}
+
+impl Origin {
+    /// The interface whose device it is.
+    #[inline]
+    fn wire(self) -> Option<IfaceId> {
+        match self {
+            Self::Wire(id) => Some(id),
+            #[cfg(feature = "loopback")]
+            Self::Ourselves => None,
+        }
+    }
 }
 
 impl<'a> Stack<'a> {
@@ -105,13 +118,23 @@ impl<'a> Stack<'a> {
         if let Err(reason) = self.handle(Origin::Wire(id), frame, meta.checksum) {
             self.dropped(reason);
         }
-        if !self.looped.is_empty() {
+        if self.has_looped() {
             self.handle_looped();
         }
     }
 
+    /// Whether packets to ourselves wait.
+    #[inline]
+    pub(crate) fn has_looped(&self) -> bool {
+        #[cfg(feature = "loopback")]
+        return !self.looped.is_empty();
+        #[cfg(not(feature = "loopback"))]
+        false
+    }
+
     /// Handles what we sent to ourselves. Such packets may cause further ones; those wait for the next turn, so that a
     /// packet that answers itself cannot hold the poll.
+    #[cfg(feature = "loopback")]
     #[cold]
     pub(crate) fn handle_looped(&mut self) {
         for _ in 0..self.looped.len() {
@@ -121,6 +144,9 @@ impl<'a> Stack<'a> {
             }
         }
     }
+
+    #[cfg(not(feature = "loopback"))]
+    pub(crate) fn handle_looped(&mut self) {}
 
     #[cold]
     fn dropped(&mut self, reason: DropReason) {
@@ -135,7 +161,7 @@ impl<'a> Stack<'a> {
     fn handle(&mut self, origin: Origin, mut frame: Frame<'a>, mut checksum: RxChecksum) -> Drop {
         let mut link_group = false;
         let mut named = None;
-        if let Origin::Wire(id) = origin {
+        if let Some(id) = origin.wire() {
             let Some(iface) = self.iface(id) else { return Ok(()) };
             if iface.is_ethernet() {
                 let mac = iface.mac;
@@ -221,6 +247,7 @@ impl<'a> Stack<'a> {
                 None if self.hooks.is_some() => return self.handle_hooked(id, frame, checksum, link_group),
                 None => (id, self.admit(id, &header, link_group)?, None),
             },
+            #[cfg(feature = "loopback")]
             Origin::Ourselves => (self.iface_of(header.dst.into()).unwrap_or(IfaceId(0)), Destination::Ours, None),
         };
         self.whole(header, frame, Arrival { iface, link_group, to, checksum, flow })
@@ -385,7 +412,9 @@ impl<'a> Stack<'a> {
     #[cfg(feature = "reassembly")]
     pub(crate) fn reassembly_deadline(&mut self) {
         while let Some(expired) = self.reassembly.on_deadline(self.now, &mut self.stats) {
+            #[cfg(feature = "icmp-errors")]
             self.reassembly_expired(&expired.quote);
+            let _ = expired;
         }
         self.schedule_reassembly();
     }

@@ -118,6 +118,7 @@ use crate::stats::Stats;
 #[cfg(feature = "tcp")]
 use crate::tcp::layer::TcpLayer;
 use crate::time::{Duration, Instant};
+#[cfg(feature = "loopback")]
 use heapless::Deque;
 use managed::ManagedSlice;
 
@@ -128,6 +129,7 @@ const STALL: Duration = Duration::from_millis(10);
 const DEADLINES_PER_POLL: usize = 1024;
 
 /// Packets between our own addresses that wait to be handled.
+#[cfg(feature = "loopback")]
 const LOOPED: usize = 8;
 
 /// Packets that wait for all neighbours together: few, whatever the pool, and of a small one a share.
@@ -216,6 +218,7 @@ pub struct Stack<'a> {
     #[cfg(feature = "taps")]
     pub(crate) taps: crate::taps::Taps<'a>,
     /// Packets to ourselves.
+    #[cfg(feature = "loopback")]
     pub(crate) looped: Deque<Frame<'a>, LOOPED>,
 }
 
@@ -283,6 +286,7 @@ impl<'a> Stack<'a> {
             policy: None,
             #[cfg(feature = "taps")]
             taps: crate::taps::Taps::new(),
+            #[cfg(feature = "loopback")]
             looped: Deque::new(),
             config: Config { ttl: config.ttl.max(1), ..config },
         }
@@ -320,7 +324,7 @@ impl<'a> Stack<'a> {
             if !burst {
                 more |= received == most;
                 more |= self.handle_deadlines();
-                if !self.looped.is_empty() {
+                if self.has_looped() {
                     self.handle_looped();
                 }
             }
@@ -408,7 +412,7 @@ impl<'a> Stack<'a> {
     }
 
     fn next_after(&mut self, pending: IfaceSet) -> Option<Instant> {
-        if !pending.is_empty() || !self.looped.is_empty() {
+        if !pending.is_empty() || self.has_looped() {
             return Some(self.now);
         }
         let stall = self.ifaces.iter().flatten().filter_map(|i| i.stalled).min();

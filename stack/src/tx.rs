@@ -111,7 +111,7 @@ impl<'a> Stack<'a> {
                     let checksum = TxChecksum::Partial { start, offset: crate::wire::segment::CHECKSUM_OFFSET as u16 };
                     return Some(self.leaving(id, frame, TxMeta { checksum, ..TxMeta::default() }));
                 }
-                Turn::Done if self.looped.is_empty() => {}
+                Turn::Done if !self.has_looped() => {}
                 Turn::Done => self.handle_looped(),
                 Turn::Stall => {
                     self.stats.pool_empty = self.stats.pool_empty.wrapping_add(1);
@@ -215,7 +215,7 @@ impl<'a> Stack<'a> {
         demand: Demand,
     ) -> Output<'a> {
         let Some((src, dst)) = ip::addresses(&frame) else { return Output::Done };
-        if self.is_own(dst) {
+        if self.stays_here(dst) {
             self.loop_back(frame);
             return Output::Done;
         }
@@ -378,8 +378,13 @@ impl<'a> Stack<'a> {
         let is_asked = |id: IfaceId| by.is_none_or(|by| by == id);
         for (index, iface) in self.ifaces.iter().enumerate() {
             let id = IfaceId(index as u8);
-            if is_asked(id) && iface.as_ref().is_some_and(|i| i.addresses.iter().any(|a| a.has(dst))) {
-                return Some(Hop { iface: id, next: dst });
+            let network = |i: &Iface<'_>| i.addresses.iter().find(|a| a.has(dst)).copied();
+            if is_asked(id)
+                && let Some(network) = iface.as_ref().and_then(network)
+            {
+                // Nobody on the wire answers for an address of ours.
+                let is_there = cfg!(feature = "loopback") || network.ip() != dst;
+                return is_there.then_some(Hop { iface: id, next: dst });
             }
         }
         let gateway = self.routes.gateway().filter(|(id, _)| is_asked(*id)).map(|(iface, next)| Hop { iface, next });
@@ -390,6 +395,10 @@ impl<'a> Stack<'a> {
     /// By which interface to which neighbour packets to `dst` go; `by` overrides the route's interface.
     #[cfg(feature = "routes")]
     pub(crate) fn hop(&self, dst: IpAddr, by: Option<IfaceId>) -> Option<Hop> {
+        // Nobody on the wire answers for an address of ours.
+        if !cfg!(feature = "loopback") && self.is_configured(dst) {
+            return None;
+        }
         if let Some(iface) = by {
             let state = self.iface(iface)?;
             if is_group(dst) || state.is_broadcast_ip(dst) || state.addresses.iter().any(|a| a.has(dst)) {
@@ -505,6 +514,9 @@ impl<'a> Stack<'a> {
 
     /// Keeps a packet to ourselves.
     pub(crate) fn loop_back(&mut self, frame: Frame<'a>) {
+        #[cfg(not(feature = "loopback"))]
+        drop(frame);
+        #[cfg(feature = "loopback")]
         if self.looped.push_back(frame).is_err() {
             self.stats.drop(DropReason::EgressFull);
         }

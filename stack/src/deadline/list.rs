@@ -22,11 +22,13 @@ impl DeadlineSlot {
 /// The deadlines of nodes 0, 1, 2 …
 pub(crate) struct Deadlines<'a> {
     slots: ManagedSlice<'a, DeadlineSlot>,
+    /// Nodes from here on were never used.
+    end: usize,
 }
 
 impl<'a> Deadlines<'a> {
     pub fn new(slots: ManagedSlice<'a, DeadlineSlot>) -> Self {
-        Self { slots }
+        Self { slots, end: 0 }
     }
 
     /// Makes room for nodes below `count`; false when storage is fixed and smaller.
@@ -37,6 +39,7 @@ impl<'a> Deadlines<'a> {
         {
             slots.resize(count, DeadlineSlot::new());
         }
+        self.end = self.end.max(count);
         self.slots.len() >= count
     }
 
@@ -71,7 +74,7 @@ impl<'a> Deadlines<'a> {
     #[cfg_attr(target_os = "none", inline(never))]
     fn first(&self) -> Option<(u32, Instant)> {
         let mut first: Option<(u32, Instant)> = None;
-        for (node, slot) in self.slots.iter().enumerate() {
+        for (node, slot) in self.slots.iter().take(self.end).enumerate() {
             if slot.is_set && first.is_none_or(|(_, due)| slot.due < due) {
                 first = Some((node as u32, slot.due));
             }

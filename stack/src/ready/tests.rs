@@ -1,4 +1,8 @@
 use super::*;
+use crate::error::Full;
+use crate::event::Readiness;
+use crate::time::Instant;
+use managed::ManagedSlice;
 use proptest::prelude::*;
 extern crate std;
 use std::collections::VecDeque;

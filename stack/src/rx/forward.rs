@@ -19,7 +19,7 @@ impl<'a> Stack<'a> {
     /// Passes on a packet whose header was checked, and which is not for us.
     #[inline(never)]
     pub(super) fn forward(&mut self, origin: Origin, mut frame: Frame<'a>, checksum: RxChecksum) -> Drop {
-        let (Some(how), Origin::Wire(id)) = (self.forwarding, origin) else { return Err(DropReason::NotOurAddress) };
+        let (Some(how), Some(id)) = (self.forwarding, origin.wire()) else { return Err(DropReason::NotOurAddress) };
         let hop = match self.way_on(how, id, &frame) {
             Ok(hop) => hop,
             Err((reason, obstacle)) => {

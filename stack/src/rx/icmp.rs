@@ -6,7 +6,9 @@ use super::{Arrival, protocol};
 use crate::event::Readiness;
 use crate::family::{IpAddr, SocketAddr, outside};
 use crate::frame::Frame;
-use crate::icmp::{self, IcmpError, Message, Quote, Report};
+#[cfg(feature = "icmp-errors")]
+use crate::icmp::Report;
+use crate::icmp::{self, IcmpError, Message, Quote};
 use crate::ip::addr::Cidr;
 use crate::ip::route::Route;
 use crate::ip::v4::Destination;
@@ -99,7 +101,7 @@ impl<'a> Stack<'a> {
 
     /// Queues a packet of the stack's own for the interface that its route says.
     pub(crate) fn reply_ip(&mut self, dst: IpAddr, frame: Frame<'a>) {
-        if self.is_own(dst) {
+        if self.stays_here(dst) {
             #[cfg(feature = "hooks")]
             let mut frame = frame;
             #[cfg(feature = "hooks")]
@@ -261,7 +263,9 @@ impl<'a> Stack<'a> {
         if ip.src.is_ipv6() {
             return self.report_v6(icmp::v6::Report::PortUnreachable, ip, packet, arrival);
         }
+        #[cfg(feature = "icmp-errors")]
         self.report(Report::PortUnreachable, packet, arrival);
+        let _ = (ip, packet, arrival);
     }
 
     /// Tells a sender that nobody here speaks the protocol.
@@ -270,9 +274,12 @@ impl<'a> Stack<'a> {
         if ip.src.is_ipv6() {
             return self.unknown_header(ip, packet, arrival);
         }
+        #[cfg(feature = "icmp-errors")]
         self.report(Report::ProtocolUnreachable, packet, arrival);
+        let _ = (ip, packet, arrival);
     }
 
+    #[cfg(feature = "icmp-errors")]
     fn report(&mut self, what: Report, packet: &[u8], arrival: Arrival) {
         let Ok(ip) = ipv4::parse(packet) else { return };
         let payload = packet.get(ip.header_len..).unwrap_or(&[]);
@@ -283,7 +290,7 @@ impl<'a> Stack<'a> {
 
     /// Tells a sender that a datagram of which `quote` is the beginning was not put together in time, unless it was sent
     /// to a group.
-    #[cfg(feature = "reassembly")]
+    #[cfg(all(feature = "reassembly", feature = "icmp-errors"))]
     pub(super) fn reassembly_expired(&mut self, quote: &[u8]) {
         let Some((src, dst)) = ip::addresses(quote) else { return };
         if !self.is_ours(dst) {
@@ -297,6 +304,7 @@ impl<'a> Stack<'a> {
     }
 
     /// Sends an ICMP error about `packet` to `to`, from `from`, within the rate.
+    #[cfg(feature = "icmp-errors")]
     pub(crate) fn send_report(&mut self, what: Report, to: IpAddr, from: IpAddr, packet: &[u8]) {
         let IpAddr::V4(src) = from else { return };
         if !self.limiter.allow(self.now, to) {

@@ -28,7 +28,8 @@ impl<'a> Stack<'a> {
         let from = SocketAddr::new(ip.src, header.src_port);
         let payload = (ip.header_len + udp::HEADER) as u16;
         let datagram = Queued { frame, payload, iface: arrival.iface.0 };
-        if arrival.to == Destination::Ours {
+        // Where no two sockets may have one port of one address, what is sent to everybody is for one of them, too.
+        if !cfg!(feature = "shared-ports") || arrival.to == Destination::Ours {
             return self.udp_unicast(ip, header.dst_port, from, datagram, arrival);
         }
         self.udp_group(ip.dst, header.dst_port, from, datagram)

@@ -36,6 +36,7 @@ impl<'a> Stack<'a> {
                 None if self.hooks.is_some() => return self.handle_hooked_v6(id, frame, checksum, link_group),
                 None => (id, self.admit_v6(id, &fixed, link_group)?, None),
             },
+            #[cfg(feature = "loopback")]
             Origin::Ourselves => (self.iface_of(fixed.dst.into()).unwrap_or(IfaceId(0)), Destination::Ours, None),
         };
         let arrival = Arrival { iface, link_group, to, checksum, flow };

@@ -6,7 +6,9 @@
 
 use super::demux::Demux;
 use crate::error::Full;
-use crate::rng::{Key, Purpose, Secret};
+use crate::rng::Secret;
+#[cfg(feature = "many-sockets")]
+use crate::rng::{Key, Purpose};
 
 /// What is bound, for the hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,19 +24,31 @@ pub(crate) enum Kind {
 /// One kind's bindings.
 pub(crate) struct Bindings<'a> {
     demux: Demux<'a>,
+    #[cfg(feature = "many-sockets")]
     key: Key,
+    #[cfg(feature = "many-sockets")]
     kind: Kind,
 }
 
 impl<'a> Bindings<'a> {
     pub fn new(demux: Demux<'a>, secret: &Secret, kind: Kind) -> Self {
-        Self { demux, key: secret.key(Purpose::Demux), kind }
+        let _ = (secret, kind);
+        Self {
+            demux,
+            #[cfg(feature = "many-sockets")]
+            key: secret.key(Purpose::Demux),
+            #[cfg(feature = "many-sockets")]
+            kind,
+        }
     }
 
+    #[cfg(not(feature = "many-sockets"))]
+    fn hash(&self, _: u16) -> u32 {
+        0
+    }
+
+    #[cfg(feature = "many-sockets")]
     fn hash(&self, port: u16) -> u32 {
-        if !cfg!(feature = "many-sockets") {
-            return 0;
-        }
         let [a, b] = port.to_le_bytes();
         self.key.hash(&[self.kind as u8, a, b]) as u32
     }

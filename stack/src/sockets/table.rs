@@ -46,14 +46,21 @@ impl<T> Place<T> {
 }
 
 /// A table over borrowed places, or over places that grow up to a limit. Places are used again in the order in which
-/// they became free.
+/// they became free; of few, without the feature `many-sockets`, the first is.
 pub(crate) struct Slab<'a, T> {
     places: ManagedSlice<'a, Place<T>>,
     limit: usize,
     len: usize,
+    #[cfg(feature = "many-sockets")]
+    free: Free,
+}
+
+/// The free places, linked, and from where on there are some that were never used.
+#[cfg(feature = "many-sockets")]
+struct Free {
     fresh: usize,
-    free_head: u32,
-    free_tail: u32,
+    head: u32,
+    tail: u32,
 }
 
 impl<'a, T> Slab<'a, T> {
@@ -63,7 +70,13 @@ impl<'a, T> Slab<'a, T> {
             #[cfg(feature = "alloc")]
             ManagedSlice::Owned(_) => limit,
         };
-        Self { places, limit, len: 0, fresh: 0, free_head: NONE, free_tail: NONE }
+        Self {
+            places,
+            limit,
+            len: 0,
+            #[cfg(feature = "many-sockets")]
+            free: Free { fresh: 0, head: NONE, tail: NONE },
+        }
     }
 
     /// Puts a value in a free place, or gives it back when there is none.
@@ -79,25 +92,41 @@ impl<'a, T> Slab<'a, T> {
         }
     }
 
+    #[cfg(feature = "many-sockets")]
     fn take_place(&mut self) -> Result<u32, Full> {
-        if let Some(&Place::Free { next, .. }) = self.places.get(self.free_head as usize) {
-            let index = core::mem::replace(&mut self.free_head, next);
-            if self.free_head == NONE {
-                self.free_tail = NONE;
+        let free = &mut self.free;
+        if let Some(&Place::Free { next, .. }) = self.places.get(free.head as usize) {
+            let index = core::mem::replace(&mut free.head, next);
+            if free.head == NONE {
+                free.tail = NONE;
             }
             return Ok(index);
         }
-        if self.fresh >= self.limit {
+        if free.fresh >= self.limit {
             return Err(Full::Table);
         }
         #[cfg(feature = "alloc")]
         if let ManagedSlice::Owned(places) = &mut self.places
-            && places.len() == self.fresh
+            && places.len() == free.fresh
         {
             places.push(Place::new());
         }
-        self.fresh += 1;
-        Ok(self.fresh as u32 - 1)
+        free.fresh += 1;
+        Ok(free.fresh as u32 - 1)
+    }
+
+    #[cfg(not(feature = "many-sockets"))]
+    fn take_place(&mut self) -> Result<u32, Full> {
+        if self.len >= self.limit {
+            return Err(Full::Table);
+        }
+        let free = self.places.iter().position(|place| matches!(place, Place::Free { .. }));
+        #[cfg(feature = "alloc")]
+        if let (None, ManagedSlice::Owned(places)) = (free, &mut self.places) {
+            places.push(Place::new());
+            return Ok(places.len() as u32 - 1);
+        }
+        free.map(|index| index as u32).ok_or(Full::Table)
     }
 
     /// Takes the value at a place out; its handles are stale from now on.
@@ -106,10 +135,13 @@ impl<'a, T> Slab<'a, T> {
         let &mut Place::Taken { generation, .. } = place else { return None };
         let taken = core::mem::replace(place, Place::Free { generation: generation.wrapping_add(1), next: NONE });
         self.len -= 1;
-        let tail = core::mem::replace(&mut self.free_tail, index);
-        match self.places.get_mut(tail as usize) {
-            Some(Place::Free { next, .. }) => *next = index,
-            _ => self.free_head = index,
+        #[cfg(feature = "many-sockets")]
+        {
+            let tail = core::mem::replace(&mut self.free.tail, index);
+            match self.places.get_mut(tail as usize) {
+                Some(Place::Free { next, .. }) => *next = index,
+                _ => self.free.head = index,
+            }
         }
         match taken {
             Place::Taken { value, .. } => Some(value),
@@ -154,14 +186,23 @@ impl<'a, T> Slab<'a, T> {
 
     /// The first occupied place from `from` on.
     pub fn next_index(&self, from: u32) -> Option<u32> {
-        let rest = self.places.iter().take(self.fresh).skip(from as usize);
+        let rest = self.places.iter().take(self.used()).skip(from as usize);
         rest.enumerate().find(|(_, p)| p.value().is_some()).map(|(i, _)| from + i as u32)
     }
 
     /// The place behind `at`, occupied or not; behind the last, the first.
     #[cfg(all(feature = "tcp", feature = "tuning"))]
     pub fn place_after(&self, at: u32) -> u32 {
-        if (at as usize) + 1 < self.fresh { at + 1 } else { 0 }
+        if (at as usize) + 1 < self.used() { at + 1 } else { 0 }
+    }
+
+    /// Places from here on were never used, as far as that is known.
+    #[inline]
+    fn used(&self) -> usize {
+        #[cfg(feature = "many-sockets")]
+        return self.free.fresh;
+        #[cfg(not(feature = "many-sockets"))]
+        self.places.len()
     }
 
     pub fn len(&self) -> usize {

@@ -23,7 +23,7 @@ pub struct UdpOptions {
     /// Whether datagrams may be sent to broadcast addresses.
     pub broadcast: bool,
     /// Whether other sockets that say so too may bind the same address and port; each then gets a copy of what is
-    /// sent to a group or broadcast address.
+    /// sent to a group or broadcast address. Without the feature `shared-ports` none may.
     pub share: bool,
     /// Send and receive by this interface only.
     pub iface: Option<IfaceId>,
@@ -160,7 +160,7 @@ impl<'a> UdpLayer<'a> {
         self.bindings.any(port, |index| {
             self.sockets.at(index).is_some_and(|s| {
                 let both = s.local.is_none() || local.is_none() || s.local == local;
-                s.port == port && both && !(share && s.options.share)
+                s.port == port && both && !(cfg!(feature = "shared-ports") && share && s.options.share)
             })
         })
     }

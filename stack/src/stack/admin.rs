@@ -289,10 +289,16 @@ impl<'a> Stack<'a> {
         self.ifaces.get(id.index())?.as_ref()
     }
 
-    /// Whether packets to `ip` stay here: an address of any interface, or loopback.
+    /// Whether `ip` is ours: an address of any interface, or loopback, where packets to ourselves are delivered.
     #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn is_own(&self, ip: IpAddr) -> bool {
-        self.is_configured(ip) || ip.is_loopback()
+        self.is_configured(ip) || (cfg!(feature = "loopback") && ip.is_loopback())
+    }
+
+    /// Whether packets to `ip` are delivered here, without a wire.
+    #[inline]
+    pub(crate) fn stays_here(&self, ip: IpAddr) -> bool {
+        cfg!(feature = "loopback") && self.is_own(ip)
     }
 
     /// Whether packets may come for `ip`, and leave from it: it is our own, or one that is answered for.
@@ -319,7 +325,7 @@ impl<'a> Stack<'a> {
     /// Whether packets from `local` to `dst` may leave: it is ours, and loopback does not appear on a wire
     /// (RFC 1122 §3.2.1.3).
     pub(crate) fn may_send(&self, local: IpAddr, dst: IpAddr) -> bool {
-        self.is_ours(local) && (!local.is_loopback() || self.is_own(dst))
+        self.is_ours(local) && (!local.is_loopback() || self.stays_here(dst))
     }
 
     #[cfg_attr(target_os = "none", inline(never))]
@@ -357,11 +363,13 @@ impl<'a> Stack<'a> {
 
     /// As [`source`](Self::source), of packets whose source may be chosen already; the address is the one that would be.
     pub(crate) fn source_from(&self, src: Option<IpAddr>, dst: IpAddr) -> Option<(IfaceId, IpAddr)> {
-        if dst.is_loopback() {
+        if cfg!(feature = "loopback") && dst.is_loopback() {
             let first = self.interfaces().next()?.id;
             return Some((first, dst));
         }
-        if let Some(iface) = self.iface_of(dst) {
+        if cfg!(feature = "loopback")
+            && let Some(iface) = self.iface_of(dst)
+        {
             return Some((iface, dst));
         }
         let hop = self.hop_from(src, dst, None)?;
@@ -377,7 +385,7 @@ impl<'a> Stack<'a> {
         by: Option<IfaceId>,
         preference: crate::ip::temporary::SourcePreference,
     ) -> Option<IpAddr> {
-        if preference == crate::ip::temporary::SourcePreference::AsSet || self.is_own(dst) {
+        if preference == crate::ip::temporary::SourcePreference::AsSet || self.stays_here(dst) {
             return None;
         }
         let hop = self.hop(dst, by)?;

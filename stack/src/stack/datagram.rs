@@ -78,7 +78,7 @@ impl<'a> Stack<'a> {
             None => self.source_from(local, dst),
         };
         let (iface, source) = way.ok_or(SendError::NoRoute)?;
-        if !self.iface(iface).is_some_and(Iface::is_up) && !self.is_own(dst) {
+        if !self.iface(iface).is_some_and(Iface::is_up) && !self.stays_here(dst) {
             return Err(SendError::LinkDown);
         }
         // A socket that is bound to an interface may be so to an address of another.
@@ -165,7 +165,7 @@ impl<'a> Stack<'a> {
 /// Whether packets can go to `dst`: it is somebody, in a family that is built.
 pub(super) fn is_reachable(dst: IpAddr) -> bool {
     match dst {
-        IpAddr::V4(ip) => !ip.is_unspecified(),
+        IpAddr::V4(ip) => !ip.is_unspecified() && (cfg!(feature = "loopback") || !ip.is_loopback()),
         IpAddr::V6(ip) => cfg!(feature = "ipv6") && !ip.is_unspecified() && ip.to_ipv4_mapped().is_none(),
     }
 }

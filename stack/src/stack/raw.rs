@@ -63,7 +63,7 @@ impl<'a> Stack<'a> {
             return Err(SendError::Malformed);
         }
         let (iface, _) = self.source_from(Some(header.src), header.dst).ok_or(SendError::NoRoute)?;
-        if !self.iface(iface).is_some_and(Iface::is_up) && !self.is_own(header.dst) {
+        if !self.iface(iface).is_some_and(Iface::is_up) && !self.stays_here(header.dst) {
             return Err(SendError::LinkDown);
         }
         let mut frame =

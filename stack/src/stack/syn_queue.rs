@@ -156,7 +156,7 @@ impl<'a> Stack<'a> {
         let hop = self.hop_back(Some(tuple.local_addr), tuple.remote_addr, id);
         if let Some(Hop { iface, .. }) = hop
             && iface != id
-            && !self.is_own(tuple.remote_addr)
+            && !self.stays_here(tuple.remote_addr)
         {
             self.sched.wake(node, iface.index());
             return Turn::Done;
@@ -168,7 +168,7 @@ impl<'a> Stack<'a> {
         // It counts as sent whether or not it leaves, and is sent again in its time, so that no other entry waits for it.
         self.commit_syn_ack(id, node, index, &plan);
         #[cfg(feature = "hooks")]
-        if self.hooks.is_some() && (hop.is_some() || self.is_own(tuple.remote_addr)) {
+        if self.hooks.is_some() && (hop.is_some() || self.stays_here(tuple.remote_addr)) {
             return self.turn_of_segment(id, frame);
         }
         // From here on it is as any packet: one to a neighbour not known yet is parked with the others for it.

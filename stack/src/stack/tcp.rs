@@ -147,7 +147,7 @@ impl<'a> Stack<'a> {
         let to = family::inside(remote.ip()).ok_or(ConnectError::InvalidRemote)?;
         let is_host = addr::is_unicast_host(to) && !self.is_any_broadcast(to);
         // Loopback addresses are no host's on a wire, and ours inside.
-        if remote.port() == 0 || !(is_host || to.is_loopback()) {
+        if remote.port() == 0 || !(is_host || (cfg!(feature = "loopback") && to.is_loopback())) {
             return Err(ConnectError::InvalidRemote);
         }
         let (iface, source) = self.source(to).ok_or(ConnectError::NoRoute)?;

@@ -144,7 +144,7 @@ pub(crate) fn is_between_hosts(tuple: &Tuple) -> bool {
     //# A TCP implementation MUST silently discard an incoming SYN segment that is addressed to a broadcast or
     //# multicast address (MUST-57).
     // Loopback addresses come from inside only: on a wire they are martians.
-    let is_host = |addr: IpAddr| is_unicast_host(addr) || addr.is_loopback();
+    let is_host = |addr: IpAddr| is_unicast_host(addr) || (cfg!(feature = "loopback") && addr.is_loopback());
     is_host(tuple.local_addr) && is_host(tuple.remote_addr) && !is_self(tuple)
 }
 
@@ -176,6 +176,7 @@ pub(crate) struct TcpLayer<'a> {
     /// What initial sequence numbers and timestamp offsets are made with.
     pub isn_key: Key,
     pub ports: Ports,
+    #[cfg(feature = "many-sockets")]
     pub key: Key,
     pub bytes: Arena<'a, u8>,
     pub records: Stock<'a>,
@@ -219,6 +220,7 @@ impl<'a> TcpParts<'a> {
             bindings: Bindings::new(self.bindings, secret, Kind::TcpListener),
             isn_key: secret.key(Purpose::Isn),
             ports: Ports::new(secret),
+            #[cfg(feature = "many-sockets")]
             key: secret.key(Purpose::Demux),
             bytes: self.bytes,
             records: self.records,
@@ -230,8 +232,15 @@ impl<'a> TcpParts<'a> {
 }
 
 impl<'a> TcpLayer<'a> {
+    #[cfg(feature = "many-sockets")]
     pub fn hash(&self, tuple: &Tuple) -> u32 {
         tuple.hash(&self.key)
+    }
+
+    /// Without the feature `many-sockets` nothing is found by hash.
+    #[cfg(not(feature = "many-sockets"))]
+    pub fn hash(&self, _: &Tuple) -> u32 {
+        0
     }
 
     /// The connection that the last segment was for, if it is the one between these ends, by way of `iface`: segments
@@ -252,7 +261,7 @@ impl<'a> TcpLayer<'a> {
     /// What a segment of this 4-tuple belongs to, a listener aside.
     pub fn find(&self, hash: u32, tuple: &Tuple) -> Option<Target> {
         let found = self.demux.find(hash, |value| match Target::unpack(value) {
-            Target::Conn(index) => self.conns.at(index).is_some_and(|e| e.conn.tuple() == *tuple),
+            Target::Conn(index) => self.conns.at(index).is_some_and(|e| e.linked && e.conn.tuple() == *tuple),
             #[cfg(feature = "time-wait")]
             Target::TimeWait(index) => self.time_waits.tuple(index).is_some_and(|t| t == *tuple),
         });

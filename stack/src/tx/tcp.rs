@@ -181,7 +181,7 @@ impl<'a> Stack<'a> {
         (local, remote): (IpAddr, IpAddr),
         demand: Demand,
     ) -> Result<(Way, Option<Neighbor>), NoWay> {
-        if self.is_own(remote) {
+        if self.stays_here(remote) {
             #[cfg(feature = "hooks")]
             if self.hooks.is_some() {
                 return Ok((Way::Hooked, None));

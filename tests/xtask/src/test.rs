@@ -25,7 +25,7 @@ const STACK_LINT: [(&str, &[&str]); 6] = [
 ];
 
 /// Each protocol must build without the others.
-const ALONE: [&str; 34] = [
+const ALONE: [&str; 36] = [
     "ipv4",
     "icmp-errors",
     "routes",
@@ -50,6 +50,8 @@ const ALONE: [&str; 34] = [
     "strong-host",
     "any-address",
     "many-sockets",
+    "loopback",
+    "shared-ports",
     "syn-queue",
     "time-wait",
     "timestamps",

@@ -1,100 +1,93 @@
-//! A list: for few sockets, looking through them costs less than a hash.
+//! Few sockets are found by looking through their tables, which costs less than a hash: what is kept here is how far.
 //!
-//! All values have one hash, as it were: each is shown to who looks for one.
+//! All values have one hash, as it were, and whoever looks for one is shown every number that one might have, so that the
+//! answer has to come from the table itself.
 
+use super::Target;
 use crate::error::Full;
-use crate::grow::grow;
 use managed::ManagedSlice;
 
-/// One place of a table's storage.
+/// One place of a table's storage: none is needed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Slot(u32);
+pub(crate) struct Slot;
 
 impl Slot {
     pub const fn new() -> Self {
-        Self(0)
+        Self
     }
 }
 
-/// A table of values.
+/// How far there were values: connections (or sockets), and entries of TIME-WAIT.
 pub(crate) struct Demux<'a> {
-    slots: ManagedSlice<'a, Slot>,
-    len: usize,
+    ends: [u32; KINDS],
+    _slots: core::marker::PhantomData<&'a ()>,
 }
 
+const KINDS: usize = if cfg!(feature = "time-wait") { 2 } else { 1 };
+
 impl<'a> Demux<'a> {
-    /// Every borrowed slot holds a value; owned ones grow.
-    pub fn new(slots: ManagedSlice<'a, Slot>) -> Self {
-        Self { slots, len: 0 }
+    pub fn new(_: ManagedSlice<'a, Slot>) -> Self {
+        Self { ends: [0; KINDS], _slots: core::marker::PhantomData }
     }
 
     /// Adds a value.
     pub fn insert(&mut self, _hash: u32, value: u32) -> Result<(), Full> {
-        grow(&mut self.slots, self.len + 1, 8, usize::MAX, Slot::new);
-        let slot = self.slots.get_mut(self.len).ok_or(Full::Table)?;
-        *slot = Slot(value);
-        self.len += 1;
+        let (kind, index) = Self::split(value);
+        if let Some(end) = self.ends.get_mut(kind) {
+            *end = (*end).max(index + 1);
+        }
         Ok(())
     }
 
     /// The first value that `is` takes.
     #[inline]
     pub fn find(&self, _hash: u32, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
-        let values = self.slots.get(..self.len).unwrap_or_default();
-        values.iter().map(|slot| slot.0).find(|&value| is(value))
+        let found = (0..self.ends[0]).find(|&value| is(value));
+        #[cfg(feature = "time-wait")]
+        let found = found.or_else(|| (0..self.ends[1]).map(|index| Target::TimeWait(index).pack()).find(|&v| is(v)));
+        found
     }
 
-    /// Removes a value; false when it was not there.
-    #[cfg_attr(target_os = "none", inline(never))]
-    pub fn remove(&mut self, _hash: u32, value: u32) -> bool {
-        let values = self.slots.get_mut(..self.len).unwrap_or_default();
-        let Some(at) = values.iter().position(|slot| slot.0 == value) else { return false };
-        values.swap(at, self.len - 1);
-        self.len -= 1;
-        true
+    /// A value is gone: its table says so.
+    pub fn remove(&mut self, _hash: u32, _value: u32) {}
+
+    fn split(value: u32) -> (usize, u32) {
+        match Target::unpack(value) {
+            Target::Conn(index) => (0, index),
+            #[cfg(feature = "time-wait")]
+            Target::TimeWait(index) => (1, index),
+        }
     }
 }
 
-#[cfg(all(test, feature = "alloc"))]
+#[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
     extern crate std;
-    use std::collections::BTreeSet;
     use std::vec::Vec;
 
-    fn check(mut demux: Demux<'_>, limit: usize, ops: &[(bool, u32)]) -> Result<(), TestCaseError> {
-        let mut model = BTreeSet::new();
-        for &(insert, value) in ops {
-            if insert && !model.contains(&value) {
-                match demux.insert(7, value) {
-                    Ok(()) => prop_assert!(model.insert(value)),
-                    Err(_) => prop_assert_eq!(model.len(), limit),
-                }
-            } else {
-                prop_assert_eq!(demux.remove(7, value), model.remove(&value));
-            }
-            let mut seen = Vec::new();
-            prop_assert_eq!(
-                demux.find(7, |v| {
-                    seen.push(v);
-                    false
-                }),
-                None
-            );
-            seen.sort_unstable();
-            prop_assert_eq!(seen, model.iter().copied().collect::<Vec<_>>());
-            prop_assert_eq!(demux.find(7, |v| v == value), model.get(&value).copied());
-        }
-        Ok(())
-    }
-
-    proptest! {
-        #[test]
-        fn a_list_is_a_set_of_values(ops in prop::collection::vec((any::<bool>(), 0u32..12), 0..200)) {
-            check(Demux::new(ManagedSlice::Owned(Vec::new())), usize::MAX, &ops)?;
-            let mut slots = [Slot::new(); 5];
-            check(Demux::new(ManagedSlice::Borrowed(&mut slots)), 5, &ops)?;
+    #[test]
+    fn who_looks_is_shown_every_number_up_to_the_highest() {
+        let mut demux = Demux::new(ManagedSlice::Borrowed(&mut []));
+        let shown = |demux: &Demux<'_>| {
+            let mut shown = Vec::new();
+            let found = demux.find(7, |value| {
+                shown.push(value);
+                false
+            });
+            assert_eq!(found, None);
+            shown
+        };
+        assert_eq!(shown(&demux), []);
+        demux.insert(7, 2).expect("there is always room");
+        demux.insert(7, 0).expect("there is always room");
+        assert_eq!(shown(&demux), [0, 1, 2]);
+        assert_eq!(demux.find(7, |value| value == 1), Some(1));
+        #[cfg(feature = "time-wait")]
+        {
+            let resting = Target::TimeWait(0).pack();
+            demux.insert(7, resting).expect("there is always room");
+            assert_eq!(shown(&demux), [0, 1, 2, resting]);
         }
     }
 }
