@@ -65,6 +65,8 @@ pub struct Attachment {
     pub carrier: Carrier,
     /// Packet information in front of frames (tap and tun).
     pub packet_info: bool,
+    /// Checksums and segments are left to the kernel, and taken from it as it has them (tap and tun), where it can.
+    pub offload: bool,
     /// The stack's addresses; [`DEFAULT_ADDRESS`] if none.
     pub addresses: Vec<Cidr>,
     /// Default gateways.
@@ -89,6 +91,8 @@ pub struct Attached {
     pub device: AnyDevice,
     /// The pool that its frames are from.
     pub lease: Lease,
+    /// The pool of its longest frames.
+    pub large: Lease,
     /// A name for people.
     pub name: String,
     /// The stack's MAC address.
@@ -113,6 +117,7 @@ impl Attachment {
         Self {
             carrier,
             packet_info: false,
+            offload: true,
             addresses: Vec::new(),
             gateways: Vec::new(),
             mac: None,
@@ -197,6 +202,7 @@ impl Attachment {
     fn open_tap(&self, options: TapOptions) -> Result<Attached, Failure> {
         let options = TapOptions {
             packet_info: self.packet_info,
+            offload: self.offload,
             mtu: self.mtu,
             kernel_address: self.kernel_address(),
             kernel_address_v6: self.kernel_address_v6().filter(|_| kernel_has_ipv6()),
@@ -207,8 +213,9 @@ impl Attachment {
         let note = (!port.is_up()).then(|| format!("{name} is down; bring it up: sudo ip link set {name} up"));
         let lease = Lease::for_device(port.medium(), port.mtu());
         let (alone, small) = (!port.existed(), port.mtu() < IPV6_MTU);
-        let device = Box::new(port.with_pool(lease.pool()));
-        let mut attached = self.attached(device, lease, name, note);
+        let large = Lease::large();
+        let device = Box::new(port.with_pools(lease.pool(), large.pool()));
+        let mut attached = self.attached(device, (lease, large), name, note);
         attached.alone = alone;
         if small {
             let v6 = Cidr::new(DEFAULT_ADDRESS_V6.0.into(), DEFAULT_ADDRESS_V6.1);
@@ -228,14 +235,20 @@ impl Attachment {
         }
         let lease = Lease::for_device(Medium::Ethernet, mtu);
         let device = open(mtu, lease.pool())?;
-        Ok(self.attached(device, lease, name, None))
+        Ok(self.attached(device, (lease, Lease::large()), name, None))
     }
 
-    fn attached(&self, device: AnyDevice, lease: Lease, name: String, note: Option<String>) -> Attached {
+    fn attached(
+        &self,
+        device: AnyDevice,
+        (lease, large): (Lease, Lease),
+        name: String,
+        note: Option<String>,
+    ) -> Attached {
         let mac = self.mac.unwrap_or_else(|| mac_for(&name, &self.addresses));
         let (addresses, gateways) = (self.addresses.clone(), self.gateways.clone());
         let (automatic, dns) = (self.automatic, self.dns.clone());
-        Attached { device, lease, name, mac, addresses, gateways, automatic, dns, alone: false, note }
+        Attached { device, lease, large, name, mac, addresses, gateways, automatic, dns, alone: false, note }
     }
 
     /// The kernel's address on a device made here: our gateway if it is in our first network, else that network's first

@@ -37,6 +37,8 @@ pub struct Counters {
     pub no_frame: u64,
     /// Received frames of impossible length.
     pub bad_length: u64,
+    /// Received frames behind a header, of what is left to us, that cannot be.
+    pub bad_header: u64,
     /// Frames that the medium did not take: the interface is down, or nobody is at the other end.
     pub not_sent: u64,
     /// Received frames of VLANs that nobody here has, or with a tag that cannot be.
@@ -49,14 +51,18 @@ impl Counters {
     /// As [`Device::lost`] tells it.
     pub fn lost(&self) -> Lost {
         let n = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        Lost { rx_dropped: n(self.no_frame), rx_errors: n(self.bad_length + self.vlan), tx_errors: n(self.not_sent) }
+        Lost {
+            rx_dropped: n(self.no_frame),
+            rx_errors: n(self.bad_length + self.bad_header + self.vlan),
+            tx_errors: n(self.not_sent),
+        }
     }
 }
 
 impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "no-frame {} bad-length {} not-sent {}", self.no_frame, self.bad_length, self.not_sent)?;
-        for (name, n) in [("vlan", self.vlan), ("backlog", self.backlog)] {
+        for (name, n) in [("bad-header", self.bad_header), ("vlan", self.vlan), ("backlog", self.backlog)] {
             if n > 0 {
                 write!(f, " {name} {n}")?;
             }

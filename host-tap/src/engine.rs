@@ -56,12 +56,6 @@ type Waiting = Box<Backlog<'static, AnyDevice, BACKLOG>>;
 /// Polls in a row without looking at descriptors, while there is work.
 const ROUNDS: usize = 4;
 
-/// Octets of a datagram that was, or will be, in fragments, with headers.
-const LARGE_FRAME: usize = 65_535 + 128;
-
-/// Datagrams in fragments at one time.
-const LARGE_FRAMES: usize = 64;
-
 const KICK: u64 = 1;
 const SIGNAL: u64 = 2;
 
@@ -316,8 +310,7 @@ impl Engine {
     /// # Errors
     /// When an address or gateway cannot be, or the process has no descriptor left.
     pub fn new(attached: Attached, limits: Limits, signals: Option<Signals>) -> Result<Self, Failure> {
-        let Attached { device, lease, mac, addresses, gateways, automatic, dns, alone, .. } = attached;
-        let large = Lease::new(LARGE_FRAME, LARGE_FRAMES);
+        let Attached { device, lease, large, mac, addresses, gateways, automatic, dns, alone, .. } = attached;
         let mut config = Config::new(entropy::secret()?);
         config.large_pool = Some(large.pool());
         // Between two ends whose addresses are chosen here, none can be somebody else's.

@@ -13,6 +13,13 @@ pub const HEADROOM: usize = 64;
 /// Frames in a pool of the default size: the length of a tap's queue, twice.
 pub const DEFAULT_FRAMES: usize = 2048;
 
+/// Octets of a frame for the longest packet there is, with all that goes in front of it: a datagram that was, or will be, in
+/// fragments, or a super-segment.
+pub const LARGE_FRAME: usize = HEADROOM + 18 + 65_535 + 46;
+
+/// Large frames for one loop.
+const LARGE_FRAMES: usize = 64;
+
 static IDLE: Mutex<Vec<&'static BoxedPool>> = Mutex::new(Vec::new());
 
 /// A pool for as long as this lives.
@@ -35,6 +42,11 @@ impl Lease {
     /// A pool of [`DEFAULT_FRAMES`] for a device of this medium and MTU.
     pub fn for_device(medium: Medium, ip_mtu: usize) -> Self {
         Self::new(slot_size(medium, ip_mtu), DEFAULT_FRAMES)
+    }
+
+    /// A pool of frames for the longest packets.
+    pub fn large() -> Self {
+        Self::new(LARGE_FRAME, LARGE_FRAMES)
     }
 
     /// The pool. It stays valid after the lease; frames still out then keep it from being used again.

@@ -34,9 +34,6 @@ const BUDGET: usize = 64;
 /// Rounds over all ports without a look at other descriptors, while there is work.
 const ROUNDS: usize = 8;
 
-/// Octets of a datagram that was in fragments, with headers; and how many there may be at a time.
-const LARGE: (usize, usize) = (65_535 + 128, 64);
-
 const SIGNAL: u64 = u64::MAX;
 
 /// A port to be opened.
@@ -89,7 +86,7 @@ impl Router {
         }
         let slot = opened.iter().map(|(_, p)| slot_size(p.medium(), p.mtu())).max().unwrap_or(0);
         let lease = Lease::new(slot.max(slot_size(Medium::Ethernet, 1_500)), DEFAULT_FRAMES);
-        let large = Lease::new(LARGE.0, LARGE.1);
+        let large = Lease::large();
         let mut config = Config::new(entropy::secret()?);
         config.large_pool = Some(large.pool());
         config.host_model = model;
@@ -111,7 +108,7 @@ impl Router {
         let mut made = Vec::new();
         for (asked, port) in opened {
             let name = port.name().to_string();
-            let device: AnyDevice = Box::new(port.with_pool(router._lease.pool()));
+            let device: AnyDevice = Box::new(port.with_pools(router._lease.pool(), router._large.pool()));
             let users: Vec<usize> =
                 (0..ports.len()).filter(|&n| ports.get(n).is_some_and(|p| p.tap.name == asked)).collect();
             match users[..] {

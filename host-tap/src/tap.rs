@@ -1,7 +1,17 @@
 //! Linux tap and tun devices: `/dev/net/tun`, one system call per frame.
 //!
 //! [`TapPort::open`] makes a device, or attaches to a persistent one, which is then used as it is; [`TapPort::with_pool`]
-//! turns it into a [`Device`]. With packet information, four octets (flags, EtherType) go in front of every frame.
+//! turns it into a [`Device`]. With packet information, four octets (flags, EtherType) go in front of every frame; with
+//! offload, a header behind these that says what was left to the other side (`tap/vnet.rs`).
+//!
+//! ```text
+//!   read    ┌ information ┬ header ┬ packet ... ┐ ┌ ... packet ┐
+//!           └──────────── a frame ──────────────┘ └ a large one, for what does not fit ┘
+//! ```
+//! A packet that fits the frame leaves the large one for the next; of a super-segment the first part is copied to where the
+//! rest lies.
+
+mod vnet;
 
 use crate::device::{Counters, HostDevice};
 use crate::failure::Failure;
@@ -10,11 +20,13 @@ use crate::sys::{
     self,
     interface::{self, Control, TunFlags},
 };
-use ringtap::device::{Capabilities, Device, Link, Lost, Mac, Medium, RxMeta, TxMeta};
+use ringtap::device::{
+    Capabilities, ChecksumOffload, Device, Gso, Link, Lost, Mac, Medium, RxChecksum, RxMeta, TxMeta,
+};
 use ringtap::frame::{Frame, Pool};
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, IoSliceMut, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -37,6 +49,9 @@ pub struct TapOptions {
     pub tun: bool,
     /// Four octets of packet information in front of each frame, as IFF_NO_PI leaves them out.
     pub packet_info: bool,
+    /// Checksums and segments of TCP are left to the kernel, and taken from it as it has them, where it can
+    /// ([`TapPort::offload`] says what it does).
+    pub offload: bool,
     /// The kernel's MAC address, if the device is made here.
     pub kernel_mac: Option<Mac>,
     /// The IP MTU; of a device that exists, its own when `None`.
@@ -54,6 +69,7 @@ impl TapOptions {
             name: name.into(),
             tun: false,
             packet_info: false,
+            offload: false,
             kernel_mac: None,
             mtu: None,
             kernel_address: None,
@@ -71,6 +87,18 @@ impl TapOptions {
     }
 }
 
+/// What a tap's kernel and we leave to each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offload {
+    /// Nothing: every frame is one packet, with its checksums.
+    #[default]
+    None,
+    /// Checksums of TCP and UDP.
+    Checksums,
+    /// Checksums, and segments of TCP over both families.
+    Segments,
+}
+
 /// An attached tap or tun that has no frames yet.
 #[derive(Debug)]
 pub struct TapPort {
@@ -78,6 +106,7 @@ pub struct TapPort {
     name: String,
     medium: Medium,
     packet_info: bool,
+    offload: Offload,
     mtu: usize,
     kernel_mac: Option<Mac>,
     existed: bool,
@@ -102,9 +131,12 @@ impl TapPort {
             .custom_flags(libc::O_NONBLOCK)
             .open("/dev/net/tun")
             .map_err(|e| cannot_open(&e))?;
-        let name = attach(&file, options).map_err(|e| cannot_attach(&e, options, existed))?;
+        let (name, header) = attach(&file, options).map_err(|e| cannot_attach(&e, options, existed))?;
+        let offload = if header { agree(&file) } else { Offload::None };
         // An earlier owner of a persistent device may have left offloads on.
-        let _ = interface::tun_no_offload(file.as_fd());
+        if offload == Offload::None {
+            let _ = interface::tun_offload(file.as_fd(), 0);
+        }
         if !existed {
             set_up(&control, &name, options)?;
         }
@@ -114,7 +146,8 @@ impl TapPort {
         let up = control.is_up(&name).map_err(about)?;
         let medium = if options.tun { Medium::Ip } else { Medium::Ethernet };
         let mtu = options.mtu.unwrap_or(mtu);
-        Ok(Self { file, name, medium, packet_info: options.packet_info, mtu, kernel_mac, existed, up })
+        let packet_info = options.packet_info;
+        Ok(Self { file, name, medium, packet_info, offload, mtu, kernel_mac, existed, up })
     }
 
     /// The device's name.
@@ -147,16 +180,35 @@ impl TapPort {
         self.up
     }
 
-    /// The device, receiving into frames of `pool` (slots of [`slot_size`](crate::pool::slot_size) octets).
-    pub fn with_pool(self, pool: Pool<'static>) -> Tap {
-        let Self { file, name, medium, packet_info, mtu, up, .. } = self;
+    /// What the kernel and we leave to each other.
+    pub fn offload(&self) -> Offload {
+        self.offload
+    }
+
+    /// The device, receiving into frames of `pool` (slots of [`slot_size`](crate::pool::slot_size) octets). No packet is
+    /// longer than these: of what was agreed on, segments are not left to each other.
+    pub fn with_pool(mut self, pool: Pool<'static>) -> Tap {
+        if self.offload == Offload::Segments {
+            let _ = interface::tun_offload(self.file.as_fd(), interface::TUN_F_CSUM);
+            self.offload = Offload::Checksums;
+        }
+        self.with_pools(pool, pool)
+    }
+
+    /// As [`with_pool`](Self::with_pool), with a pool for super-segments
+    /// (slots of [`LARGE_FRAME`](crate::pool::LARGE_FRAME) octets), which the stack has as `Config::large_pool`.
+    pub fn with_pools(self, pool: Pool<'static>, large: Pool<'static>) -> Tap {
+        let Self { file, name, medium, packet_info, offload, mtu, up, .. } = self;
         Tap {
             file,
             name,
             medium,
             packet_info,
+            offload,
             mtu,
             pool,
+            large,
+            spare: None,
             down: Cell::new(!up),
             refused: false,
             gone: None,
@@ -165,14 +217,33 @@ impl TapPort {
     }
 }
 
-fn attach(file: &File, options: &TapOptions) -> io::Result<String> {
-    let flags = TunFlags { tap: !options.tun, packet_info: options.packet_info, multi_queue: false };
-    match interface::tun_attach(file.as_fd(), &options.name, flags) {
+/// The device's real name, and whether frames have a header in front.
+fn attach(file: &File, options: &TapOptions) -> io::Result<(String, bool)> {
+    let header = options.offload && interface::tun_has_header(file.as_fd());
+    let flags = TunFlags { tap: !options.tun, packet_info: options.packet_info, multi_queue: false, header };
+    let name = match interface::tun_attach(file.as_fd(), &options.name, flags) {
         // A persistent device with several queues wants to be told that we know.
         Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
             interface::tun_attach(file.as_fd(), &options.name, TunFlags { multi_queue: true, ..flags }).map_err(|_| e)
         }
         other => other,
+    }?;
+    Ok((name, header))
+}
+
+/// Agrees with the kernel on the header, whatever an earlier owner had, and on what is left to each other.
+fn agree(file: &File) -> Offload {
+    let tun = file.as_fd();
+    if interface::tun_set_header(tun, vnet::LEN).is_err() {
+        return Offload::None;
+    }
+    let all = interface::TUN_F_CSUM | interface::TUN_F_TSO4 | interface::TUN_F_TSO6;
+    if interface::tun_offload(tun, all).is_ok() {
+        return Offload::Segments;
+    }
+    match interface::tun_offload(tun, interface::TUN_F_CSUM) {
+        Ok(()) => Offload::Checksums,
+        Err(_) => Offload::None,
     }
 }
 
@@ -257,8 +328,12 @@ pub struct Tap {
     name: String,
     medium: Medium,
     packet_info: bool,
+    offload: Offload,
     mtu: usize,
     pool: Pool<'static>,
+    /// Frames for super-segments, and one that waits for the next.
+    large: Pool<'static>,
+    spare: Option<Frame<'static>>,
     /// The interface was down when it was opened or last written to: as if the cable were pulled. It has not been seen up
     /// since.
     down: Cell<bool>,
@@ -295,9 +370,10 @@ impl Tap {
         &self.name
     }
 
-    /// Octets of packet information in front of each frame.
-    fn info_len(&self) -> usize {
-        if self.packet_info { PACKET_INFO } else { 0 }
+    /// Octets in front of each frame: packet information, and the header of what offloads.
+    fn front(&self) -> usize {
+        let info = if self.packet_info { PACKET_INFO } else { 0 };
+        info + if self.offload == Offload::None { 0 } else { vnet::LEN }
     }
 
     fn on_read_error(&mut self, error: io::Error) {
@@ -319,23 +395,89 @@ impl Tap {
         }
     }
 
-    /// Reads one frame; `Ok(None)` for one of impossible length.
-    fn read_frame(&mut self, frame: &mut Frame<'static>) -> io::Result<Option<()>> {
-        let info = self.info_len();
-        let room = frame.tailroom();
-        let n = self.file.read(frame.append(room).unwrap_or_default())?;
+    /// Reads one frame into `frame`, or a large one; `Ok(None)` for one that cannot be, or whose header cannot, counted.
+    fn read_frame(&mut self, mut frame: Frame<'static>) -> io::Result<Option<(Frame<'static>, RxMeta)>> {
+        let (front, room) = (self.front(), frame.tailroom());
+        if self.offload == Offload::Segments && self.spare.is_none() {
+            self.spare = self.large.take(HEADROOM - front).map(|mut spare| {
+                let all = spare.tailroom();
+                let _ = spare.append(all);
+                spare
+            });
+        }
+        let first = frame.append(room).unwrap_or_default();
+        let n = match &mut self.spare {
+            Some(spare) => {
+                let rest = spare.get_mut(room..).unwrap_or_default();
+                self.file.read_vectored(&mut [IoSliceMut::new(first), IoSliceMut::new(rest)])?
+            }
+            None => self.file.read(first)?,
+        };
         frame.truncate(n);
-        frame.trim_front(info);
-        if n <= info || frame.len() > max_frame(self.medium, self.mtu) {
+        if n > room
+            && let Some(mut whole) = self.spare.take()
+        {
+            whole.get_mut(..room).unwrap_or_default().copy_from_slice(&frame);
+            whole.truncate(n);
+            frame = whole;
+        }
+        let meta = match self.offload {
+            Offload::None => Some(RxMeta::default()),
+            _ => read_header(&frame, front),
+        };
+        let Some(meta) = meta else {
+            self.counters.bad_header += 1;
+            return Ok(None);
+        };
+        frame.trim_front(front);
+        if n <= front || length_of(&frame, &meta) > max_frame(self.medium, self.mtu) {
+            // What has no room but in a large frame, and found none, was cut off.
+            let count = if meta.gso.is_some() { &mut self.counters.no_frame } else { &mut self.counters.bad_length };
+            *count += 1;
             return Ok(None);
         }
-        Ok(Some(()))
+        Ok(Some((frame, meta)))
+    }
+
+    /// Puts in front of a frame what its receiver reads first; `false` without headroom.
+    fn push_front(&self, frame: &mut Frame<'static>, meta: &TxMeta) -> bool {
+        if self.offload != Offload::None {
+            let header = vnet::emit(meta, frame, self.medium);
+            let Some(place) = frame.push_front(vnet::LEN) else { return false };
+            place.copy_from_slice(&header);
+        }
+        !self.packet_info || push_packet_info(frame, self.medium, self.front() - PACKET_INFO)
+    }
+}
+
+/// What the last of the `front` octets before a packet say of it.
+fn read_header(frame: &[u8], front: usize) -> Option<RxMeta> {
+    let (front, packet) = frame.split_at_checked(front)?;
+    vnet::parse(*front.last_chunk()?, packet)
+}
+
+/// Octets of a frame as it is on a wire, or of the longest of a super-segment's.
+fn length_of(packet: &[u8], meta: &RxMeta) -> usize {
+    match (meta.gso, meta.checksum) {
+        (Some(Gso { size }), RxChecksum::Partial { start, .. }) => {
+            packet.len().min(usize::from(vnet::headers_of(packet, start)) + usize::from(size))
+        }
+        (Some(Gso { size }), _) => packet.len().min(usize::from(size)),
+        (None, _) => packet.len(),
     }
 }
 
 impl Device<'static> for Tap {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { headroom: self.info_len(), ..Capabilities::plain(self.medium, self.mtu) }
+        let sums = self.offload != Offload::None;
+        let most = if self.offload == Offload::Segments { usize::from(u16::MAX) } else { 0 };
+        Capabilities {
+            headroom: self.front(),
+            checksum: ChecksumOffload { tcp: sums, udp: sums, ipv4: false },
+            gso_ipv4: most,
+            gso_ipv6: most,
+            ..Capabilities::plain(self.medium, self.mtu)
+        }
     }
 
     fn pool(&self) -> Pool<'static> {
@@ -347,13 +489,13 @@ impl Device<'static> for Tap {
             if self.gone.is_some() {
                 return None;
             }
-            let Some(mut frame) = self.pool.take(HEADROOM - self.info_len()) else {
+            let Some(frame) = self.pool.take(HEADROOM - self.front()) else {
                 self.drop_some();
                 return None;
             };
-            match self.read_frame(&mut frame) {
-                Ok(Some(())) => return Some((frame, RxMeta::default())),
-                Ok(None) => self.counters.bad_length += 1,
+            match self.read_frame(frame) {
+                Ok(Some(received)) => return Some(received),
+                Ok(None) => {}
                 Err(e) => {
                     self.on_read_error(e);
                     return None;
@@ -363,13 +505,13 @@ impl Device<'static> for Tap {
         None
     }
 
-    fn transmit(&mut self, mut frame: Frame<'static>, _meta: TxMeta) -> Result<(), Frame<'static>> {
+    fn transmit(&mut self, mut frame: Frame<'static>, meta: TxMeta) -> Result<(), Frame<'static>> {
         if self.gone.is_some() {
             self.counters.not_sent += 1;
             return Ok(());
         }
-        let info = self.info_len();
-        if info > 0 && !push_packet_info(&mut frame, self.medium) {
+        let front = self.front();
+        if front > 0 && !self.push_front(&mut frame, &meta) {
             self.counters.not_sent += 1;
             return Ok(());
         }
@@ -382,7 +524,7 @@ impl Device<'static> for Tap {
             Err(e) => match Trouble::of(&e) {
                 Trouble::Later => {
                     self.refused = true;
-                    frame.trim_front(info);
+                    frame.trim_front(front);
                     return Err(frame);
                 }
                 trouble => {
@@ -432,12 +574,13 @@ impl HostDevice for Tap {
     }
 }
 
-/// Puts flags 0 and the EtherType in front; `false` without headroom.
-fn push_packet_info(frame: &mut Frame<'_>, medium: Medium) -> bool {
-    let ethertype = match (medium, frame.first().map(|b| b >> 4)) {
+/// Puts flags 0 and the EtherType of the packet, which begins `at` octets further on, in front; `false` without headroom.
+fn push_packet_info(frame: &mut Frame<'_>, medium: Medium, at: usize) -> bool {
+    let packet = frame.get(at..).unwrap_or_default();
+    let ethertype = match (medium, packet.first().map(|b| b >> 4)) {
         (Medium::Ip, Some(6)) => [0x86, 0xdd],
         (Medium::Ip, _) => [0x08, 0x00],
-        (_, _) => frame.get(12..14).map_or([0, 0], |t| [t[0], t[1]]),
+        (_, _) => packet.get(12..14).map_or([0, 0], |t| [t[0], t[1]]),
     };
     let Some(info) = frame.push_front(PACKET_INFO) else { return false };
     info.copy_from_slice(&[0, 0, ethertype[0], ethertype[1]]);

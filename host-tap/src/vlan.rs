@@ -123,6 +123,7 @@ impl HostDevice for VlanPort {
         Counters {
             no_frame: device.no_frame + trunk.queue_full as u64,
             bad_length: device.bad_length,
+            bad_header: device.bad_header,
             not_sent: device.not_sent + trunk.no_headroom as u64,
             backlog: device.backlog,
             vlan: (trunk.unknown + trunk.refused) as u64,

@@ -5,9 +5,11 @@
 
 mod backlog;
 mod endpoint;
+mod gso;
 mod loopback;
 
 pub use backlog::{Backlog, BacklogCounters};
+pub(crate) use gso::SegmentSize;
 pub use loopback::Loopback;
 
 use crate::frame::{Frame, Pool};

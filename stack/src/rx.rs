@@ -19,7 +19,7 @@ mod udp;
 #[cfg(feature = "ipv6")]
 mod v6;
 
-use crate::device::{RxChecksum, RxMeta};
+use crate::device::{RxChecksum, RxMeta, SegmentSize};
 use crate::family::IpAddr;
 use crate::frame::Frame;
 #[cfg(feature = "hooks")]
@@ -53,6 +53,8 @@ pub(crate) struct Arrival {
     pub link_group: bool,
     pub to: Destination,
     pub checksum: RxChecksum,
+    /// What segments it is of.
+    pub size: SegmentSize,
     /// The connection that the packet is a segment for, where that was seen at once.
     pub flow: Option<u32>,
 }
@@ -86,8 +88,8 @@ struct Upper {
 /// Where a frame comes from.
 #[derive(Clone, Copy)]
 enum Origin {
-    /// The device of an interface.
-    Wire(IfaceId),
+    /// The device of an interface, which may have left several segments together.
+    Wire(IfaceId, SegmentSize),
     /// This stack, which sent an IP packet to itself.
     #[cfg(feature = "loopback")]
     Ourselves,
@@ -98,7 +100,7 @@ impl Origin {
     #[inline]
     fn wire(self) -> Option<IfaceId> {
         match self {
-            Self::Wire(id) => Some(id),
+            Self::Wire(id, _) => Some(id),
             #[cfg(feature = "loopback")]
             Self::Ourselves => None,
         }
@@ -115,7 +117,7 @@ impl<'a> Stack<'a> {
         if !self.taps.is_empty() {
             self.tap_in(id, &frame, &meta);
         }
-        if let Err(reason) = self.handle(Origin::Wire(id), frame, meta.checksum) {
+        if let Err(reason) = self.handle(Origin::Wire(id, SegmentSize::of(meta.gso)), frame, meta.checksum) {
             self.dropped(reason);
         }
         if self.has_looped() {
@@ -239,18 +241,21 @@ impl<'a> Stack<'a> {
         let header = ipv4::parse(frame)?;
         // Link-layer padding is no part of the packet.
         frame.truncate(header.total_len);
-        let (iface, to, flow) = match origin {
-            Origin::Wire(id) => match self.flow(id, &header, frame, link_group) {
+        let (iface, size, to, flow) = match origin {
+            Origin::Wire(id, size) => match self.flow(id, &header, frame, link_group) {
                 // The ends of a connection are addresses that were admitted, and its own is still ours.
-                Some(flow) => (id, Destination::Ours, Some(flow)),
+                Some(flow) => (id, size, Destination::Ours, Some(flow)),
                 #[cfg(feature = "hooks")]
-                None if self.hooks.is_some() => return self.handle_hooked(id, frame, checksum, link_group),
-                None => (id, self.admit(id, &header, link_group)?, None),
+                None if self.hooks.is_some() => return self.handle_hooked((id, size), frame, checksum, link_group),
+                None => (id, size, self.admit(id, &header, link_group)?, None),
             },
             #[cfg(feature = "loopback")]
-            Origin::Ourselves => (self.iface_of(header.dst.into()).unwrap_or(IfaceId(0)), Destination::Ours, None),
+            Origin::Ourselves => {
+                let id = self.iface_of(header.dst.into()).unwrap_or(IfaceId(0));
+                (id, SegmentSize::default(), Destination::Ours, None)
+            }
         };
-        self.whole(header, frame, Arrival { iface, link_group, to, checksum, flow })
+        self.whole(header, frame, Arrival { iface, link_group, to, checksum, size, flow })
     }
 
     /// As [`handle_ipv4`](Self::handle_ipv4), where hooks see the packet first. While there are any, no packet is taken for
@@ -260,7 +265,7 @@ impl<'a> Stack<'a> {
     #[inline(never)]
     fn handle_hooked(
         &mut self,
-        id: IfaceId,
+        (id, size): (IfaceId, SegmentSize),
         frame: &mut Frame<'a>,
         checksum: RxChecksum,
         link_group: bool,
@@ -269,7 +274,7 @@ impl<'a> Stack<'a> {
         let header = ipv4::parse(frame)?;
         frame.truncate(header.total_len);
         let to = self.admit(id, &header, link_group)?;
-        self.whole(header, frame, Arrival { iface: id, link_group, to, checksum, flow: None })
+        self.whole(header, frame, Arrival { iface: id, link_group, to, checksum, size, flow: None })
     }
 
     /// The packet, put together with others if it is a fragment.
@@ -279,7 +284,7 @@ impl<'a> Stack<'a> {
             match self.handle_fragment(header, frame, arrival)? {
                 Some((header, whole)) => {
                     *frame = whole;
-                    (header, Arrival { checksum: RxChecksum::None, ..arrival })
+                    (header, Arrival { checksum: RxChecksum::None, size: SegmentSize::default(), ..arrival })
                 }
                 None => return Ok(None),
             }

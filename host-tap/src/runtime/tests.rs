@@ -18,6 +18,7 @@ fn attached(stream: UnixStream, host: u8) -> Attached {
     Attached {
         device: Box::new(device),
         lease,
+        large: Lease::large(),
         name: format!("end {host}"),
         mac: Mac([2, 0, 0, 0, 0, host]),
         addresses: vec![format!("192.0.2.{host}/24").parse().expect("an address")],

@@ -16,7 +16,16 @@ pub struct TunFlags {
     pub packet_info: bool,
     /// Attach as one of several queues.
     pub multi_queue: bool,
+    /// A `virtio_net_hdr` in front of each packet.
+    pub header: bool,
 }
+
+/// The kernel may leave checksums to us.
+pub const TUN_F_CSUM: libc::c_uint = 1;
+/// The kernel may leave segments of TCP over IPv4 to us.
+pub const TUN_F_TSO4: libc::c_uint = 2;
+/// The kernel may leave segments of TCP over IPv6 to us.
+pub const TUN_F_TSO6: libc::c_uint = 4;
 
 /// A request for the interface `name`: 1 to 15 octets, no slash, no white space.
 fn request(name: &str) -> io::Result<libc::ifreq> {
@@ -39,16 +48,36 @@ pub fn tun_attach(tun: BorrowedFd<'_>, name: &str, flags: TunFlags) -> io::Resul
     let kind = if flags.tap { libc::IFF_TAP } else { libc::IFF_TUN };
     let info = if flags.packet_info { 0 } else { libc::IFF_NO_PI };
     let queues = if flags.multi_queue { libc::IFF_MULTI_QUEUE } else { 0 };
-    req.ifr_ifru.ifru_flags = (kind | info | queues) as libc::c_short;
+    let header = if flags.header { libc::IFF_VNET_HDR } else { 0 };
+    req.ifr_ifru.ifru_flags = (kind | info | queues | header) as libc::c_short;
     // SAFETY: TUNSETIFF reads and writes one `ifreq`.
     check(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF as _, &mut req) })?;
     Ok(req.ifr_name.iter().take_while(|&&c| c != 0).map(|&c| char::from(c as u8)).collect())
 }
 
-/// Sets which offloads the kernel may leave to us: none.
-pub fn tun_no_offload(tun: BorrowedFd<'_>) -> io::Result<()> {
+/// Whether the kernel knows of headers in front of packets.
+pub fn tun_has_header(tun: BorrowedFd<'_>) -> bool {
+    let mut features: libc::c_uint = 0;
+    // SAFETY: TUNGETFEATURES writes one unsigned number.
+    let asked = check(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNGETFEATURES as _, &mut features) });
+    asked.is_ok() && features & libc::IFF_VNET_HDR as libc::c_uint != 0
+}
+
+/// Sets how long the header in front of packets is, and that it is in this machine's order.
+pub fn tun_set_header(tun: BorrowedFd<'_>, len: usize) -> io::Result<()> {
+    let len = libc::c_int::try_from(len).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+    // SAFETY: TUNSETVNETHDRSZ reads one number.
+    check(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETVNETHDRSZ as _, &len) })?;
+    let little = libc::c_int::from(cfg!(target_endian = "little"));
+    // SAFETY: TUNSETVNETLE reads one number. A kernel without it knows this machine's order only.
+    let _ = unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETVNETLE as _, &little) };
+    Ok(())
+}
+
+/// Sets what the kernel may leave to us.
+pub fn tun_offload(tun: BorrowedFd<'_>, what: libc::c_uint) -> io::Result<()> {
     // SAFETY: TUNSETOFFLOAD takes a number.
-    check(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETOFFLOAD as _, 0 as libc::c_ulong) }).map(drop)
+    check(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETOFFLOAD as _, libc::c_ulong::from(what)) }).map(drop)
 }
 
 /// Makes the device outlive its owner, or not.

@@ -212,3 +212,71 @@ fn a_persistent_device_is_used_as_it_is() {
     assert!(port.existed() && !port.is_up());
     assert_eq!((port.mtu(), port.kernel_mac()), (1_400, mac));
 }
+
+#[test]
+fn what_an_earlier_owner_of_a_device_agreed_on_is_forgotten() {
+    if !in_namespace!() {
+        return;
+    }
+    for tun in [false, true] {
+        let named = |offload| TapOptions { tun, offload, ..addressed(TapOptions::tap(format!("keep{}", tun as u8))) };
+        let port = TapPort::open(&named(true)).expect("a new device");
+        assert_eq!(port.offload(), Offload::Segments, "this kernel can");
+        interface::tun_persist(port.file.as_fd(), true).expect("a persistent device");
+        interface::tun_set_header(port.file.as_fd(), 24).expect("a header of another length");
+        drop(port);
+        for offload in [false, true] {
+            let (_lease, mut tap) = open(&named(offload));
+            let socket = UdpSocket::bind("10.7.0.1:0").expect("a socket at the kernel's end");
+            // The datagram, or the question for the address, begins where a frame does. It takes the kernel a moment to see
+            // that somebody is there again.
+            let is_it = |p: &[u8]| if tun { p[..2] == [0x45, 0] } else { p[12..16] == [8, 6, 0, 1] };
+            let start = Instant::now();
+            loop {
+                assert!(start.elapsed() < Duration::from_secs(5), "nothing fitting was received");
+                let _ = socket.send_to(b"down", "10.7.0.2:7001");
+                std::thread::sleep(Duration::from_millis(1));
+                if std::iter::from_fn(|| tap.receive()).any(|(frame, _)| is_it(&frame)) {
+                    break;
+                }
+            }
+            assert_eq!(tap.capabilities().headroom, if offload { vnet::LEN } else { 0 });
+            assert_eq!(tap.capabilities().gso_ipv4, 0, "there is no pool for super-segments");
+            // The last owner takes it along.
+            interface::tun_persist(tap.file.as_fd(), !offload).expect("a device");
+        }
+    }
+}
+
+/// A segment that the kernel has not summed is completed by who takes it, and one of ours by the kernel.
+#[test]
+fn checksums_are_left_to_each_other() {
+    if !in_namespace!() {
+        return;
+    }
+    for packet_info in [false, true] {
+        let options = TapOptions { offload: true, packet_info, ..TapOptions::tun("tun%d") };
+        let (_lease, mut tun) = open(&addressed(options));
+        let socket = UdpSocket::bind("10.7.0.1:7000").expect("a socket at the kernel's end");
+        socket.send_to(b"down", "10.7.0.2:7001").expect("a route");
+        let (packet, meta) = loop {
+            match tun.receive() {
+                Some((frame, meta)) if frame[0] == 0x45 => break (frame.to_vec(), meta),
+                _ => std::thread::yield_now(),
+            }
+        };
+        assert_eq!(meta.checksum, RxChecksum::Partial { start: 20, offset: 6 });
+        assert_eq!(&packet[packet.len() - 4..], b"down");
+        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+        let mut frame = tun.pool().take(HEADROOM).expect("a free frame");
+        frame.extend(&udp_packet([10, 7, 0, 2], 7_000, b"up")).expect("room for the packet");
+        // The pseudo-header's sum: 10.7.0.2, 10.7.0.1, UDP, ten octets.
+        let sum = 2 * 0x0a07u16 + 3 + 17 + 10;
+        frame[26..28].copy_from_slice(&sum.to_be_bytes());
+        let checksum = ringtap::device::TxChecksum::Partial { start: 20, offset: 6 };
+        tun.transmit(frame, TxMeta { checksum, ..TxMeta::default() }).expect("room");
+        let mut buf = [0; 16];
+        let (n, _) = socket.recv_from(&mut buf).expect("the packet at the kernel's end");
+        assert_eq!(&buf[..n], b"up");
+    }
+}

@@ -16,6 +16,7 @@ mod ipv6;
 mod link_local;
 mod mdns;
 mod multicast;
+mod offload;
 mod ping;
 mod renewals;
 mod router;

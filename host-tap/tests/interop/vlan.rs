@@ -23,7 +23,8 @@ struct Switch {
 /// Opens a tap as any program would: without the crate under test.
 fn tap(name: &str) -> std::fs::File {
     let file = std::fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun").expect("/dev/net/tun");
-    let flags = ringtap_host::sys::interface::TunFlags { tap: true, packet_info: false, multi_queue: false };
+    let flags =
+        ringtap_host::sys::interface::TunFlags { tap: true, packet_info: false, multi_queue: false, header: false };
     ringtap_host::sys::interface::tun_attach(file.as_fd(), name, flags).expect("a tap");
     file
 }

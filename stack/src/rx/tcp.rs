@@ -25,7 +25,8 @@ impl<'a> Stack<'a> {
             return Err(DropReason::TcpBadAddress);
         }
         let bytes = packet.get(at..).ok_or(DropReason::TcpMalformed)?;
-        let segment = Segment::parse(bytes)?;
+        let mut segment = Segment::parse(bytes)?;
+        segment.size = arrival.size;
         if !arrival.is_verified() {
             let pseudo = ip::pseudo_header(packet, protocol::TCP, bytes.len() as u32);
             if !pseudo.add(segment.sum(bytes)).is_valid() {
@@ -77,7 +78,8 @@ impl<'a> Stack<'a> {
 
     #[inline]
     fn segment_for_connection(&mut self, index: u32, segment: &Segment<'_>) -> Drop {
-        self.stats.tcp_segments_in = self.stats.tcp_segments_in.wrapping_add(1);
+        self.stats.tcp_segments_in =
+            self.stats.tcp_segments_in.wrapping_add(segment.size.segments(segment.payload.len()));
         let now = self.now;
         let Some(entry) = self.tcp.conns.at_mut(index) else { return Ok(()) };
         let was_synchronized = entry.conn.is_synchronized();

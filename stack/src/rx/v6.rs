@@ -3,7 +3,7 @@
 //! Implements RFC 8200 §3 and §4 as a host that does not forward.
 
 use super::{Arrival, Origin, Upper, Whole, protocol};
-use crate::device::RxChecksum;
+use crate::device::{RxChecksum, SegmentSize};
 use crate::frame::Frame;
 use crate::icmp::v6::Report;
 use crate::ip::v4::Destination;
@@ -29,17 +29,20 @@ impl<'a> Stack<'a> {
         let fixed = ipv6::parse(frame)?;
         // Link-layer padding is no part of the packet.
         frame.truncate(fixed.total_len);
-        let (iface, to, flow) = match origin {
-            Origin::Wire(id) => match self.flow_v6(id, &fixed, frame, link_group) {
-                Some(flow) => (id, Destination::Ours, Some(flow)),
+        let (iface, size, to, flow) = match origin {
+            Origin::Wire(id, size) => match self.flow_v6(id, &fixed, frame, link_group) {
+                Some(flow) => (id, size, Destination::Ours, Some(flow)),
                 #[cfg(feature = "hooks")]
-                None if self.hooks.is_some() => return self.handle_hooked_v6(id, frame, checksum, link_group),
-                None => (id, self.admit_v6(id, &fixed, link_group)?, None),
+                None if self.hooks.is_some() => return self.handle_hooked_v6((id, size), frame, checksum, link_group),
+                None => (id, size, self.admit_v6(id, &fixed, link_group)?, None),
             },
             #[cfg(feature = "loopback")]
-            Origin::Ourselves => (self.iface_of(fixed.dst.into()).unwrap_or(IfaceId(0)), Destination::Ours, None),
+            Origin::Ourselves => {
+                let id = self.iface_of(fixed.dst.into()).unwrap_or(IfaceId(0));
+                (id, SegmentSize::default(), Destination::Ours, None)
+            }
         };
-        let arrival = Arrival { iface, link_group, to, checksum, flow };
+        let arrival = Arrival { iface, link_group, to, checksum, size, flow };
         self.past_extensions(fixed, frame, arrival, false)
     }
 
@@ -49,7 +52,7 @@ impl<'a> Stack<'a> {
     #[inline(never)]
     fn handle_hooked_v6(
         &mut self,
-        id: IfaceId,
+        (id, size): (IfaceId, SegmentSize),
         frame: &mut Frame<'a>,
         checksum: RxChecksum,
         link_group: bool,
@@ -58,7 +61,8 @@ impl<'a> Stack<'a> {
         let fixed = ipv6::parse(frame)?;
         frame.truncate(fixed.total_len);
         let to = self.admit_v6(id, &fixed, link_group)?;
-        self.past_extensions(fixed, frame, Arrival { iface: id, link_group, to, checksum, flow: None }, false)
+        let arrival = Arrival { iface: id, link_group, to, checksum, size, flow: None };
+        self.past_extensions(fixed, frame, arrival, false)
     }
 
     /// The packet behind its extension headers, or put together with others.
@@ -169,7 +173,8 @@ impl<'a> Stack<'a> {
         let Some(whole) = whole else { return Ok(None) };
         *frame = whole;
         let fixed = ipv6::parse(frame)?;
-        self.past_extensions(fixed, frame, Arrival { checksum: RxChecksum::None, ..arrival }, true)
+        let arrival = Arrival { checksum: RxChecksum::None, size: SegmentSize::default(), ..arrival };
+        self.past_extensions(fixed, frame, arrival, true)
     }
 
     #[cfg(not(feature = "reassembly"))]

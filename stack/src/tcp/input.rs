@@ -10,6 +10,7 @@ use super::conn::Fate;
 use super::conn::{Conn, Reply, Stop, Verdict, coarse};
 use super::info::Repair;
 use super::state::{Event, State};
+use crate::device::SegmentSize;
 use crate::error::TcpError;
 use crate::event::Readiness;
 use crate::seq::Seq;
@@ -24,13 +25,15 @@ const STALE_STAMP: u32 = 24 * 86_400 / 1_049 * 1_000;
 pub(super) struct Text<'s> {
     seq: Seq,
     payload: &'s [u8],
+    size: SegmentSize,
     fin: bool,
 }
 
 impl<'s> Text<'s> {
     fn of(seg: &Segment<'s>) -> Self {
         let syn = u32::from(seg.flags.contains(Flags::SYN));
-        Self { seq: seg.seq + syn, payload: seg.payload, fin: seg.flags.contains(Flags::FIN) }
+        let (size, fin) = (seg.size, seg.flags.contains(Flags::FIN));
+        Self { seq: seg.seq + syn, payload: seg.payload, size, fin }
     }
 
     fn len(&self) -> u32 {
@@ -277,7 +280,7 @@ impl Conn<'_> {
         if self.orphan {
             return self.text_without_reader();
         }
-        let mut new = Text { seq: text.seq, payload: text.payload, fin: false };
+        let mut new = Text { seq: text.seq, payload: text.payload, size: text.size, fin: false };
         if let Some(fin) = self.rcv.fin() {
             new.cut_at(fin);
         }
@@ -310,7 +313,7 @@ impl Conn<'_> {
         let taken = self.rx.write(text.payload) as u32;
         self.rcv.advance(taken);
         self.rcv.unacked = self.rcv.unacked.saturating_add(taken);
-        self.learn_full_size(text.payload.len());
+        self.learn_full_size(text.size.longest(text.payload.len()));
         // A window told in rounded units may bring octets that there is no room for.
         self.rcv.ack_now |= taken < text.len();
         if taken > 0 {
@@ -354,7 +357,7 @@ impl Conn<'_> {
     fn hold_out_of_order(&mut self, text: &Text<'_>) -> ControlFlow<Stop> {
         //= https://www.rfc-editor.org/rfc/rfc5681#section-4.2
         //# A TCP receiver SHOULD send an immediate duplicate ACK when an out-of-order segment arrives.
-        self.rcv.owe_dup_ack();
+        self.rcv.owe_dup_acks(text.size.segments(text.payload.len()));
         self.sack.note(Repair::OutOfOrder);
         let offset = text.seq.distance_from(self.rcv.nxt);
         let held = self.rx.write_at(offset as usize, text.payload) as u32;

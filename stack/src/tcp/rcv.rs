@@ -243,9 +243,10 @@ impl Rcv {
         self.converses = false;
     }
 
-    /// A segment beyond a hole came: RFC 5681 §4.2 wants one duplicate acknowledgment for each.
-    pub fn owe_dup_ack(&mut self) {
-        self.dup_acks = (self.dup_acks + 1).min(MOST_DUP_ACKS);
+    /// So many segments beyond a hole came: RFC 5681 §4.2 wants one duplicate acknowledgment for each.
+    pub fn owe_dup_acks(&mut self, segments: usize) {
+        let segments = if segments < usize::from(MOST_DUP_ACKS) { segments as u8 } else { MOST_DUP_ACKS };
+        self.dup_acks = (self.dup_acks + segments).min(MOST_DUP_ACKS);
     }
 
     /// A segment with `ACK = RCV.NXT` that told `edge` has left; `dup`: it was one of the duplicates.

@@ -3,6 +3,7 @@
 //! Implements RFC 9293 §3.1 and §3.2, with the options of RFC 7323 (window scale, timestamps) and RFC 2018 (SACK).
 //! Checksums are not looked at here: see `checksum.rs`.
 
+use crate::device::SegmentSize;
 use crate::seq::Seq;
 use crate::stats::DropReason;
 use crate::wire::checksum::{self, Sum};
@@ -332,6 +333,8 @@ pub(crate) struct Segment<'b> {
     pub urgent: u16,
     /// The options that we know.
     pub options: Options,
+    /// What segments it stands for.
+    pub size: SegmentSize,
     /// The text.
     pub payload: &'b [u8],
 }
@@ -354,6 +357,7 @@ impl<'b> Segment<'b> {
             window: tcp.window_len(),
             urgent: tcp.urgent_at(),
             options: if options.is_empty() { Options::NONE } else { Options::parse(options) },
+            size: SegmentSize::default(),
             payload,
         })
     }

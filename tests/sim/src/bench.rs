@@ -101,7 +101,8 @@ impl Bench {
         config.large_pool = (setup.large > 0).then(|| large.pool());
         change(&mut config);
         let mut stack = Stack::new(config, Storage::growing(setup.limits));
-        let nic = Nic::with(pool.pool(), setup.caps);
+        let mut nic = Nic::with(pool.pool(), setup.caps);
+        nic.large = config.large_pool;
         let iface = stack.add_interface(&nic, Mac(H_MAC)).expect("room");
         stack.add_address(iface, Cidr::new(IpAddr::V4(H), 24).expect("a prefix")).expect("a host address");
         stack.add_gateway(iface, IpAddr::V4(R)).expect("a gateway");

@@ -10,6 +10,8 @@ pub struct Nic {
     caps: Capabilities,
     /// What it says of each frame that it receives.
     pub rx_meta: RxMeta,
+    /// Where it puts what is longer than its frames; otherwise it has no room for that.
+    pub large: Option<Pool<'static>>,
     /// Frames that have arrived.
     pub rx: VecDeque<Vec<u8>>,
     /// Frames that leave.
@@ -44,6 +46,7 @@ impl Nic {
             pool,
             caps,
             rx_meta: RxMeta::default(),
+            large: None,
             rx: VecDeque::new(),
             tx: VecDeque::new(),
             tx_room: usize::MAX,
@@ -81,7 +84,8 @@ impl Device<'static> for Nic {
             if !self.is_wanted(&bytes) {
                 continue;
             }
-            let frame = self.pool.take(0).and_then(|mut f| f.extend(&bytes).map(|()| f));
+            let pool = if bytes.len() > self.pool.slot_size() { self.large.unwrap_or(self.pool) } else { self.pool };
+            let frame = pool.take(0).and_then(|mut f| f.extend(&bytes).map(|()| f));
             match frame {
                 Some(frame) => return Some((frame, self.rx_meta)),
                 None => self.starved += 1,

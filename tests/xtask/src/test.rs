@@ -25,7 +25,7 @@ const STACK_LINT: [(&str, &[&str]); 6] = [
 ];
 
 /// Each protocol must build without the others.
-const ALONE: [&str; 36] = [
+const ALONE: [&str; 37] = [
     "ipv4",
     "icmp-errors",
     "routes",
@@ -58,6 +58,7 @@ const ALONE: [&str; 36] = [
     "window-scale",
     "keep-alive",
     "checksum-offload",
+    "gso",
     "forward",
     "hooks",
     "vlan",

@@ -146,8 +146,6 @@ impl DeviceArgs {
 
     /// What the options describe.
     pub fn attachment(self) -> Result<Attachment, Failure> {
-        // Offload is not built yet: nothing to switch off.
-        let _ = self.no_offload;
         let automatic = self.wanted();
         let carrier = match (self.dev, self.unix, self.unix_dgram) {
             (Some(name), ..) if self.tun => Carrier::Tun(name),
@@ -163,6 +161,7 @@ impl DeviceArgs {
         };
         Ok(Attachment {
             packet_info: self.packet_info,
+            offload: !self.no_offload,
             addresses: self.addr,
             gateways: self.gateway,
             mac: self.mac,

@@ -1,7 +1,7 @@
 //! `ringtap doctor`: what will work on this machine, and the exact command that mends what will not.
 
 use ringtap_host::failure::Failure;
-use ringtap_host::tap::{TapOptions, TapPort};
+use ringtap_host::tap::{Offload, TapOptions, TapPort};
 use ringtap_host::{netns, sys};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -47,7 +47,7 @@ fn checks() -> Vec<Check> {
         Check { what: "tap in a private namespace", result: probe("tap"), needed: true },
         Check { what: "tun in a private namespace", result: probe("tun"), needed: true },
         Check { what: "tap in this namespace (serve, ping, nc, get)", result: here(), needed: false },
-        Check { what: "offload", result: Err(Failure::not_built_yet("in this version")), needed: false },
+        Check { what: "offload", result: probe("offload"), needed: false },
     ]
 }
 
@@ -72,6 +72,7 @@ fn probe(what: &str) -> Result<String, Failure> {
 
 fn run_probe(what: &str) -> ExitCode {
     let options = match what {
+        "offload" => TapOptions { offload: true, ..TapOptions::tap("probe%d") },
         "tap" => TapOptions::tap("probe%d"),
         "tun" => TapOptions::tun("probe%d"),
         _ => {
@@ -80,6 +81,15 @@ fn run_probe(what: &str) -> ExitCode {
         }
     };
     match TapPort::open(&options) {
+        Ok(port) if what == "offload" => {
+            let (text, code) = match port.offload() {
+                Offload::Segments => ("checksums, and segments of TCP", ExitCode::SUCCESS),
+                Offload::Checksums => ("checksums only: this kernel cuts no segments", ExitCode::SUCCESS),
+                Offload::None => ("this kernel's taps have none", ExitCode::FAILURE),
+            };
+            println!("{text}");
+            code
+        }
         Ok(port) => {
             println!("can be made (MTU {})", port.mtu());
             ExitCode::SUCCESS

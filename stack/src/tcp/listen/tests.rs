@@ -1,5 +1,6 @@
 extern crate std;
 use super::*;
+use crate::device::SegmentSize;
 use crate::time::Duration;
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -26,7 +27,18 @@ fn syn_options() -> Options {
 fn segment(flags: Flags, seq: u32, ack: Seq) -> Segment<'static> {
     let options = if flags.contains(Flags::SYN) { syn_options() } else { Options { ..later(4243) } };
     let seq = Seq::new(seq);
-    Segment { src_port: 1, dst_port: 80, seq, ack, flags, window: 5000, urgent: 0, options, payload: b"" }
+    Segment {
+        src_port: 1,
+        dst_port: 80,
+        seq,
+        ack,
+        flags,
+        window: 5000,
+        urgent: 0,
+        options,
+        size: SegmentSize::default(),
+        payload: b"",
+    }
 }
 
 fn later(val: u32) -> Options {

@@ -4,6 +4,7 @@ extern crate std;
 
 use super::harness::*;
 use super::link::{Chance, seq};
+use crate::device::SegmentSize;
 use crate::tcp::conn::Fate;
 use crate::tcp::info::IcmpError;
 use crate::tcp::options::{KeepAlive, TcpOptions};
@@ -60,6 +61,7 @@ fn nonsense<'b>(chance: &mut Chance, host: &Host, peer: u32, text: &'b [u8]) -> 
             timestamps: chance.per_mille(700).then_some(stamps),
             ..Options::NONE
         },
+        size: SegmentSize::default(),
         payload: &text[..len],
     }
 }

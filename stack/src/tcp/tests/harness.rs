@@ -8,6 +8,7 @@ use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
 
+use crate::device::SegmentSize;
 use crate::error::TcpError;
 use crate::event::Readiness;
 use crate::ring::Ring;
@@ -106,6 +107,7 @@ impl Out {
             window: self.window,
             urgent: self.urgent,
             options: self.options.clone(),
+            size: SegmentSize::default(),
             payload: &self.payload,
         }
     }
@@ -130,6 +132,7 @@ pub fn text(seq: u32, ack: u32, flags: Flags, payload: &[u8]) -> Segment<'_> {
         window: 60_000,
         urgent: 0,
         options: Options::NONE,
+        size: SegmentSize::default(),
         payload,
     }
 }

@@ -1,5 +1,6 @@
 extern crate std;
 use super::*;
+use crate::device::SegmentSize;
 use crate::wire::segment::Options;
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -27,7 +28,18 @@ fn params(remote_port: u16, timestamps: Option<(u32, u32)>) -> TimeWaitParams {
 fn segment(flags: Flags, seq: u32, stamp: Option<u32>) -> Segment<'static> {
     let options = Options { timestamps: stamp.map(|val| Timestamps { val, ecr: 0 }), ..Options::NONE };
     let (seq, ack) = (Seq::new(seq), Seq::new(1000));
-    Segment { src_port: 9, dst_port: 80, seq, ack, flags, window: 1, urgent: 0, options, payload: b"" }
+    Segment {
+        src_port: 9,
+        dst_port: 80,
+        seq,
+        ack,
+        flags,
+        window: 1,
+        urgent: 0,
+        options,
+        size: SegmentSize::default(),
+        payload: b"",
+    }
 }
 
 fn table<'a>(slots: &'a mut [TimeWaitSlot]) -> TimeWaitTable<'a> {
