@@ -11,6 +11,9 @@
 #![no_std]
 #![deny(unsafe_code)]
 
+#[cfg(any(feature = "mps2", feature = "nucleo", feature = "rt1060"))]
+#[allow(unsafe_code)]
+pub mod boards;
 pub mod control;
 #[cfg(feature = "cortex-m")]
 #[allow(unsafe_code)]

@@ -32,6 +32,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 const MACHINE: &str = "firmware-examples/support/src/machine";
 /// As [`MACHINE`], for the M profile.
 const CORTEX: &str = "firmware-examples/support/src/cortex.rs";
+/// What boards of a family have in common.
+const FAMILIES: &str = "firmware-examples/support/src/boards/";
 
 /// A program whose board is in the same file, as a stranger's would be.
 const LIBRARY: &str = "firmware-examples/library/";
@@ -45,6 +47,7 @@ const UNSAFE: &[&str] = &[
     "firmware-examples/footprint/",
     MACHINE,
     CORTEX,
+    FAMILIES,
     LIBRARY,
 ];
 

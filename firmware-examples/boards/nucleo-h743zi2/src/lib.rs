@@ -3,7 +3,8 @@
 
 pub use firmware::entry;
 
-use firmware::cortex::{self, Interrupt};
+use firmware::boards::nucleo::{ETHERNET, PHY, set_pins};
+use firmware::cortex;
 use firmware::systick;
 use ringtap::device::Mac;
 use ringtap::frame::PoolMemory;
@@ -24,21 +25,11 @@ const CORE_HZ: u32 = 64_000_000;
 /// Locally administered.
 const MAC: Mac = Mac([0x02, b'r', 0x87, 0, 0, 1]);
 
-/// The MAC's interrupt.
-const ETHERNET: Interrupt = Interrupt(61);
-
-/// The LAN8742A's address.
-const PHY: u8 = 0;
-
 // Register blocks (RM0433, memory map).
 const RCC: usize = 0x5802_4400;
 const SYSCFG: usize = 0x5800_0400;
 const GPIO: usize = 0x5802_0000;
 const MAC_BASE: usize = 0x4002_8000;
-
-/// The pins of RMII on a NUCLEO-144, alternate function 11: port (A is 0) and pin. REF_CLK, MDIO, CRS_DV, TXD1 (by a jumper),
-/// MDC, RXD0, RXD1, TX_EN, TXD0 (UM1974, UM2407: "Ethernet").
-const PINS: [(usize, u16); 9] = [(0, 1), (0, 2), (0, 7), (1, 13), (2, 1), (2, 4), (2, 5), (6, 11), (6, 13)];
 
 const RX: usize = 8;
 const TX: usize = 8;
@@ -126,23 +117,10 @@ fn connect() {
     rcc.modify(0xf4, |old| old | 1 << 1);
     // A clock is there two cycles after it was switched on; the read waits for that.
     let _ = rcc.read(0xf4);
-    for (port, pin) in PINS {
-        set_pin(port, pin);
-    }
+    // SAFETY: the ports lie there, and are clocked now.
+    unsafe { set_pins(GPIO) };
     // SYSCFG_PMCR: RMII. AHB1ENR: ETH1MACEN, ETH1TXEN, ETH1RXEN.
     syscfg.modify(0x04, |old| old & !(7 << 21) | 4 << 21);
     rcc.modify(0xd8, |old| old | 7 << 15);
     let _ = rcc.read(0xd8);
-}
-
-/// Gives a pin to the MAC: alternate function 11, at the highest speed.
-fn set_pin(port: usize, pin: u16) {
-    // SAFETY: the GPIO ports lie there, 0x400 apart, and nobody else sets these pins.
-    let gpio = unsafe { Mmio::new(GPIO + 0x400 * port) };
-    let two_bits = 3 << (2 * pin);
-    // AFRL or AFRH, OSPEEDR, and MODER last.
-    let (function, shift) = (0x20 + 4 * (pin / 8), 4 * (pin % 8));
-    gpio.modify(function, |old| old & !(15 << shift) | 11 << shift);
-    gpio.modify(0x08, |old| old | two_bits);
-    gpio.modify(0x00, |old| old & !two_bits | 2 << (2 * pin));
 }

@@ -47,6 +47,7 @@ pub const BOARDS: &[Board] = &[
     hardware("nucleo-f767zi", (0x0800_0000, 2 << 20), (0x2000_0000, 128 << 10)),
     hardware("nucleo-h743zi2", (0x0800_0000, 2 << 20), (0x2400_0000, 512 << 10)),
     hardware("same70-xplained", (0x0040_0000, 2 << 20), (0x2040_0000, 384 << 10)),
+    flexspi("mimxrt1060-evk", (0x6000_0000, 8 << 20), (0x2000_0000, 384 << 10)),
     flexspi("teensy41", (0x6000_0000, 2 << 20), (0x2000_0000, 384 << 10)),
     board("virt-arm", A9, virt("qemu-system-arm", VIRT_ARM)),
     board("virt-riscv32", RV32, virt("qemu-system-riscv32", VIRT_RISCV32)),

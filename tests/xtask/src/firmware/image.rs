@@ -136,6 +136,8 @@ impl Image {
             found => Err(format!("{what} at {at:#x} is {found:#x}, not {value:#x}")),
         };
         expect(start, FCB, "the configuration block's tag")?;
+        // sflashA1Size: what the boot ROM lets the processor see of it.
+        expect(start + 0x50, map.flash.end - start, "the configuration block's size of the flash")?;
         let ivt = start + 0x1000;
         expect(ivt, IVT, "the image vector table's header")?;
         expect(ivt + 20, ivt, "the image vector table's own place")?;
@@ -218,6 +220,7 @@ mod tests {
         };
         let good = [
             (0, u32::from_le_bytes(*b"FCFB")),
+            (0x50, 0x4000),
             (0x1000, 0x4020_00d1),
             (0x1004, 0x6000_2000),
             (0x1010, 0x6000_1020),
