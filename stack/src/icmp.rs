@@ -274,6 +274,9 @@ pub(crate) enum Report {
     /// A packet for another host cannot be passed on.
     #[cfg(feature = "forward")]
     Transit(Obstacle),
+    /// A packet for another host was passed on, but its sender could have given it to this neighbour (RFC 1812 §5.2.7.2).
+    #[cfg(feature = "forward")]
+    Redirect(Ipv4Addr),
 }
 
 #[cfg(feature = "icmp-errors")]
@@ -285,6 +288,11 @@ impl Report {
             Self::ReassemblyTimeout => (kind::TIME_EXCEEDED, 1),
             #[cfg(feature = "forward")]
             Self::Transit(obstacle) => return Self::transit(obstacle),
+            // RFC 1812 §5.2.7.2: for a host, never for a network, whose extent is not known to both ends.
+            #[cfg(feature = "forward")]
+            Self::Redirect(neighbor) => {
+                return IcmpHeader { kind: kind::REDIRECT, code: 1, rest: neighbor.octets() };
+            }
         };
         IcmpHeader { kind, code, rest: [0; 4] }
     }

@@ -15,6 +15,8 @@ pub(crate) mod paths;
 pub mod policy;
 #[cfg(feature = "reassembly")]
 pub(crate) mod reassembly;
+#[cfg(feature = "forward")]
+pub(crate) mod redirect;
 #[cfg(feature = "hooks")]
 pub mod rewrite;
 pub mod route;

@@ -12,6 +12,8 @@ mod icmp;
 mod icmpv6;
 #[cfg(feature = "ipv6")]
 mod ndp;
+#[cfg(feature = "forward")]
+mod redirect;
 #[cfg(feature = "tcp")]
 mod tcp;
 #[cfg(feature = "udp")]

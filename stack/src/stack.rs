@@ -205,6 +205,9 @@ pub struct Stack<'a> {
     /// How packets for others are passed on, if they are.
     #[cfg(feature = "forward")]
     pub(crate) forwarding: Option<Forwarding>,
+    /// Hosts that were told of better ways.
+    #[cfg(feature = "forward")]
+    pub(crate) redirected: crate::ip::redirect::Redirected,
     /// Who looks at packets on their way.
     #[cfg(feature = "hooks")]
     pub(crate) hooks: Option<&'a mut (dyn crate::ip::hooks::Hooks + Send)>,
@@ -278,6 +281,8 @@ impl<'a> Stack<'a> {
             group_timer: None,
             #[cfg(feature = "forward")]
             forwarding: None,
+            #[cfg(feature = "forward")]
+            redirected: crate::ip::redirect::Redirected::new(),
             #[cfg(feature = "hooks")]
             hooks: None,
             #[cfg(feature = "any-address")]

@@ -20,5 +20,7 @@ pub(crate) mod membership;
 pub(crate) mod mld;
 #[cfg(feature = "ipv6")]
 pub(crate) mod ndp;
+#[cfg(all(feature = "forward", feature = "ipv6"))]
+pub(crate) mod redirect;
 pub(crate) mod segment;
 pub(crate) mod udp;

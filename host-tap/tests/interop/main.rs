@@ -18,6 +18,7 @@ mod mdns;
 mod multicast;
 mod offload;
 mod ping;
+mod redirects;
 mod renewals;
 mod router;
 mod routers;

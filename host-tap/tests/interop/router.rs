@@ -32,7 +32,7 @@ impl Kernel {
         kernel
     }
 
-    fn pid(&self) -> String {
+    pub fn pid(&self) -> String {
         self.0.id().to_string()
     }
 

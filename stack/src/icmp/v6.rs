@@ -15,6 +15,8 @@ use crate::wire::extension::{self, Problem};
 use crate::wire::icmp::HEADER;
 use crate::wire::ip::IpHeader;
 use crate::wire::ipv6::{self, Fields, MIN_MTU};
+#[cfg(feature = "forward")]
+use crate::wire::redirect::Redirect;
 use core::net::{IpAddr, Ipv6Addr};
 
 /// The protocol's number.
@@ -234,6 +236,14 @@ pub(crate) fn report(frame: &mut Frame<'_>, what: Report, packet: &[u8], src: Ip
     quote.copy_from_slice(packet.get(..quoted)?);
     fill_checksum(frame, src, dst);
     push_header(frame, src, dst, hop_limit, 0)
+}
+
+/// Writes into `frame`, which is empty and has headroom, a redirect to `dst`, from `src`.
+#[cfg(feature = "forward")]
+pub(crate) fn redirect(frame: &mut Frame<'_>, what: &Redirect<'_>, src: Ipv6Addr, dst: Ipv6Addr) -> Option<()> {
+    crate::wire::redirect::emit(frame, what)?;
+    fill_checksum(frame, src, dst);
+    push_header(frame, src, dst, crate::wire::ndp::HOP_LIMIT, 0)
 }
 
 /// Writes into `frame`, which is empty and has headroom, an echo request's message: all but the IP header.

@@ -21,18 +21,27 @@ const TRANSIT: usize = 16;
 ///
 /// A stack that forwards is a weak host (RFC 1122 §3.3.4.2), as RFC 1812 §5.2.3 has it: each of its addresses is its own on
 /// every interface.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Forwarding {
     /// Which sources are believed.
     pub reverse_path: ReversePath,
+    /// Whether hosts are told of a better first hop on their own link (RFC 1812 §5.2.7.2, RFC 4861 §8.2); the packet goes on in
+    /// any case. They are.
+    pub redirects: bool,
 }
 
 impl Forwarding {
     /// With this check of sources.
     pub const fn with(reverse_path: ReversePath) -> Self {
-        Self { reverse_path }
+        Self { reverse_path, redirects: true }
+    }
+}
+
+impl Default for Forwarding {
+    fn default() -> Self {
+        Self::with(ReversePath::default())
     }
 }
 

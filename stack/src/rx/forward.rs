@@ -34,6 +34,9 @@ impl<'a> Stack<'a> {
             Some(_) => self.hook_forward(id, hop.iface, &mut frame)?,
             None => checksum,
         };
+        if hop.iface == id && how.redirects {
+            self.redirect_sender(hop, &frame);
+        }
         if let RxChecksum::Partial { start, offset } = checksum {
             checksum::complete(&mut frame, start, offset);
         }

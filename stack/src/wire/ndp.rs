@@ -20,7 +20,7 @@ pub(crate) mod kind {
 pub(crate) const HOP_LIMIT: u8 = 255;
 
 const SOURCE_LINK_LAYER: u8 = 1;
-const TARGET_LINK_LAYER: u8 = 2;
+pub(crate) const TARGET_LINK_LAYER: u8 = 2;
 const PREFIX: u8 = 3;
 const MTU: u8 = 5;
 const ROUTE: u8 = 24;

@@ -39,6 +39,9 @@ pub struct RouterArgs {
     /// Whether a packet's source has to lie where the packet comes from.
     #[arg(long, value_enum, default_value_t = SourceCheck::Strict)]
     pub source_check: SourceCheck,
+    /// Does not tell hosts of better routers on their own links.
+    #[arg(long)]
+    pub no_redirects: bool,
     /// Passes nothing on: a host with several interfaces.
     #[arg(long, conflicts_with_all = ["source_check", "nat"])]
     pub no_forward: bool,
@@ -84,7 +87,9 @@ pub fn run(args: RouterArgs) -> Result<ExitCode, Failure> {
         SourceCheck::Off => ReversePath::Off,
     };
     if !args.no_forward {
-        router.stack().set_forwarding(Some(Forwarding::with(reverse_path)));
+        let mut forwarding = Forwarding::with(reverse_path);
+        forwarding.redirects = !args.no_redirects;
+        router.stack().set_forwarding(Some(forwarding));
     }
     watch(&mut router, &args)?;
     let mut app = Controlled::new(Services::start(router.stack())?);

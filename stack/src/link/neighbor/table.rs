@@ -280,6 +280,13 @@ impl<'a> Neighbors<'a> {
         self.find(iface, addr).and_then(|i| self.slots.get(i as usize)).is_none_or(|s| s.is_usable(now))
     }
 
+    /// The MAC address of a neighbour, as far as it is known.
+    #[cfg(all(feature = "forward", feature = "ipv6"))]
+    pub fn mac_of(&self, iface: u8, addr: IpAddr) -> Option<Mac> {
+        let slot = self.find(iface, addr).and_then(|i| self.slots.get(i as usize))?;
+        (!matches!(slot.state?, NeighborState::Incomplete | NeighborState::Failed)).then_some(slot.mac)
+    }
+
     /// Forgets the neighbours of an interface and drops what is parked for them, for `reason`; `each` sees each one's
     /// place first.
     pub fn remove_iface(
