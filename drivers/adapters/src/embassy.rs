@@ -192,6 +192,9 @@ impl<'p, D: Device<'p>> Driver for AsEmbassy<'p, D> {
     fn capabilities(&self) -> driver::Capabilities {
         let mut caps = driver::Capabilities::default();
         caps.max_transmission_unit = self.port.largest();
+        if self.port.sums_tcp() {
+            caps.checksum.tcp = Checksum::Rx;
+        }
         caps
     }
 

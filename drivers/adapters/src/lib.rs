@@ -10,8 +10,10 @@
 //! finds no frame in an empty pool, or is too long for one, which is counted as [`Lost`].
 //!
 //! Checksums: where the other side says of a device that it verifies those of IPv4, UDP, TCP and ICMP on receive, ringtap
-//! does not verify them again; those of TCP and UDP that it computes on transmit are left to it. In all other cases each stack verifies, and computes, by itself; what a device of ours
-//! leaves to be summed up ([`RxChecksum::Partial`](ringtap::device::RxChecksum)) is summed up on the way.
+//! does not verify them again; those of TCP and UDP that it computes on transmit are left to it. Where a device of ours computes
+//! TCP's, the other stack is told to leave it out. Not UDP's, for the other stack may cut a datagram up, and no device would
+//! see the whole. In all other cases each stack verifies, and computes, by itself; what a device of ours leaves to be summed up
+//! ([`RxChecksum::Partial`](ringtap::device::RxChecksum)) is summed up on the way.
 #![no_std]
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
@@ -30,5 +32,4 @@ pub mod xarxa;
 pub use intake::Lost;
 
 /// Octets of an Ethernet header.
-#[cfg(any(feature = "embassy-net-driver", feature = "xarxa-driver"))]
 const ETHERNET_HEADER: usize = 14;

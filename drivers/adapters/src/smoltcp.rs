@@ -111,6 +111,9 @@ impl<'p, D: Device<'p>> AsSmoltcp<'p, D> {
         };
         let port = Port::new(device);
         caps.max_transmission_unit = port.largest();
+        if port.sums_tcp() {
+            caps.checksum.tcp = Checksum::Rx;
+        }
         Self { port, caps }
     }
 

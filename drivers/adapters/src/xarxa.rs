@@ -153,6 +153,7 @@ impl<'p, D: Device<'p>> Driver for AsXarxa<'p, D> {
         let mut caps = driver::Capabilities::default();
         caps.medium = self.hardware_address().medium();
         caps.max_transmission_unit = self.port.largest().min(PACKET_BUF_SIZE);
+        caps.checksum.tcp.tx = self.port.sums_tcp();
         caps
     }
 

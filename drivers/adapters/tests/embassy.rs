@@ -49,14 +49,21 @@ fn our_stacks_talk_over_drivers_made_of_channels() {
 
 #[test]
 fn our_stacks_talk_through_both_adapters() {
-    for (medium, room) in [(Medium::Ethernet, 64), (Medium::Ip, 64), (Medium::Ethernet, 1)] {
-        let (a, b) = cable(medium, 32, room);
-        let (frames, others) = (a.pool, b.pool);
+    for (medium, room, sums) in [
+        (Medium::Ethernet, 64, false),
+        (Medium::Ip, 64, true),
+        (Medium::Ethernet, 1, true),
+        (Medium::Ethernet, 64, true),
+    ] {
+        let (mut a, mut b) = cable(medium, 32, room);
+        let (frames, others, unsummed) = (a.pool, b.pool, a.unsummed.clone());
+        (a.caps.checksum.tcp, b.caps.checksum.tcp) = (sums, sums);
         let mut a = Node::new(1, OverEmbassy::new(AsEmbassy::new(a, mac(1)), pool(64)).expect("a medium"));
         let mut b = Node::new(2, OverEmbassy::new(AsEmbassy::new(b, mac(2)), pool(64)).expect("a medium"));
         echo(&mut a, &mut b, 2, |_| {});
         drop((a, b));
         assert_eq!((frames.free(), others.free()), (32, 32));
+        assert_eq!(unsummed.get() > 100, sums, "checksums are left to a device that computes them");
     }
 }
 

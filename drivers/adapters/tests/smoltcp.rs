@@ -133,21 +133,36 @@ fn our_stacks_talk_over_devices_of_smoltcp_of_either_medium_and_with_little_room
 
 #[test]
 fn our_stack_talks_to_itself_through_both_adapters() {
-    for room in [64, 1] {
-        let (a, b) = cable(Medium::Ethernet, 32, room);
-        let (frames, others) = (a.pool, b.pool);
+    for (room, sums) in [(64, false), (64, true), (1, true)] {
+        let (mut a, mut b) = cable(Medium::Ethernet, 32, room);
+        let (frames, others, unsummed) = (a.pool, b.pool, a.unsummed.clone());
+        (a.caps.checksum.tcp, b.caps.checksum.tcp) = (sums, sums);
         let mut a = Node::new(1, OverSmoltcp::new(AsSmoltcp::new(a), pool(64)).expect("Ethernet"));
         let mut b = Node::new(2, OverSmoltcp::new(AsSmoltcp::new(b), pool(64)).expect("Ethernet"));
         echo(&mut a, &mut b, 2, |_| {});
         drop((a, b));
         assert_eq!((frames.free(), others.free()), (32, 32));
+        assert_eq!(unsummed.get() > 100, sums, "checksums are left to a device that computes them");
     }
 }
 
 #[test]
 fn our_stack_answers_smoltcp_over_a_pair_of_its_devices() {
-    let (a, mut b) = phys(phy::Medium::Ethernet, 64);
-    let mut ours = Node::new(1, OverSmoltcp::new(a, pool(64)).expect("Ethernet"));
+    let (a, b) = phys(phy::Medium::Ethernet, 64);
+    hello(Node::new(1, OverSmoltcp::new(a, pool(64)).expect("Ethernet")), b);
+}
+
+#[test]
+fn our_stack_answers_smoltcp_over_a_device_of_ours_that_computes_checksums() {
+    let (a, mut b) = cable(Medium::Ethernet, 32, 64);
+    b.caps.checksum.tcp = true;
+    let unsummed = b.unsummed.clone();
+    hello(Node::new(1, a), AsSmoltcp::new(b));
+    assert!(unsummed.get() >= 3, "SYN, ACK, text");
+}
+
+/// smoltcp connects to us, and has five octets back.
+fn hello(mut ours: Node<impl Device<'static>>, mut b: impl phy::Device) {
     let mac = HardwareAddress::Ethernet(smoltcp::wire::EthernetAddress([2, 0, 0, 0, 0, 2]));
     let mut iface = interface(&mut b, [10, 0, 0, 2], mac);
     let mut sockets = SocketSet::new(vec![]);

@@ -19,9 +19,15 @@ fn free_buffers() -> usize {
 #[test]
 fn our_stacks_talk_through_both_adapters() {
     let _turn = TURN.lock().unwrap_or_else(|e| e.into_inner());
-    for (medium, room) in [(Medium::Ethernet, 64), (Medium::Ip, 64), (Medium::Ethernet, 1)] {
-        let (a, b) = cable(medium, 32, room);
-        let (frames, others) = (a.pool, b.pool);
+    for (medium, room, sums) in [
+        (Medium::Ethernet, 64, false),
+        (Medium::Ip, 64, true),
+        (Medium::Ethernet, 1, true),
+        (Medium::Ethernet, 64, true),
+    ] {
+        let (mut a, mut b) = cable(medium, 32, room);
+        let (frames, others, unsummed) = (a.pool, b.pool, a.unsummed.clone());
+        (a.caps.checksum.tcp, b.caps.checksum.tcp) = (sums, sums);
         let mut a = Node::new(1, OverXarxa::new(AsXarxa::new(a, mac(1)), pool(64)).expect("a medium"));
         let mut b = Node::new(2, OverXarxa::new(AsXarxa::new(b, mac(2)), pool(64)).expect("a medium"));
         let expected = if medium == Medium::Ethernet { (Some(mac(1)), 1500) } else { (None, 1500) };
@@ -30,6 +36,7 @@ fn our_stacks_talk_through_both_adapters() {
         assert_eq!((a.device.lost(), b.device.lost()), Default::default());
         drop((a, b));
         assert_eq!((frames.free(), others.free(), free_buffers()), (32, 32, PACKET_BUF_COUNT));
+        assert_eq!(unsummed.get() > 100, sums, "checksums are left to a device that computes them");
     }
 }
 

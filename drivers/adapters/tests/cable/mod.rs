@@ -2,14 +2,14 @@
 #![allow(dead_code)] // Each test uses a part of it.
 
 use ringtap::config::Config;
-use ringtap::device::{Capabilities, Device, Link, Mac, Medium, RxChecksum, RxMeta, TxMeta};
+use ringtap::device::{Capabilities, Device, Link, Mac, Medium, RxChecksum, RxMeta, TxChecksum, TxMeta};
 use ringtap::frame::{BoxedPool, Frame, Pool};
 use ringtap::ip::addr::Cidr;
 use ringtap::rng::Secret;
 use ringtap::stack::{IfaceId, Limits, Stack, Storage};
 use ringtap::tcp::{ConnectOptions, ListenOptions};
 use ringtap::time::{Duration, Instant};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
@@ -34,6 +34,8 @@ pub struct End {
     pub link: Link,
     pub rx: Rc<RefCell<Lane>>,
     pub tx: Rc<RefCell<Lane>>,
+    /// Frames whose checksum was left to the device.
+    pub unsummed: Rc<Cell<usize>>,
 }
 
 pub fn pool(slots: usize) -> Pool<'static> {
@@ -51,6 +53,7 @@ pub fn cable(medium: Medium, slots: usize, room: usize) -> (End, End) {
         link: Link::Up,
         rx: rx.clone(),
         tx: tx.clone(),
+        unsummed: Rc::default(),
     };
     (end(&a, &b), end(&b, &a))
 }
@@ -73,11 +76,16 @@ impl Device<'static> for End {
         Some((frame, self.meta))
     }
 
-    fn transmit(&mut self, frame: Frame<'static>, _meta: TxMeta) -> Result<(), Frame<'static>> {
+    fn transmit(&mut self, mut frame: Frame<'static>, meta: TxMeta) -> Result<(), Frame<'static>> {
         assert!(frame.headroom() >= self.caps.headroom, "the headroom that it asks for");
         let mut lane = self.tx.borrow_mut();
         if lane.packets.len() >= lane.room {
             return Err(frame);
+        }
+        if let TxChecksum::Partial { start, offset } = meta.checksum {
+            assert!(self.caps.checksum.tcp, "nobody has offered that");
+            complete(&mut frame[usize::from(start)..], usize::from(offset));
+            self.unsummed.set(self.unsummed.get() + 1);
         }
         lane.packets.push_back(frame.to_vec());
         if let Some(waker) = lane.waker.take() {
@@ -93,6 +101,13 @@ impl Device<'static> for End {
     fn register_waker(&mut self, waker: &Waker) {
         self.rx.borrow_mut().waker = Some(waker.clone());
     }
+}
+
+/// What a device does that computes checksums.
+fn complete(covered: &mut [u8], offset: usize) {
+    let words = covered.chunks(2).map(|pair| u64::from(pair[0]) << 8 | u64::from(pair.get(1).copied().unwrap_or(0)));
+    let checksum = !(words.sum::<u64>() % 0xffff) as u16;
+    covered[offset..offset + 2].copy_from_slice(&checksum.to_be_bytes());
 }
 
 #[derive(Default)]
