@@ -74,6 +74,9 @@ pub trait Engine {
     /// Whether the MAC takes another mode only while it stands still, and the rings start anew with it.
     const MODE_RESTARTS: bool = false;
 
+    /// Whether it can receive other stations' frames.
+    const PROMISCUOUS: bool = true;
+
     /// The hash of a group's address in [`Filter::hashes`].
     fn hash(group: Mac) -> u32;
 

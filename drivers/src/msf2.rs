@@ -133,6 +133,7 @@ impl<R: Registers, const RX: usize, const TX: usize> Engine for Msf2<R, RX, TX> 
     // The manual does not tell whether the check sequence is left in the buffer; QEMU leaves it away.
     const TRAILER: usize = 4;
     const TX_STOPS: bool = true;
+    const PROMISCUOUS: bool = false;
 
     fn hash(_: Mac) -> u32 {
         // There is no filter of groups: all are received.

@@ -375,6 +375,9 @@ impl<'p, E: Engine, C: Coherency + Clone, const RX: usize, const TX: usize> Devi
     }
 
     fn set_promiscuous(&mut self, on: bool) -> Result<(), Unsupported> {
+        if on && !E::PROMISCUOUS {
+            return Err(Unsupported);
+        }
         self.filter.promiscuous = on;
         self.engine.set_filter(&self.filter);
         Ok(())

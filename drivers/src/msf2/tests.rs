@@ -5,12 +5,13 @@ mod model;
 use super::{Msf2, RxDesc, TxDesc};
 use crate::engine::tests::cases::{self, OnRings, RX, RingSubject, TX};
 use crate::engine::tests::random;
-use crate::engine::tests::world::{ModelRegisters, STATION, Shared, World};
+use crate::engine::tests::world::{ModelRegisters, Packet, STATION, Shared, World};
 use crate::engine::{Engine as _, Rings};
 use crate::phy::{Mode, Speed};
 use crate::regs::Timeout;
 use crate::word::Word;
 use model::Model;
+use ringtap::device::{Device as _, Mac, Unsupported};
 use ringtap::frame::BoxedPool;
 
 /// The driver over an engine that remembers where it was, or one that does not.
@@ -75,6 +76,33 @@ fn address_mode_and_longest_frame_reach_their_registers() {
     {
         engine.set_mode(Mode { speed, full_duplex });
         assert_eq!((register(0x04), register(0x38)), (cfg2, speed_bit));
+    }
+}
+
+#[test]
+fn groups_pass_whatever_was_asked_for_and_other_stations_frames_do_not() {
+    let memory = BoxedPool::new(cases::SLOT, RX + 1);
+    let (world, mut nic) = cases::world::<OnRings<Subject<false>>>(memory.pool(), false, 1);
+    world.0.borrow_mut().hardware.filters = true;
+    let group = Mac([1, 0, 0x5e, 0, 0, 0xfb]);
+    assert_eq!(nic.set_promiscuous(true), Err(Unsupported));
+    for round in 0..4 {
+        match round {
+            0 => {}
+            1 => assert_eq!(nic.set_multicast_filter(&[group]), Ok(())),
+            2 => assert_eq!(nic.set_multicast_filter(&[]), Ok(())),
+            _ => assert_eq!((nic.receive_all_groups(), nic.set_promiscuous(false)), (Ok(()), Ok(()))),
+        }
+        for (to, passes) in [(STATION, true), (Mac::BROADCAST, true), (group, true), (Mac([2, 0, 0, 0, 0, 2]), false)] {
+            let octets = [&to.0[..], &[7; 54]].concat();
+            world.0.borrow_mut().incoming.push_back(Packet { octets, error: None });
+            world.0.borrow_mut().receive_one();
+            assert_eq!(
+                nic.receive().map(|(frame, _)| frame[..6] == to.0),
+                passes.then_some(true),
+                "round {round}, {to}"
+            );
+        }
     }
 }
 

@@ -129,6 +129,28 @@ fn an_empty_pool_drops_what_came_and_the_next_frame_is_received() {
     assert_eq!(&packet[packet.len() - 4..], b"kept");
 }
 
+// H160
+#[test]
+fn each_error_of_the_kernel_is_a_delay_a_loss_or_the_end() {
+    let of = |errno| match Trouble::of(&io::Error::from_raw_os_error(errno)) {
+        Trouble::Later => "later",
+        Trouble::Lost => "lost",
+        Trouble::Gone => "gone",
+    };
+    for (errno, expected) in [
+        (libc::EAGAIN, "later"),
+        (libc::EINTR, "later"),
+        (libc::EIO, "lost"),
+        (libc::ENETDOWN, "lost"),
+        (libc::EINVAL, "lost"),
+        (libc::ENOBUFS, "lost"),
+        (libc::EBADFD, "gone"),
+        (libc::ENODEV, "gone"),
+    ] {
+        assert_eq!(of(errno), expected, "{}", io::Error::from_raw_os_error(errno));
+    }
+}
+
 // H160: the interface goes down and up, then away.
 #[test]
 fn an_interface_that_goes_down_loses_frames_and_one_that_vanishes_fails() {

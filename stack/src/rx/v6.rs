@@ -70,7 +70,7 @@ impl<'a> Stack<'a> {
         &mut self,
         fixed: Ipv6Header,
         frame: &mut Frame<'a>,
-        arrival: Arrival,
+        mut arrival: Arrival,
         joined: bool,
     ) -> Result<Whole, DropReason> {
         match extension::walk(frame, fixed.next_header, joined) {
@@ -78,6 +78,10 @@ impl<'a> Stack<'a> {
                 // Only neighbour discovery comes from nobody (RFC 4291 §2.5.2).
                 if fixed.src.is_unspecified() && protocol != protocol::ICMPV6 {
                     return Err(DropReason::MartianSource);
+                }
+                // What a device says that it has verified behind headers, which few devices know, is verified again.
+                if at > ipv6::HEADER && arrival.checksum == RxChecksum::Verified {
+                    arrival.checksum = RxChecksum::None;
                 }
                 Ok(Some((Upper { protocol, at, named_at: named_at as u16, in_pieces }, arrival)))
             }

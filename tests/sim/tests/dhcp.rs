@@ -1,6 +1,6 @@
 //! The DHCP client on a whole stack, against a server that says exactly what a test wants.
 
-use ringtap::device::Link;
+use ringtap::device::{Capabilities, Link, Medium};
 use ringtap::dhcp::v4::{DhcpClient, DhcpEvent, DhcpOptions};
 use ringtap::error::TcpError;
 use ringtap::ip::addr::Cidr;
@@ -9,7 +9,7 @@ use ringtap::stack::ProbeTiming;
 use ringtap::tcp::TcpOptions;
 use ringtap::time::{Duration, Instant};
 use ringtap_sim::Bench;
-use ringtap_sim::bench::{ALL, H, H_MAC, P, P_MAC, R, R_MAC};
+use ringtap_sim::bench::{ALL, H, H_MAC, P, P_MAC, R, R_MAC, Setup};
 use ringtap_sim::packet::{self, Ip, Seen};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -135,7 +135,10 @@ impl World {
     }
 
     fn with(options: &DhcpOptions<'_>) -> Self {
-        let mut b = Bench::new();
+        Self::on(Bench::new(), options)
+    }
+
+    fn on(mut b: Bench, options: &DhcpOptions<'_>) -> Self {
         b.stack.remove_address(b.iface, IpAddr::V4(H)).expect("there");
         b.stack.remove_interface_routes();
         let client = DhcpClient::start(&mut b.stack, b.now, b.iface, options).expect("a client");
@@ -612,4 +615,35 @@ fn a_hostile_server_can_fill_no_table() {
     assert!(w.b.stack.routes().count() <= 9);
     assert_eq!(w.client.lease().expect("bound").dns().len(), 4);
     let _ = P;
+}
+
+// H162: the sizes of messages on links of any length; a client's and a server's leave and come in fragments where they must.
+#[test]
+fn on_a_link_of_any_mtu_messages_pass_whole_or_in_fragments_and_the_size_that_is_offered_can_be() {
+    for mtu in [68, 100, 255, 328, 576, 1279, 1500, 9000] {
+        let caps = Capabilities::plain(Medium::Ethernet, mtu);
+        let mut w = World::on(Bench::built(Setup { caps, ..Setup::default() }, |_| {}), &quick());
+        let hears = |w: &mut World| {
+            let seen: Vec<Seen> = w.pass(Duration::from_millis(1_500)).into_iter().map(|(_, seen)| seen).collect();
+            let pieces = seen.iter().filter(|s| matches!(s, Seen::Fragment { .. })).count();
+            assert_eq!(pieces > 0, mtu < 328, "MTU {mtu}: 300 octets at least, and two headers");
+            packet::join(&seen, 17).iter().find_map(Asked::read).expect("a message")
+        };
+        let says = |w: &mut World, answer: &Answer, ident| {
+            let udp = packet::udp((answer.from, 67), (EVERYBODY, 68), &answer.octets());
+            let ip = Ip { ident, ..Ip::new(answer.from, EVERYBODY, 17) };
+            for piece in packet::fragments(&ip, &udp, (mtu - 20) & !7) {
+                w.b.nic.rx.push_back(packet::ethernet(ALL, R_MAC, 0x0800, &piece));
+            }
+        };
+        let discover = hears(&mut w);
+        let largest = discover.option(57).expect("a size");
+        assert!((576..=1500).contains(&u16::from_be_bytes([largest[0], largest[1]])), "RFC 2132 §9.10");
+        says(&mut w, &Answer::new(OFFER, &discover), 1);
+        let request = hears(&mut w);
+        assert_eq!(request.kind, REQUEST, "MTU {mtu}");
+        says(&mut w, &Answer::new(ACK, &request), 2);
+        w.pass(Duration::from_secs(2));
+        assert!(w.has_address(), "MTU {mtu}: {:?}", w.events);
+    }
 }

@@ -7,6 +7,7 @@ use ringtap::tcp::ListenOptions;
 use ringtap_sim::Bench;
 use ringtap_sim::bench::{H, H_MAC, P, P_MAC, Setup};
 use ringtap_sim::packet::{self, ACK, Ip, Seen, Tcp, fragments};
+use ringtap_sim::six::{self, Ip6};
 use std::net::SocketAddr;
 
 fn offloading() -> Bench {
@@ -86,6 +87,34 @@ fn what_the_device_verified_is_taken_and_what_it_could_not_is_summed_here() {
     b.give_ip(&Ip::new(P, H, 17), &unsummed(8));
     assert_eq!(b.dropped(DropReason::UdpChecksum), 2);
     assert_eq!(text(&mut b, udp), None);
+    b.is_well();
+}
+
+// H157
+#[test]
+fn what_is_verified_behind_extension_headers_is_summed_here_all_the_same() {
+    let mut b = six::bench().with_live_neighbors();
+    let udp = bind(&mut b);
+    let good = six::udp((six::P, 7), (six::H, 5000), &[9; 8]);
+    let mut bad = good.clone();
+    bad[6] ^= 0x55;
+    // Options: padding, then UDP.
+    let behind = |datagram: &[u8]| Ip6::to_h(60).build(&[&[17, 0, 1, 4, 0, 0, 0, 0], datagram].concat());
+    for (checksum, packet, passes) in [
+        (RxChecksum::Verified, Ip6::to_h(17).build(&bad), true),
+        (RxChecksum::Verified, behind(&bad), false),
+        (RxChecksum::Verified, behind(&good), true),
+        (RxChecksum::None, behind(&bad), false),
+        // Of the same machine.
+        (RxChecksum::Partial { start: 62, offset: 6 }, behind(&bad), true),
+    ] {
+        says(&mut b, checksum);
+        let before = b.dropped(DropReason::UdpChecksum);
+        assert_eq!(six::give(&mut b, packet), []);
+        assert_eq!(text(&mut b, udp), passes.then(|| vec![9; 8]), "{checksum:?}");
+        assert_eq!(b.dropped(DropReason::UdpChecksum) - before, usize::from(!passes));
+    }
+    says(&mut b, RxChecksum::None);
     b.is_well();
 }
 

@@ -32,6 +32,8 @@ pub struct Model {
     pub phy: HashMap<u32, u32>,
     /// The engine forgets where it was, and begins at the address register each time, as QEMU's does.
     pub forgets: bool,
+    /// Frames for other stations do not pass.
+    pub filters: bool,
     in_reset: bool,
 }
 
@@ -49,6 +51,7 @@ impl Default for Model {
             busy: false,
             phy: HashMap::new(),
             forgets: false,
+            filters: false,
             in_reset: true,
         }
     }
@@ -69,9 +72,9 @@ impl Model {
     }
 
     fn reset(&mut self) {
-        let Self { stuck, busy, forgets, .. } = *self;
+        let Self { stuck, busy, forgets, filters, .. } = *self;
         let phy = core::mem::take(&mut self.phy);
-        *self = Self { stuck, busy, forgets, phy, ..Self::default() };
+        *self = Self { stuck, busy, forgets, filters, phy, ..Self::default() };
     }
 }
 
@@ -130,6 +133,11 @@ impl Hardware for Model {
 
     fn receive(&mut self, bus: &mut Bus, packet: &Packet) -> Fate {
         if !self.runs[0] || self.cfg1 & 1 << 2 == 0 {
+            return Fate::Missed;
+        }
+        let [first, second] = [0x40, 0x44].map(|offset| self.register(offset).to_be_bytes());
+        let station = [&first[..], &second[..2]].concat();
+        if self.filters && packet.octets[0] & 1 == 0 && packet.octets[..6] != station[..] {
             return Fate::Missed;
         }
         let too_long = packet.octets.len() + 4 > self.register(0x10) as usize;
