@@ -189,6 +189,16 @@ impl Router {
         }
     }
 
+    /// Tells hosts that there is no router any more, where they were told of one.
+    pub fn say_goodbye(&mut self) {
+        for port in &mut self.ports {
+            // A port that tells nothing has nothing to end.
+            if self.stack.advertising(port.iface).is_some() && self.stack.advertise(port.iface, None).is_ok() {
+                let _ = self.stack.poll(self.clock.now(), port.iface, &mut port.device, BUDGET);
+            }
+        }
+    }
+
     /// Polls all ports while there is work, and hands out events; says when to come back.
     fn work(&mut self, app: &mut dyn App) -> Option<Instant> {
         let mut now = self.clock.now();

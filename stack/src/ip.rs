@@ -1,6 +1,8 @@
 //! The internet layer: addresses, routes, headers, fragments.
 
 pub mod addr;
+#[cfg(feature = "router-advertisements")]
+pub mod advertise;
 #[cfg(feature = "forward")]
 pub mod forward;
 pub(crate) mod fragment;

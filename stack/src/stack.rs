@@ -12,6 +12,8 @@
 #[cfg(feature = "acd")]
 mod acd;
 mod admin;
+#[cfg(feature = "router-advertisements")]
+mod advertise;
 #[cfg(feature = "any-address")]
 mod any_address;
 #[cfg(feature = "carrier")]

@@ -2,6 +2,8 @@
 //!
 //! Parsing checks every length before it reads and answers with a `DropReason`; emitting fills a buffer of known size.
 
+#[cfg(feature = "router-advertisements")]
+pub(crate) mod advert;
 pub(crate) mod arp;
 pub(crate) mod checksum;
 pub(crate) mod ethernet;

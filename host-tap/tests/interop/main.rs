@@ -2,6 +2,7 @@
 //!
 //! Each test runs in a network namespace of its own. Time limits only stop hangs; no test depends on speed.
 
+mod advertise;
 mod any_address;
 mod backlog;
 mod bulk;

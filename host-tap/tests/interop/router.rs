@@ -126,6 +126,13 @@ impl World {
         stats[name].as_u64().unwrap_or(0)
     }
 
+    /// As [`end`](Self::end), the kernel on the left living on.
+    pub fn end_and_keep_left(mut self) -> Kernel {
+        let left = std::mem::replace(&mut self.left, Kernel::new());
+        self.end();
+        left
+    }
+
     /// Ends it as a user would; nothing was lost in it.
     pub fn end(mut self) {
         let pid = self.child.id().to_string();

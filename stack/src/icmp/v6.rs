@@ -242,6 +242,12 @@ pub(crate) fn report(frame: &mut Frame<'_>, what: Report, packet: &[u8], src: Ip
 #[cfg(feature = "forward")]
 pub(crate) fn redirect(frame: &mut Frame<'_>, what: &Redirect<'_>, src: Ipv6Addr, dst: Ipv6Addr) -> Option<()> {
     crate::wire::redirect::emit(frame, what)?;
+    discovery(frame, src, dst)
+}
+
+/// Puts checksum and IP header to a message of neighbour discovery, which `frame` holds.
+#[cfg(feature = "forward")]
+pub(crate) fn discovery(frame: &mut Frame<'_>, src: Ipv6Addr, dst: Ipv6Addr) -> Option<()> {
     fill_checksum(frame, src, dst);
     push_header(frame, src, dst, crate::wire::ndp::HOP_LIMIT, 0)
 }

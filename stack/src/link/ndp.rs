@@ -22,7 +22,10 @@ pub(crate) fn receive<'b>(message: &'b [u8], ip: &IpHeader) -> Result<Message<'b
     let (IpAddr::V6(src), IpAddr::V6(dst)) = (ip.src, ip.dst) else { return malformed };
     let message = parse(message)?;
     let good = match message {
-        Message::RouterSolicit => true,
+        //= https://www.rfc-editor.org/rfc/rfc4861#section-6.1.1
+        //# If the IP source address is the unspecified address, there is no
+        //# source link-layer address option in the message.
+        Message::RouterSolicit { options } => !src.is_unspecified() || options.source_mac().is_none(),
         Message::RouterAdvert(_) => src.is_unicast_link_local(),
         Message::Solicit { target, options } => {
             let probe_is_good = options.source_mac().is_none() && is_solicited_node(dst);

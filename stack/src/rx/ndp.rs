@@ -25,7 +25,10 @@ impl Stack<'_> {
         let message = packet.get(ip.header_len..).ok_or(DropReason::NdpMalformed)?;
         let message = ndp::receive(message, ip)?;
         match message {
-            Message::RouterSolicit => Err(DropReason::NdpNotForUs),
+            #[cfg(feature = "router-advertisements")]
+            Message::RouterSolicit { options } => self.on_router_solicit(id, src, options.source_mac()),
+            #[cfg(not(feature = "router-advertisements"))]
+            Message::RouterSolicit { .. } => Err(DropReason::NdpNotForUs),
             Message::Solicit { target, options } => self.handle_solicit(id, src, target, options),
             Message::Advert { target, router, solicited, overrides, options } => {
                 let advert = Advert { mac: options.target_mac(), solicited, overrides };

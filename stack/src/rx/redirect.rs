@@ -6,7 +6,7 @@ use crate::family::IpAddr;
 use crate::icmp::{self, Report};
 use crate::stack::Stack;
 #[cfg(feature = "ipv6")]
-use crate::stack::{Iface, IfaceId, Reply};
+use crate::stack::{IfaceId, Reply};
 #[cfg(feature = "ipv6")]
 use crate::stats::DropReason;
 use crate::tx::Hop;
@@ -88,15 +88,6 @@ impl Stack<'_> {
         if !iface.addresses.iter().any(|a| a.has(src.into())) {
             return None;
         }
-        link_local(iface)
+        iface.link_local()
     }
-}
-
-/// The link-local address of an interface.
-#[cfg(feature = "ipv6")]
-pub(crate) fn link_local(iface: &Iface<'_>) -> Option<Ipv6Addr> {
-    iface.addresses.iter().find_map(|a| match a.ip() {
-        IpAddr::V6(ip) if ip.is_unicast_link_local() => Some(ip),
-        _ => None,
-    })
 }

@@ -81,10 +81,17 @@ impl Stack<'_> {
 #[cfg(feature = "ipv6")]
 pub(super) fn own_groups<'i>(iface: &'i super::Iface<'_>) -> impl Iterator<Item = core::net::Ipv6Addr> + 'i {
     let tentative = iface.v6.tentative.iter().map(|t| t.cidr.addr());
-    iface.addresses.iter().map(|a| a.addr()).chain(tentative).filter_map(|addr| match addr {
+    let nodes = iface.addresses.iter().map(|a| a.addr()).chain(tentative).filter_map(|addr| match addr {
         IpAddr::V6(addr) => Some(v6::solicited_node(addr)),
         IpAddr::V4(_) => None,
-    })
+    });
+    //= https://www.rfc-editor.org/rfc/rfc4861#section-6.2.2
+    //# A router MUST join the all-routers multicast address on an
+    //# advertising interface.
+    #[cfg(feature = "router-advertisements")]
+    return nodes.chain(iface.advertiser.as_ref().map(|_| v6::ALL_ROUTERS));
+    #[cfg(not(feature = "router-advertisements"))]
+    nodes
 }
 
 fn group_mac(ip: IpAddr) -> Mac {

@@ -14,7 +14,11 @@ impl Stack<'_> {
     //# If embedded gateway functionality is included, there MUST be
     //# a configuration switch to turn it on and off
     pub fn set_forwarding(&mut self, forwarding: Option<Forwarding>) {
-        self.forwarding = forwarding;
+        let _was = core::mem::replace(&mut self.forwarding, forwarding);
+        #[cfg(feature = "router-advertisements")]
+        if _was.is_some() != forwarding.is_some() {
+            self.advertise_anew();
+        }
         // Whether sources decide ways may have changed with it.
         #[cfg(feature = "strong-host")]
         self.routes.forget_ways();

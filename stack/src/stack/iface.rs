@@ -157,6 +157,9 @@ pub(crate) struct Iface<'a> {
     pub readvertise: bool,
     #[cfg(feature = "ipv6")]
     pub v6: slaac::Host,
+    /// What hosts are told of this router, and when.
+    #[cfg(feature = "router-advertisements")]
+    pub advertiser: Option<crate::ip::advertise::Advertiser>,
 }
 
 impl<'a> Iface<'a> {
@@ -193,6 +196,8 @@ impl<'a> Iface<'a> {
             readvertise: false,
             #[cfg(feature = "ipv6")]
             v6: slaac::Host::new(),
+            #[cfg(feature = "router-advertisements")]
+            advertiser: None,
         }
     }
 
@@ -243,6 +248,15 @@ impl<'a> Iface<'a> {
     /// Whether `ip` is a broadcast address of this interface's networks, or the limited broadcast.
     pub fn is_broadcast(&self, ip: Ipv4Addr) -> bool {
         ip.is_broadcast() || self.addresses.iter().any(|a| a.broadcast() == Some(ip))
+    }
+
+    /// Its link-local IPv6 address.
+    #[cfg(all(feature = "ipv6", feature = "forward"))]
+    pub fn link_local(&self) -> Option<core::net::Ipv6Addr> {
+        self.addresses.iter().find_map(|a| match a.ip() {
+            IpAddr::V6(ip) if ip.is_unicast_link_local() => Some(ip),
+            _ => None,
+        })
     }
 
     /// As [`is_broadcast`](Self::is_broadcast), of either family; IPv6 has no broadcast.

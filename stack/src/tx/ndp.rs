@@ -48,6 +48,8 @@ impl<'a> Stack<'a> {
         for index in 0..self.ifaces.len() {
             let id = IfaceId(index as u8);
             self.v6_steps(id);
+            #[cfg(feature = "router-advertisements")]
+            self.advertise_steps(id);
             #[cfg(feature = "temporary-addresses")]
             while self.make_temporary(id) {
                 self.v6_steps(id);
@@ -137,6 +139,11 @@ impl<'a> Stack<'a> {
         #[cfg(feature = "temporary-addresses")]
         self.ifaces.iter_mut().flatten().for_each(|i| i.v6.plan_temporary(self.now));
         self.v6_timer = self.ifaces.iter().flatten().filter_map(|i| i.v6.deadline()).min();
+        #[cfg(feature = "router-advertisements")]
+        {
+            let due = self.ifaces.iter().flatten().filter_map(|i| i.advertiser.as_ref().map(|a| a.deadline()));
+            self.v6_timer = self.v6_timer.into_iter().chain(due).min();
+        }
     }
 
     /// Whether IPv6 has something to do at this time.

@@ -19,12 +19,12 @@ pub(crate) mod kind {
 /// The hop limit of every message: nobody off the link can send one.
 pub(crate) const HOP_LIMIT: u8 = 255;
 
-const SOURCE_LINK_LAYER: u8 = 1;
+pub(crate) const SOURCE_LINK_LAYER: u8 = 1;
 pub(crate) const TARGET_LINK_LAYER: u8 = 2;
-const PREFIX: u8 = 3;
-const MTU: u8 = 5;
+pub(crate) const PREFIX: u8 = 3;
+pub(crate) const MTU: u8 = 5;
 const ROUTE: u8 = 24;
-const RDNSS: u8 = 25;
+pub(crate) const RDNSS: u8 = 25;
 const DNSSL: u8 = 31;
 
 /// Octets of a solicitation or advertisement without options.
@@ -37,7 +37,7 @@ pub(crate) const MAX_SENT: usize = NEIGHBOR + LINK_LAYER;
 /// A message as received; its options are well-formed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Message<'b> {
-    RouterSolicit,
+    RouterSolicit { options: Options<'b> },
     RouterAdvert(RouterAdvert<'b>),
     Solicit { target: Ipv6Addr, options: Options<'b> },
     Advert { target: Ipv6Addr, router: bool, solicited: bool, overrides: bool, options: Options<'b> },
@@ -208,10 +208,7 @@ pub(crate) fn parse(message: &[u8]) -> Result<Message<'_>, DropReason> {
     let options = |at| message.get(at..).and_then(Options::check).ok_or(malformed);
     let target = || address(message, 8).ok_or(malformed);
     Ok(match kind {
-        kind::ROUTER_SOLICIT => {
-            options(8)?;
-            Message::RouterSolicit
-        }
+        kind::ROUTER_SOLICIT => Message::RouterSolicit { options: options(8)? },
         kind::ROUTER_ADVERT => Message::RouterAdvert(RouterAdvert {
             hop_limit: rest[0],
             managed: rest[1] & 0x80 != 0,
@@ -314,7 +311,9 @@ mod tests {
         };
         assert_eq!((target, options.target_mac()), (TARGET, Some(MAC)));
         assert_eq!(sent(Sent::Routers { source: None }), [133, 0, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(parse(&sent(Sent::Routers { source: Some(MAC) })), Ok(Message::RouterSolicit));
+        let m = sent(Sent::Routers { source: Some(MAC) });
+        let Ok(Message::RouterSolicit { options }) = parse(&m) else { panic!("a solicitation") };
+        assert_eq!(options.source_mac(), Some(MAC));
     }
 
     /// H011: codes, lengths, options of no length or past the end.

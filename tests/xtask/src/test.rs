@@ -25,7 +25,7 @@ const STACK_LINT: [(&str, &[&str]); 6] = [
 ];
 
 /// Each protocol must build without the others.
-const ALONE: [&str; 37] = [
+const ALONE: [&str; 38] = [
     "ipv4",
     "icmp-errors",
     "routes",
@@ -48,6 +48,7 @@ const ALONE: [&str; 37] = [
     "taps",
     "policy",
     "strong-host",
+    "router-advertisements",
     "any-address",
     "many-sockets",
     "loopback",

@@ -3,6 +3,7 @@
 use clap::Args;
 use ringtap::config::HostModel;
 use ringtap::ip::addr::Cidr;
+use ringtap::ip::advertise::RouterAdvertisements;
 use ringtap::ip::forward::{Forwarding, ReversePath};
 use ringtap::ip::route::{IfaceId, Route};
 use ringtap::vlan::VlanId;
@@ -16,7 +17,7 @@ use ringtap_host::serve::control::{Controlled, counters};
 use ringtap_host::serve::{Services, limits};
 use ringtap_host::tap::TapOptions;
 use std::io::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -39,6 +40,16 @@ pub struct RouterArgs {
     /// Whether a packet's source has to lie where the packet comes from.
     #[arg(long, value_enum, default_value_t = SourceCheck::Strict)]
     pub source_check: SourceCheck,
+    /// Tells the hosts of its ports' links of itself: prefixes, how long it is their router, name servers (router
+    /// advertisements, IPv6).
+    #[arg(long, conflicts_with_all = ["tun", "no_forward"])]
+    pub advertise: bool,
+    /// With --advertise: a name server for them.
+    #[arg(long, requires = "advertise", value_name = "IP", action = clap::ArgAction::Append)]
+    pub advertise_dns: Vec<Ipv6Addr>,
+    /// With --advertise: the MTU that they are to use.
+    #[arg(long, requires = "advertise", value_name = "N")]
+    pub advertise_mtu: Option<u16>,
     /// Does not tell hosts of better routers on their own links.
     #[arg(long)]
     pub no_redirects: bool,
@@ -92,6 +103,9 @@ pub fn run(args: RouterArgs) -> Result<ExitCode, Failure> {
         router.stack().set_forwarding(Some(forwarding));
     }
     watch(&mut router, &args)?;
+    if args.advertise {
+        advertise(&mut router, &ports, &args)?;
+    }
     let mut app = Controlled::new(Services::start(router.stack())?);
     for name in router.names() {
         app.name_interface(name);
@@ -101,11 +115,32 @@ pub fn run(args: RouterArgs) -> Result<ExitCode, Failure> {
     }
     say(&format!("ready {}", router.names().join(" ")));
     let end = router.run(&mut app);
+    router.say_goodbye();
     let stats = counters(router.stack().stats()).iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>();
     let devices = router.device_counters().iter().map(ToString::to_string).collect::<Vec<_>>();
     let did = if args.no_forward { "served" } else { "forwarded" };
     say(&format!("{did}; {}; devices {}", stats.join(" "), devices.join(", ")));
     end.map(|_| ExitCode::SUCCESS)
+}
+
+/// Tells hosts of the router by all ports that have an IPv6 address.
+fn advertise(router: &mut Router, ports: &[PortOptions], args: &RouterArgs) -> Result<(), Failure> {
+    let mut settings = RouterAdvertisements::default();
+    settings.mtu = args.advertise_mtu;
+    if args.advertise_dns.len() > settings.dns.len() {
+        return Err(Failure::usage(format!("--advertise-dns takes {} name servers at most", settings.dns.len())));
+    }
+    for (place, server) in settings.dns.iter_mut().zip(&args.advertise_dns) {
+        *place = Some(*server);
+    }
+    let ids: Vec<_> = router.names().iter().map(|name| router.iface(name)).collect();
+    for (id, port) in ids.into_iter().zip(ports) {
+        if let Some(id) = id.filter(|_| port.addresses.iter().any(|a| a.addr().is_ipv6())) {
+            let refused = |e| Failure::usage(format!("{}: cannot advertise this: {e}", port.tap.name));
+            router.stack().advertise(id, Some(settings)).map_err(refused)?;
+        }
+    }
+    Ok(())
 }
 
 /// Flows in a translator's table, at most.
