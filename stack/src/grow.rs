@@ -37,6 +37,14 @@ pub(crate) fn grow<T>(
     }
 }
 
+/// An owned slice without items, where there are any.
+pub(crate) fn vector<'a, T>() -> Option<ManagedSlice<'a, T>> {
+    #[cfg(feature = "alloc")]
+    return Some(ManagedSlice::Owned(alloc::vec::Vec::new()));
+    #[cfg(not(feature = "alloc"))]
+    None
+}
+
 /// How many items `slice` can have: its length when borrowed, `limit` when owned.
 pub(crate) fn most<T>(slice: &ManagedSlice<'_, T>, limit: usize) -> usize {
     match slice {

@@ -365,7 +365,7 @@ impl<'a> Stack<'a> {
     }
 
     /// As [`deliver`](Self::deliver), for all but TCP; `raw`: a raw socket has it.
-    #[inline(never)]
+    #[cfg_attr(not(target_os = "none"), inline(never))]
     fn deliver_other(&mut self, upper: Upper, frame: Frame<'a>, arrival: Arrival, raw: bool) -> Drop {
         let Upper { protocol, at: header_len, named_at, in_pieces } = upper;
         let header = IpHeader { protocol, header_len, named_at, in_pieces, ..ip::parse(&frame)? };
@@ -448,7 +448,7 @@ impl<'a> Stack<'a> {
         Err(DropReason::FragmentUnsupported)
     }
 
-    #[inline(never)]
+    #[cfg_attr(not(target_os = "none"), inline(never))]
     fn handle_arp(&mut self, id: IfaceId, packet: &[u8]) -> Drop {
         let now = self.now;
         let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return Ok(()) };

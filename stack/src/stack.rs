@@ -111,7 +111,7 @@ use crate::rng::{Purpose, Rng};
 use crate::sockets::arena::Arena;
 #[cfg(feature = "raw-ethernet")]
 use crate::sockets::ethernet::EthernetLayer;
-use crate::sockets::queue::Place;
+use crate::sockets::queue::Pair;
 #[cfg(feature = "raw")]
 use crate::sockets::raw::RawLayer;
 #[cfg(feature = "udp")]
@@ -122,7 +122,6 @@ use crate::tcp::layer::TcpLayer;
 use crate::time::{Duration, Instant};
 #[cfg(feature = "loopback")]
 use heapless::Deque;
-use managed::ManagedSlice;
 
 /// How long egress that waits for frames or device room sleeps at most, should nobody wake it: 10 ms.
 const STALL: Duration = Duration::from_millis(10);
@@ -166,11 +165,15 @@ pub struct Stack<'a> {
     pub(crate) rng: Rng,
     pub(crate) ids: Identifications,
     pub(crate) limiter: Limiter,
-    pub(crate) ifaces: ManagedSlice<'a, Option<Iface<'a>>>,
+    #[cfg(feature = "interfaces")]
+    pub(crate) ifaces: managed::ManagedSlice<'a, Option<Iface<'a>>>,
+    /// The one interface.
+    #[cfg(not(feature = "interfaces"))]
+    pub(crate) ifaces: [Option<Iface<'a>>; 1],
     pub(crate) routes: Routes<'a>,
     pub(crate) neighbors: Neighbors<'a>,
     pub(crate) sched: Scheduler<'a>,
-    pub(crate) queues: Arena<'a, Place<'a>>,
+    pub(crate) queues: Arena<'a, Pair<'a>>,
     #[cfg(feature = "tcp")]
     pub(crate) tcp: TcpLayer<'a>,
     #[cfg(feature = "udp")]
@@ -239,7 +242,10 @@ impl<'a> Stack<'a> {
             rng: Rng::new(secret, Purpose::Jitter),
             ids: Identifications::new(secret),
             limiter: Limiter::new(config.reply_rate, secret),
+            #[cfg(feature = "interfaces")]
             ifaces: storage.ifaces,
+            #[cfg(not(feature = "interfaces"))]
+            ifaces: [None],
             routes: Routes::new(storage.routes, storage.route_limit),
             #[cfg(not(feature = "nud"))]
             neighbors: Neighbors::new(storage.neighbors, storage.neighbor_limit),

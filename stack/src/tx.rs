@@ -223,7 +223,7 @@ impl<'a> Stack<'a> {
             self.stats.drop(DropReason::NoRoute);
             return Output::Done;
         };
-        if hop.iface != polled {
+        if !hop.iface.is(polled) {
             #[cfg(feature = "hooks")]
             if self.hooks.is_some() {
                 self.queue_reply(hop.iface, Reply::Hooked(frame));
@@ -500,6 +500,10 @@ impl<'a> Stack<'a> {
 
     /// The frame, in the pool of the interface it leaves by: copied there, counted, if it is another's and fits.
     fn in_pool_of(&mut self, id: IfaceId, frame: Frame<'a>) -> Result<Frame<'a>, Frame<'a>> {
+        // One interface has one pool, and nothing is put together in another.
+        if !cfg!(any(feature = "interfaces", feature = "reassembly")) {
+            return Ok(frame);
+        }
         let Some(iface) = self.iface(id) else { return Ok(frame) };
         if frame.pool().is(iface.pool) || frame.len() > iface.ip_mtu() {
             return Ok(frame);

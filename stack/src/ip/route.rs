@@ -26,9 +26,16 @@ impl IfaceId {
         self.0 >= Self::BLACKHOLE.0
     }
 
-    /// The interface's number in its stack.
+    /// The interface's number in its stack. Without the feature `interfaces` there is one, number 0.
+    #[inline]
     pub const fn index(self) -> usize {
-        self.0 as usize
+        if cfg!(feature = "interfaces") { self.0 as usize } else { 0 }
+    }
+
+    /// Whether both are the same interface.
+    #[inline]
+    pub(crate) const fn is(self, other: Self) -> bool {
+        !cfg!(feature = "interfaces") || self.0 == other.0
     }
 }
 

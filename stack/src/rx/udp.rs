@@ -17,7 +17,7 @@ use crate::wire::udp;
 type Drop = Result<(), DropReason>;
 
 impl<'a> Stack<'a> {
-    #[inline(never)]
+    #[cfg_attr(not(target_os = "none"), inline(never))]
     pub(super) fn handle_udp(&mut self, ip: &IpHeader, frame: Frame<'a>, arrival: Arrival) -> Drop {
         let datagram = frame.get(ip.header_len..).ok_or(DropReason::UdpMalformed)?;
         let header = udp::parse(datagram)?;

@@ -1,69 +1,43 @@
-//! Buffers that sockets borrow while they live: slices handed out and taken back.
+//! Memory that sockets borrow while they live: parts handed out and taken back.
 //!
-//! With fixed storage these are the caller's slices; with `alloc`, each is a vector of its own.
+//! With fixed storage these are the caller's slices, of one size each; with `alloc`, vectors of their own.
 
-use managed::ManagedSlice;
-
-/// A stock of slices of `T`.
+/// A stock of parts.
 pub(crate) struct Arena<'a, T> {
-    /// `None`: slices are vectors, made when asked for.
-    stock: Option<&'a mut [Option<&'a mut [T]>]>,
-    /// Elements of the largest slice.
-    largest: usize,
+    /// `None`: parts are made when asked for.
+    stock: Option<&'a mut [Option<T>]>,
 }
 
 impl<'a, T> Arena<'a, T> {
-    /// Slices from this stock, and no others.
-    pub fn borrowed(stock: &'a mut [Option<&'a mut [T]>]) -> Self {
-        let largest = stock.iter().flatten().map(|slice| slice.len()).max().unwrap_or(0);
-        Self { stock: Some(stock), largest }
+    /// These parts, and no others.
+    pub fn fixed(stock: &'a mut [Option<T>]) -> Self {
+        Self { stock: Some(stock) }
     }
 
-    /// Vectors, empty at first.
+    /// Parts that are made when they are wanted.
     #[cfg(feature = "alloc")]
-    pub fn owned() -> Self {
-        Self { stock: None, largest: usize::MAX }
+    pub fn growing() -> Self {
+        Self { stock: None }
     }
 
-    /// The smallest slice of at least `wanted` elements, else the largest there is; `None` when nothing is left.
+    /// A part; `None` when nothing is left. `make` makes one, where that is possible.
     ///
-    /// This is a look at every slice of the stock: once per socket, never per packet.
-    #[cfg_attr(target_os = "none", inline(never))]
-    pub fn take(&mut self, wanted: usize) -> Option<ManagedSlice<'a, T>> {
-        let Some(stock) = &mut self.stock else {
-            return Self::vector();
-        };
-        let rank = |len: usize| if len >= wanted { (0, len) } else { (1, usize::MAX - len) };
-        let best = stock
-            .iter_mut()
-            .filter(|place| place.is_some())
-            .min_by_key(|place| place.as_ref().map(|slice| rank(slice.len())))?;
-        best.take().map(ManagedSlice::Borrowed)
-    }
-
-    /// How much of `wanted` a slice can have at most.
-    pub fn at_most(&self, wanted: usize) -> usize {
-        wanted.min(self.largest)
-    }
-
-    /// Takes a slice back.
-    #[cfg_attr(target_os = "none", inline(never))]
-    pub fn give_back(&mut self, slice: ManagedSlice<'a, T>) {
-        if let (Some(stock), ManagedSlice::Borrowed(slice)) = (&mut self.stock, slice)
-            && let Some(place) = stock.iter_mut().find(|place| place.is_none())
-        {
-            *place = Some(slice);
+    /// This is a look at every part of the stock: once per socket, never per packet.
+    pub fn take(&mut self, make: impl FnOnce() -> Option<T>) -> Option<T> {
+        match &mut self.stock {
+            Some(stock) => stock.iter_mut().find_map(Option::take),
+            None => make(),
         }
     }
 
-    #[cfg(feature = "alloc")]
-    fn vector() -> Option<ManagedSlice<'a, T>> {
-        Some(ManagedSlice::Owned(alloc::vec::Vec::new()))
-    }
-
-    #[cfg(not(feature = "alloc"))]
-    fn vector() -> Option<ManagedSlice<'a, T>> {
-        None
+    /// Takes a part back.
+    #[cfg_attr(target_os = "none", inline(never))]
+    pub fn give_back(&mut self, part: T) {
+        if let Some(stock) = &mut self.stock
+            && let Some(place) = stock.iter_mut().find(|place| place.is_none())
+        {
+            *place = Some(part);
+        }
     }
 }
 
@@ -72,18 +46,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_smallest_fitting_slice_is_handed_out_and_comes_back() {
-        let (mut a, mut b, mut c) = ([0u8; 4], [0u8; 16], [0u8; 8]);
-        let mut stock = [Some(&mut a[..]), Some(&mut b[..]), Some(&mut c[..])];
-        let mut arena = Arena::borrowed(&mut stock);
-        let eight = arena.take(5).expect("two fit");
-        assert_eq!(eight.len(), 8);
-        let sixteen = arena.take(5).expect("one fits");
-        assert_eq!(sixteen.len(), 16);
-        let four = arena.take(5).expect("too small, but all there is");
-        assert_eq!(four.len(), 4);
-        assert!(arena.take(1).is_none());
-        arena.give_back(eight);
-        assert_eq!(arena.take(1).map(|s| s.len()), Some(8));
+    fn parts_are_handed_out_once_and_come_back() {
+        let mut stock = [Some(1), Some(2)];
+        let mut arena = Arena::fixed(&mut stock);
+        let none = || panic!("fixed parts are not made");
+        assert_eq!((arena.take(none), arena.take(none), arena.take(none)), (Some(1), Some(2), None));
+        arena.give_back(2);
+        assert_eq!((arena.take(none), arena.take(none)), (Some(2), None));
+    }
+
+    #[cfg(feature = "alloc")]
+    #[test]
+    fn where_parts_are_made_there_is_always_one() {
+        let mut arena = Arena::growing();
+        assert_eq!((arena.take(|| Some(7)), arena.take(|| Some(8))), (Some(7), Some(8)));
+        arena.give_back(7);
     }
 }

@@ -3,7 +3,7 @@
 //! The key is secret, so that no peer can choose addresses that collide.
 
 use crate::family::IpAddr;
-#[cfg(feature = "many-sockets")]
+#[cfg(any(feature = "many-sockets", feature = "syn-queue"))]
 use crate::rng::Key;
 
 /// The two ends of a connection, as seen from here.
@@ -17,9 +17,12 @@ pub(crate) struct Tuple {
 
 impl Tuple {
     /// The keyed hash for [`Demux`].
-    #[cfg(feature = "many-sockets")]
+    #[cfg(any(feature = "many-sockets", feature = "syn-queue"))]
     #[inline]
     pub fn hash(&self, key: &Key) -> u32 {
+        if !cfg!(feature = "many-sockets") {
+            return 0;
+        }
         let (bytes, len) = self.octets();
         key.hash(bytes.get(..len).unwrap_or(&bytes)) as u32
     }

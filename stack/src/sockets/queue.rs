@@ -1,6 +1,7 @@
 //! Bounded queues of datagrams: what a UDP, raw or echo socket has received, or has yet to send.
 
 use crate::frame::Frame;
+use crate::grow::vector;
 use managed::ManagedSlice;
 
 /// A datagram in its frame, which begins at the IP header.
@@ -15,6 +16,14 @@ pub(crate) struct Queued<'a> {
 
 /// One place of a queue's storage.
 pub(crate) type Place<'a> = Option<Queued<'a>>;
+
+/// The places of a socket's two queues: what it has received, what it has yet to send.
+pub(crate) type Pair<'a> = [ManagedSlice<'a, Place<'a>>; 2];
+
+/// Queues that grow, where they can.
+pub(crate) fn growing<'a>() -> Option<Pair<'a>> {
+    Some([vector()?, vector()?])
+}
 
 /// A FIFO over borrowed places, or over places that grow up to a limit.
 pub(crate) struct Queue<'a> {

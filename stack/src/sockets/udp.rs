@@ -106,7 +106,7 @@ pub(crate) struct Udp<'a> {
 impl<'a> Udp<'a> {
     /// Whether a datagram from `from` by `iface` may be delivered to this socket.
     pub fn accepts(&self, from: SocketAddr, iface: u8) -> bool {
-        self.remote.is_none_or(|r| r == from) && self.options.iface.is_none_or(|i| i.0 == iface)
+        self.remote.is_none_or(|r| r == from) && self.options.iface.is_none_or(|i| i.is(IfaceId(iface)))
     }
 
     /// Takes a datagram, or counts its loss.

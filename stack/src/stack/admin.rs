@@ -83,7 +83,7 @@ impl<'a> Stack<'a> {
         Ok(IfaceId(index as u8))
     }
 
-    #[cfg(feature = "alloc")]
+    #[cfg(all(feature = "alloc", feature = "interfaces"))]
     fn grow_interfaces(&mut self) -> Option<usize> {
         match &mut self.ifaces {
             managed::ManagedSlice::Owned(v) => {
@@ -94,7 +94,7 @@ impl<'a> Stack<'a> {
         }
     }
 
-    #[cfg(not(feature = "alloc"))]
+    #[cfg(not(all(feature = "alloc", feature = "interfaces")))]
     fn grow_interfaces(&mut self) -> Option<usize> {
         None
     }

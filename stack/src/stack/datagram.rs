@@ -6,7 +6,7 @@ use crate::family::IpAddr;
 use crate::frame::Frame;
 use crate::ip::v4::{self, Fields};
 use crate::ready::{Key, NodeId};
-use crate::sockets::queue::Queue;
+use crate::sockets::queue::{self, Queue};
 use crate::tx::CUTS;
 use crate::wire::{ip, ipv4};
 use core::net::Ipv4Addr;
@@ -21,17 +21,12 @@ const QUEUE: usize = 16;
 impl<'a> Stack<'a> {
     /// A receive and a transmit queue from stock.
     pub(super) fn take_queues(&mut self, rx: usize, tx: usize) -> Result<(Queue<'a>, Queue<'a>), BindError> {
-        let Some(a) = self.queues.take(rx) else { return Err(BindError::NoBuffer) };
-        let Some(b) = self.queues.take(tx) else {
-            self.queues.give_back(a);
-            return Err(BindError::NoBuffer);
-        };
+        let [a, b] = self.queues.take(queue::growing).ok_or(BindError::NoBuffer)?;
         Ok((Queue::new(a, rx.max(1)), Queue::new(b, tx.max(1))))
     }
 
     pub(super) fn give_queues(&mut self, rx: Queue<'a>, tx: Queue<'a>) {
-        self.queues.give_back(rx.into_places());
-        self.queues.give_back(tx.into_places());
+        self.queues.give_back([rx.into_places(), tx.into_places()]);
     }
 
     /// A frame for a packet to `dst` with `len` octets behind the IP header, and `headers` more to push: from the

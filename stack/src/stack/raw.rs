@@ -108,7 +108,9 @@ impl<'a> Stack<'a> {
         let state = self.raw.sockets.get_mut(socket.0).ok_or(Stale::Handle)?;
         let mut tx = core::mem::replace(&mut state.tx, Queue::new(managed::ManagedSlice::Borrowed(&mut []), 0));
         self.hand_over(&mut tx);
-        self.queues.give_back(tx.into_places());
+        if let Some(state) = self.raw.sockets.get_mut(socket.0) {
+            state.tx = tx;
+        }
         self.raw_remove(socket.0.index);
         Ok(())
     }

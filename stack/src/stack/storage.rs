@@ -11,12 +11,13 @@ use crate::sockets::arena::Arena;
 use crate::sockets::demux::Demux;
 #[cfg(feature = "raw-ethernet")]
 use crate::sockets::ethernet::Ethernet;
-use crate::sockets::queue::Place as QueuePlace;
+use crate::sockets::queue::Pair;
 #[cfg(feature = "raw")]
 use crate::sockets::raw::Raw;
 use crate::sockets::table::Slab;
 #[cfg(feature = "udp")]
 use crate::sockets::udp::Udp;
+#[cfg(feature = "interfaces")]
 use crate::stack::Iface;
 #[cfg(feature = "tcp")]
 use crate::tcp::layer::TcpParts;
@@ -28,6 +29,7 @@ pub use fixed::StaticStorage;
 
 /// All tables of a stack: made from a [`StaticStorage`], or with [`Storage::growing`].
 pub struct Storage<'a> {
+    #[cfg(feature = "interfaces")]
     pub(crate) ifaces: ManagedSlice<'a, Option<Iface<'a>>>,
     pub(crate) routes: ManagedSlice<'a, RouteSlot>,
     pub(crate) route_limit: usize,
@@ -38,7 +40,7 @@ pub struct Storage<'a> {
     #[cfg(feature = "reassembly")]
     pub(crate) reassembly: ManagedSlice<'a, ReassemblySlot<'a>>,
     pub(crate) sched: Scheduler<'a>,
-    pub(crate) queues: Arena<'a, QueuePlace<'a>>,
+    pub(crate) queues: Arena<'a, Pair<'a>>,
     #[cfg(feature = "tcp")]
     pub(crate) tcp: TcpParts<'a>,
     #[cfg(feature = "udp")]
@@ -108,6 +110,7 @@ impl Storage<'_> {
         // TIME-WAIT, reassembly and address conflict detection and IGMP have one node each.
         let nodes = l.tcp + l.listeners + l.udp + 2 * l.raw + l.echo + l.neighbors + 4;
         Self {
+            #[cfg(feature = "interfaces")]
             ifaces: owned(),
             routes: owned(),
             route_limit: l.routes,
@@ -118,7 +121,7 @@ impl Storage<'_> {
             #[cfg(feature = "reassembly")]
             reassembly: ManagedSlice::Owned((0..l.reassembly).map(|_| ReassemblySlot::new()).collect()),
             sched: Scheduler::new(owned(), owned(), owned(), nodes),
-            queues: Arena::owned(),
+            queues: Arena::growing(),
             #[cfg(feature = "tcp")]
             tcp: TcpParts::growing(l.tcp, l.listeners, l.time_wait),
             #[cfg(feature = "udp")]

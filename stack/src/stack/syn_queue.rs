@@ -19,7 +19,7 @@ use crate::wire::segment::Segment;
 impl<'a> Stack<'a> {
     /// A listener, with room for its handshakes.
     pub(super) fn new_listener(&mut self, options: &ListenOptions) -> Result<Listener<'a>, BindError> {
-        let syns = self.tcp.syns.take(options.backlog).ok_or(BindError::NoBuffer)?;
+        let syns = self.tcp.syns.take(crate::grow::vector).ok_or(BindError::NoBuffer)?;
         Ok(Listener::new(syns, options, &self.config.secret))
     }
 

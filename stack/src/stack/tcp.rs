@@ -39,7 +39,7 @@ impl<'a> Stack<'a> {
         let mut options = *options;
         let tcp = &mut options.tcp;
         for window in [&mut tcp.rx_buffer, &mut tcp.rx_buffer_max] {
-            *window = window_of(self.tcp.bytes.at_most(room_for(*window)));
+            *window = window_of(room_for(*window).min(self.tcp.rx_most));
         }
         let options = &options;
         let addr = family::any_inside(addr).ok_or(BindError::NotOurAddress)?;

@@ -27,7 +27,7 @@ use super::options::{Settings, TcpOptions, micros};
 use super::rcv::{Rcv, syn_window, window_of, window_shift};
 use super::rtt::Rtt;
 use super::sack::Sack;
-use super::sent::{SentLog, Slots};
+use super::sent::{SentLog, Slots, growing_slots};
 use super::snd::{MSS_FLOOR, Snd};
 use super::state::{Event, State};
 use super::timers::{Timer, Timers};
@@ -36,6 +36,7 @@ use super::urgent::Urgent;
 use crate::assembler::{Assembler, Range};
 use crate::error::TcpError;
 use crate::event::Readiness;
+use crate::grow::vector;
 use crate::ring::Ring;
 use crate::seq::Seq;
 use crate::sockets::demux::Tuple;
@@ -69,6 +70,13 @@ pub(crate) struct Storage<'a> {
     pub tx: ManagedSlice<'a, u8>,
     pub sent: Slots<'a>,
     pub ranges: ManagedSlice<'a, Range>,
+}
+
+impl Storage<'_> {
+    /// Memory that grows as it is used, where it can.
+    pub fn growing() -> Option<Self> {
+        Some(Self { rx: vector()?, tx: vector()?, sent: growing_slots()?, ranges: vector()? })
+    }
 }
 
 /// What is left of a connection.

@@ -1,9 +1,10 @@
 //! Where TCP keeps its tables: fixed, for a `static`, or growing.
 
+use super::conn::Storage;
 use super::layer::{Entry, ListenEntry, TcpParts};
 #[cfg(feature = "syn-queue")]
 use super::listen::SynSlot;
-use super::sent::{Sent, Stock};
+use super::sent::{Sent, fixed_slots};
 #[cfg(feature = "time-wait")]
 use super::timewait::{TimeWaitSlot, TimeWaitTable};
 use crate::assembler::Range;
@@ -31,15 +32,13 @@ pub(crate) struct FixedTcp<'a, const TCP: usize, const LISTENERS: usize, const R
     bindings: [[Slot; 2]; LISTENERS],
     rx: [[u8; RX]; TCP],
     tx: [[u8; TX]; TCP],
-    bytes: [[Option<&'a mut [u8]>; 2]; TCP],
     record: [[Sent; RECORDS]; TCP],
-    records: [Option<&'a mut [Sent]>; TCP],
     range: [[Range; RANGES]; TCP],
-    ranges: [Option<&'a mut [Range]>; TCP],
+    buffers: [Option<Storage<'a>>; TCP],
     #[cfg(feature = "syn-queue")]
     syn: [[SynSlot; SYNS]; LISTENERS],
     #[cfg(feature = "syn-queue")]
-    syns: [Option<&'a mut [SynSlot]>; LISTENERS],
+    syns: [Option<managed::ManagedSlice<'a, SynSlot>>; LISTENERS],
 }
 
 impl<'a, const TCP: usize, const LISTENERS: usize, const RX: usize, const TX: usize>
@@ -55,11 +54,9 @@ impl<'a, const TCP: usize, const LISTENERS: usize, const RX: usize, const TX: us
             bindings: [[const { Slot::new() }; 2]; LISTENERS],
             rx: [[0; RX]; TCP],
             tx: [[0; TX]; TCP],
-            bytes: [const { [const { None }; 2] }; TCP],
             record: [[const { Sent::new() }; RECORDS]; TCP],
-            records: [const { None }; TCP],
             range: [[(0, 0); RANGES]; TCP],
-            ranges: [const { None }; TCP],
+            buffers: [const { None }; TCP],
             #[cfg(feature = "syn-queue")]
             syn: [const { [const { SynSlot::blank() }; SYNS] }; LISTENERS],
             #[cfg(feature = "syn-queue")]
@@ -68,12 +65,16 @@ impl<'a, const TCP: usize, const LISTENERS: usize, const RX: usize, const TX: us
     }
 
     pub fn parts(&'a mut self) -> TcpParts<'a> {
-        let bytes = self.bytes.as_flattened_mut();
-        stock(self.rx.iter_mut().map(|b| &mut b[..]).chain(self.tx.iter_mut().map(|b| &mut b[..])), bytes);
-        stock(self.record.iter_mut().map(|b| &mut b[..]), &mut self.records);
-        stock(self.range.iter_mut().map(|b| &mut b[..]), &mut self.ranges);
+        let octets = self.rx.iter_mut().zip(&mut self.tx);
+        let others = self.record.iter_mut().zip(&mut self.range);
+        for (place, ((rx, tx), (record, range))) in self.buffers.iter_mut().zip(octets.zip(others)) {
+            let (rx, tx, ranges) = (Borrowed(&mut rx[..]), Borrowed(&mut tx[..]), Borrowed(&mut range[..]));
+            *place = Some(Storage { rx, tx, sent: fixed_slots(record), ranges });
+        }
         #[cfg(feature = "syn-queue")]
-        stock(self.syn.iter_mut().map(|b| &mut b[..]), &mut self.syns);
+        for (place, slots) in self.syns.iter_mut().zip(&mut self.syn) {
+            *place = Some(Borrowed(&mut slots[..]));
+        }
         let all = usize::MAX;
         TcpParts {
             conns: Slab::new(Borrowed(&mut self.conns), all),
@@ -82,19 +83,11 @@ impl<'a, const TCP: usize, const LISTENERS: usize, const RX: usize, const TX: us
             time_waits: TimeWaitTable::new(Borrowed(&mut self.time_waits), all),
             demux: Demux::new(Borrowed(self.demux.as_flattened_mut())),
             bindings: Demux::new(Borrowed(self.bindings.as_flattened_mut())),
-            bytes: Arena::borrowed(bytes),
-            records: Stock::borrowed(&mut self.records),
-            ranges: Arena::borrowed(&mut self.ranges),
+            buffers: Arena::fixed(&mut self.buffers),
+            rx_most: RX,
             #[cfg(feature = "syn-queue")]
-            syns: Arena::borrowed(&mut self.syns),
+            syns: Arena::fixed(&mut self.syns),
         }
-    }
-}
-
-/// Puts each buffer in a place of the stock.
-fn stock<'a, T>(buffers: impl Iterator<Item = &'a mut [T]>, places: &mut [Option<&'a mut [T]>]) {
-    for (buffer, place) in buffers.zip(places) {
-        *place = Some(buffer);
     }
 }
 
@@ -112,11 +105,10 @@ impl TcpParts<'_> {
             time_waits: TimeWaitTable::new(owned(), time_waits),
             demux: Demux::new(owned()),
             bindings: Demux::new(owned()),
-            bytes: Arena::owned(),
-            records: Stock::owned(),
-            ranges: Arena::owned(),
+            buffers: Arena::growing(),
+            rx_most: usize::MAX,
             #[cfg(feature = "syn-queue")]
-            syns: Arena::owned(),
+            syns: Arena::growing(),
         }
     }
 }

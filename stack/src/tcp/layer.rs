@@ -1,9 +1,8 @@
 //! All of TCP's tables: connections, listeners, TIME-WAIT, and how a segment finds its place in them.
 
-use super::conn::{Buffers, Conn};
+use super::conn::{Buffers, Conn, Storage};
 use super::listen::Listener;
 use super::options::TcpOptions;
-use super::sent::Stock;
 use super::state::State;
 #[cfg(feature = "time-wait")]
 use super::timewait::TimeWaitTable;
@@ -178,12 +177,13 @@ pub(crate) struct TcpLayer<'a> {
     pub ports: Ports,
     #[cfg(feature = "many-sockets")]
     pub key: Key,
-    pub bytes: Arena<'a, u8>,
-    pub records: Stock<'a>,
-    pub ranges: Arena<'a, (u32, u32)>,
+    /// The memory of connections' buffers.
+    pub buffers: Arena<'a, Storage<'a>>,
+    /// Octets of a receive buffer, at most.
+    pub rx_most: usize,
     #[cfg(feature = "syn-queue")]
     /// Storage of listeners' SYN queues and accept queues.
-    pub syns: Arena<'a, super::listen::SynSlot>,
+    pub syns: Arena<'a, managed::ManagedSlice<'a, super::listen::SynSlot>>,
 }
 
 /// What a `TcpLayer` is made from.
@@ -194,11 +194,10 @@ pub(crate) struct TcpParts<'a> {
     pub time_waits: TimeWaitTable<'a>,
     pub demux: Demux<'a>,
     pub bindings: Demux<'a>,
-    pub bytes: Arena<'a, u8>,
-    pub records: Stock<'a>,
-    pub ranges: Arena<'a, (u32, u32)>,
+    pub buffers: Arena<'a, Storage<'a>>,
+    pub rx_most: usize,
     #[cfg(feature = "syn-queue")]
-    pub syns: Arena<'a, super::listen::SynSlot>,
+    pub syns: Arena<'a, managed::ManagedSlice<'a, super::listen::SynSlot>>,
 }
 
 impl<'a> TcpParts<'a> {
@@ -222,9 +221,8 @@ impl<'a> TcpParts<'a> {
             ports: Ports::new(secret),
             #[cfg(feature = "many-sockets")]
             key: secret.key(Purpose::Demux),
-            bytes: self.bytes,
-            records: self.records,
-            ranges: self.ranges,
+            buffers: self.buffers,
+            rx_most: self.rx_most,
             #[cfg(feature = "syn-queue")]
             syns: self.syns,
         }
@@ -289,32 +287,12 @@ impl<'a> TcpLayer<'a> {
 
     /// Buffers for a connection with these options; `None` when there are not enough left.
     pub fn take_buffers(&mut self, options: &TcpOptions) -> Option<Buffers<'a>> {
-        let room = options.rx_room();
-        let rx = self.bytes.take(room)?;
-        let Some(tx) = self.bytes.take(options.tx_buffer) else {
-            self.bytes.give_back(rx);
-            return None;
-        };
-        let Some(sent) = self.records.take(1) else {
-            self.bytes.give_back(rx);
-            self.bytes.give_back(tx);
-            return None;
-        };
-        let Some(ranges) = self.ranges.take(1) else {
-            self.bytes.give_back(rx);
-            self.bytes.give_back(tx);
-            self.records.give_back(sent);
-            return None;
-        };
-        Some(Buffers { rx: Ring::new(rx, room), tx: Ring::new(tx, options.tx_buffer), sent, ranges })
+        let Storage { rx, tx, sent, ranges } = self.buffers.take(Storage::growing)?;
+        Some(Buffers { rx: Ring::new(rx, options.rx_room()), tx: Ring::new(tx, options.tx_buffer), sent, ranges })
     }
 
     /// Takes a connection's buffers back.
     pub fn give_back(&mut self, conn: Conn<'a>) {
-        let storage = conn.into_storage();
-        self.bytes.give_back(storage.rx);
-        self.bytes.give_back(storage.tx);
-        self.records.give_back(storage.sent);
-        self.ranges.give_back(storage.ranges);
+        self.buffers.give_back(conn.into_storage());
     }
 }

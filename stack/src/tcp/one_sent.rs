@@ -23,24 +23,14 @@ impl Sent {
 /// What a connection's records lie in: nothing.
 pub(crate) type Slots<'a> = PhantomData<&'a Sent>;
 
-/// A stock of nothing, which never runs out.
-pub(crate) struct Stock<'a>(Slots<'a>);
+/// The records' memory: nothing.
+pub(crate) const fn fixed_slots(_: &mut [Sent]) -> Slots<'_> {
+    PhantomData
+}
 
-impl<'a> Stock<'a> {
-    pub const fn borrowed(_: &'a mut [Option<&'a mut [Sent]>]) -> Self {
-        Self(PhantomData)
-    }
-
-    #[cfg(feature = "alloc")]
-    pub const fn owned() -> Self {
-        Self(PhantomData)
-    }
-
-    pub const fn take(&mut self, _wanted: usize) -> Option<Slots<'a>> {
-        Some(self.0)
-    }
-
-    pub const fn give_back(&mut self, _: Slots<'a>) {}
+/// The records' memory: nothing, which never runs out.
+pub(crate) const fn growing_slots<'a>() -> Option<Slots<'a>> {
+    Some(PhantomData)
 }
 
 /// The segment that is timed, and what spoils a measurement.

@@ -12,7 +12,6 @@ mod board;
 use managed::ManagedSlice;
 
 use crate::seq::Seq;
-use crate::sockets::arena::Arena;
 use crate::time::Instant;
 
 /// Records that an owned log grows to: a window of 11 MiB in segments of an Ethernet. Where they run out, losses among the
@@ -95,9 +94,18 @@ impl Delivered {
     }
 }
 
-/// What a connection's records lie in, and the stock of it.
+/// What a connection's records lie in.
 pub(crate) type Slots<'a> = ManagedSlice<'a, Sent>;
-pub(crate) type Stock<'a> = Arena<'a, Sent>;
+
+/// The records' memory: these slots.
+pub(crate) fn fixed_slots(slots: &mut [Sent]) -> Slots<'_> {
+    ManagedSlice::Borrowed(slots)
+}
+
+/// The records' memory: slots that grow, where they can.
+pub(crate) fn growing_slots<'a>() -> Option<Slots<'a>> {
+    crate::grow::vector()
+}
 
 /// The records of a connection: a queue over borrowed or owned memory.
 pub(crate) struct SentLog<'a> {

@@ -139,7 +139,7 @@ impl<'a> Stack<'a> {
             entry.conn.prepare(now);
         }
         if let Some(n) = &entry.neighbor
-            && n.iface == id
+            && n.iface.is(id)
             && n.routes == self.routes.generation()
         {
             match n.place.map(|place| self.neighbors.known(now, place, id.0, n.addr)) {
@@ -189,7 +189,7 @@ impl<'a> Stack<'a> {
             return Ok((Way::Own, None));
         }
         let hop = self.hop_back(Some(local), remote, id).ok_or(NoWay::NoRoute)?;
-        if hop.iface != id {
+        if !hop.iface.is(id) {
             return Err(NoWay::Elsewhere(hop.iface));
         }
         let (mac, place) = match self.resolve(hop, demand) {
@@ -223,7 +223,7 @@ impl<'a> Stack<'a> {
     }
 
     /// A segment without text, as an IP packet.
-    #[inline(never)]
+    #[cfg_attr(not(target_os = "none"), inline(never))]
     pub(crate) fn control_frame(
         &mut self,
         id: IfaceId,

@@ -25,7 +25,7 @@ const STACK_LINT: [(&str, &[&str]); 6] = [
 ];
 
 /// Each protocol must build without the others.
-const ALONE: [&str; 38] = [
+const ALONE: [&str; 39] = [
     "ipv4",
     "icmp-errors",
     "routes",
@@ -51,6 +51,7 @@ const ALONE: [&str; 38] = [
     "router-advertisements",
     "any-address",
     "many-sockets",
+    "interfaces",
     "loopback",
     "shared-ports",
     "syn-queue",

@@ -13,12 +13,13 @@ use crate::sockets::arena::Arena;
 use crate::sockets::demux::{Demux, Slot};
 #[cfg(feature = "raw-ethernet")]
 use crate::sockets::ethernet::Ethernet;
-use crate::sockets::queue::Place as QueuePlace;
+use crate::sockets::queue::{Pair, Place as QueuePlace};
 #[cfg(feature = "raw")]
 use crate::sockets::raw::Raw;
 use crate::sockets::table::{Place, Slab};
 #[cfg(feature = "udp")]
 use crate::sockets::udp::Udp;
+#[cfg(feature = "interfaces")]
 use crate::stack::Iface;
 #[cfg(feature = "tcp")]
 use crate::tcp::fixed::FixedTcp;
@@ -27,13 +28,14 @@ use managed::ManagedSlice::Borrowed;
 const LISTENERS: usize = 4;
 const NEIGHBORS: usize = 8;
 const ROUTES: usize = if cfg!(feature = "routes") { 8 } else { 0 };
-const IFACES: usize = 2;
+const IFACES: usize = if cfg!(feature = "interfaces") { 2 } else { 1 };
 #[cfg(feature = "reassembly")]
 const REASSEMBLY: usize = 2;
 /// Datagrams per queue.
 const QUEUE: usize = 4;
 /// Raw and echo sockets, one each, and a raw Ethernet socket.
-const OTHERS: usize = if cfg!(feature = "raw-ethernet") { 3 } else { 2 };
+const OTHERS: usize =
+    cfg!(feature = "raw") as usize + cfg!(feature = "icmp") as usize + cfg!(feature = "raw-ethernet") as usize;
 /// Nodes besides those of connections and UDP sockets; TIME-WAIT and reassembly have one each, as have raw and echo
 /// sockets. The number is the same with all features: what more they want, a program brings.
 const NODES: usize = LISTENERS + NEIGHBORS + 2 + 2;
@@ -44,7 +46,7 @@ type QueuePair<'a> = [[QueuePlace<'a>; QUEUE]; 2];
 /// Fixed tables, for a `static`: `TCP` connections with a receive buffer of `RX` and a send buffer of `TX` octets each,
 /// and `UDP` sockets with queues of 4 datagrams each way. `NODES` is at least `TCP + UDP + 16`; less does not compile.
 ///
-/// Besides, there is room for 2 interfaces, 4 listeners (8 handshakes each), 8 neighbours, 8 routes, 2 datagrams being
+/// Besides, there is room for 2 interfaces (one without the feature `interfaces`), 4 listeners (8 handshakes each), 8 neighbours, 8 routes, 2 datagrams being
 /// reassembled, and one raw, one echo and one raw Ethernet socket.
 ///
 /// ```
@@ -57,6 +59,7 @@ type QueuePair<'a> = [[QueuePlace<'a>; QUEUE]; 2];
 /// let stack = Stack::new(Config::new(Secret::new([7; 16])), storage);
 /// ```
 pub struct StaticStorage<'a, const TCP: usize, const UDP: usize, const RX: usize, const TX: usize, const NODES: usize> {
+    #[cfg(feature = "interfaces")]
     ifaces: [Option<Iface<'a>>; IFACES],
     routes: [RouteSlot; ROUTES],
     neighbors: [NeighborSlot; NEIGHBORS],
@@ -83,9 +86,9 @@ pub struct StaticStorage<'a, const TCP: usize, const UDP: usize, const RX: usize
 
 /// Where free queues are kept: those of UDP sockets, then those of the others.
 struct Stock<'a, const UDP: usize> {
-    // Two for each UDP socket, and with one socket already room for those of the others.
-    places: [[Option<&'a mut [QueuePlace<'a>]>; 2 + 2 * OTHERS]; UDP],
-    others: [Option<&'a mut [QueuePlace<'a>]>; 2 * OTHERS],
+    // One pair for each UDP socket, and with one socket already room for those of the others.
+    pairs: [[Option<Pair<'a>>; 1 + OTHERS]; UDP],
+    others: [Option<Pair<'a>>; OTHERS],
 }
 
 #[cfg(feature = "udp")]
@@ -102,6 +105,7 @@ impl<'a, const TCP: usize, const UDP: usize, const RX: usize, const TX: usize, c
     pub const fn new() -> Self {
         const { assert!(N >= TCP + UDP + NODES, "NODES must be at least TCP + UDP + 16") };
         Self {
+            #[cfg(feature = "interfaces")]
             ifaces: [const { None }; IFACES],
             routes: [RouteSlot::new(); ROUTES],
             neighbors: [const { NeighborSlot::new() }; NEIGHBORS],
@@ -126,10 +130,7 @@ impl<'a, const TCP: usize, const UDP: usize, const RX: usize, const TX: usize, c
                 [const { [const { [const { None }; QUEUE] }; 2] }; UDP],
                 [const { [const { [const { None }; QUEUE] }; 2] }; OTHERS],
             ),
-            queues: Stock {
-                places: [const { [const { None }; 2 + 2 * OTHERS] }; UDP],
-                others: [const { None }; 2 * OTHERS],
-            },
+            queues: Stock { pairs: [const { [const { None }; 1 + OTHERS] }; UDP], others: [const { None }; OTHERS] },
         }
     }
 }
@@ -147,14 +148,15 @@ impl<'a, const TCP: usize, const UDP: usize, const RX: usize, const TX: usize, c
 {
     fn from(s: &'a mut StaticStorage<'a, TCP, UDP, RX, TX, N>) -> Self {
         // Places of the stock for the queues of UDP sockets, and for the others, which go behind.
-        let (own, others) = (s.queue.0.as_flattened_mut(), s.queue.1.as_flattened_mut());
-        let stock = s.queues.places.as_flattened_mut();
-        for (place, queue) in stock.iter_mut().chain(&mut s.queues.others).zip(own.iter_mut().chain(others)) {
-            *place = Some(&mut queue[..]);
+        let stock = s.queues.pairs.as_flattened_mut();
+        let queues = s.queue.0.iter_mut().chain(&mut s.queue.1);
+        for (place, [rx, tx]) in stock.iter_mut().chain(&mut s.queues.others).zip(queues) {
+            *place = Some([Borrowed(rx), Borrowed(tx)]);
         }
         let stock = if stock.is_empty() { &mut s.queues.others[..] } else { stock };
         let all = usize::MAX;
         Self {
+            #[cfg(feature = "interfaces")]
             ifaces: Borrowed(&mut s.ifaces),
             routes: Borrowed(&mut s.routes),
             route_limit: all,
@@ -165,7 +167,7 @@ impl<'a, const TCP: usize, const UDP: usize, const RX: usize, const TX: usize, c
             #[cfg(feature = "reassembly")]
             reassembly: Borrowed(&mut s.reassembly),
             sched: Scheduler::new(Borrowed(&mut s.nodes), Borrowed(&mut s.ready), Borrowed(&mut s.deadlines), all),
-            queues: Arena::borrowed(stock),
+            queues: Arena::fixed(stock),
             #[cfg(feature = "tcp")]
             tcp: s.tcp.parts(),
             #[cfg(feature = "udp")]
