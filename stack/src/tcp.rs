@@ -31,6 +31,8 @@ pub(crate) mod rack;
 #[cfg(not(feature = "rack"))]
 #[path = "tcp/no_rack.rs"]
 pub(crate) mod rack;
+#[cfg(any(feature = "sack", feature = "cubic"))]
+mod ratio;
 pub(crate) mod rcv;
 pub(crate) mod rtt;
 #[cfg(feature = "sack")]

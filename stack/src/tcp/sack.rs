@@ -16,6 +16,7 @@ use super::conn::Conn;
 use super::info::{Repair, Repairs};
 use super::output::{Plan, Why, text_flags};
 use super::rack::Rack;
+use super::ratio::ratio;
 use super::sent::Delivered;
 use super::snd::Phase;
 use crate::assembler::{Assembler, Range};
@@ -373,9 +374,10 @@ impl Conn<'_> {
         sack.delivered = sack.delivered.saturating_add(news);
         let ahead = sack.delivered.saturating_sub(sack.out);
         let mut count = if pipe > ssthresh {
-            let share = u64::from(sack.delivered) * u64::from(ssthresh);
-            let share = share.div_ceil(u64::from(sack.recover_fs));
-            share.saturating_sub(u64::from(sack.out)).min(u64::from(u32::MAX)) as u32
+            // Rounded up: where the product is not the quotient's, in as many bits as tell.
+            let share = ratio(sack.delivered, ssthresh, sack.recover_fs);
+            let is_exact = share.wrapping_mul(sack.recover_fs) == sack.delivered.wrapping_mul(ssthresh);
+            share.saturating_add(u32::from(!is_exact)).saturating_sub(sack.out)
         } else {
             //= https://www.rfc-editor.org/rfc/rfc9937#section-5
             //# SafeACK = (SND.UNA advances and no further loss indicated)

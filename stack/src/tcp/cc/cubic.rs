@@ -1,6 +1,7 @@
 //! CUBIC: congestion avoidance along a cubic curve of the time since the last loss.
 //!
-//! Implements RFC 9438 §4 in integers: windows in octets, times in milliseconds, 64-bit products at most.
+//! Implements RFC 9438 §4 in integers: windows in octets, times in milliseconds, 64-bit products at most, and
+//! no quotients of them.
 //!
 //! ```text
 //!  W_max ┤            ______.······      W_cubic(t) = C*(t-K)^3 + W_max
@@ -12,14 +13,17 @@
 
 use super::Acked;
 use super::hystart::HyStart;
+use crate::tcp::ratio::ratio;
 use crate::time::Instant;
 
 /// beta_cubic = 0.7 in 1024ths (RFC 9438 §4.6).
 const BETA: u64 = 717;
 /// alpha_cubic = 3 * (1 - beta) / (1 + beta) = 0.529 in 1024ths (RFC 9438 §4.3).
-const ALPHA: u64 = 542;
+const ALPHA: u32 = 542;
+/// C = 0.4 segments/s^3 (RFC 9438 §4.6) in 2^-40 segments/ms^3.
+const C: u32 = 440;
 /// Neither K nor the time since it began is taken for longer: 100 s, at which the curve has left every window behind.
-const LONGEST_MS: u64 = 100_000;
+const LONGEST_MS: u32 = 100_000;
 /// No K: the longest is far below.
 const NOT_YET: u32 = u32::MAX;
 /// Longer than a path whose window is in use goes without an acknowledgment, in milliseconds.
@@ -95,10 +99,9 @@ impl Cubic {
             self.begin(cwnd, clock, ack.mss);
         }
         self.pass_over_silence(clock);
-        let rtt = ack.rtt.map_or(0, |micros| micros >> 10);
-        let t = u64::from(clock.wrapping_sub(self.epoch));
+        let t = clock.wrapping_sub(self.epoch);
         let estimate = self.reno_friendly(cwnd, acked, ack.mss);
-        if self.w_cubic(t, ack.mss) < u64::from(estimate) {
+        if self.w_cubic(t, ack.mss) < estimate {
             //= https://www.rfc-editor.org/rfc/rfc9438#section-4.3
             //# When receiving a new ACK in congestion avoidance (where cwnd could be greater than or less than W_max),
             //# CUBIC checks whether W_cubic(t) is less than W_est. If so, CUBIC is in the Reno-friendly region and cwnd
@@ -107,10 +110,10 @@ impl Cubic {
         }
         //= https://www.rfc-editor.org/rfc/rfc9438#section-4.4
         //# cwnd MUST be incremented by (target - cwnd) / cwnd for each received new ACK
-        let cwnd64 = u64::from(cwnd);
-        let target = self.w_cubic(t + u64::from(rtt), ack.mss).clamp(cwnd64, cwnd64 + cwnd64 / 2);
-        let growth = (target - cwnd64) * u64::from(acked.min(cwnd)) / cwnd64.max(1);
-        (cwnd64 + growth).min(u64::from(u32::MAX)) as u32
+        let rtt = ack.rtt.map_or(0, |micros| micros >> 10);
+        let most = cwnd.saturating_add(cwnd / 2);
+        let target = self.w_cubic(t.saturating_add(rtt), ack.mss).clamp(cwnd, most);
+        cwnd.saturating_add(ratio(target - cwnd, acked.min(cwnd), cwnd.max(1)))
     }
 
     /// RFC 9438 §5.8: while little was sent, no time passes on the curve.
@@ -133,20 +136,19 @@ impl Cubic {
             self.k = 0;
             return;
         }
-        // K^3 = (W_max - cwnd_epoch) / C with C = 0.4 segments/s^3, here in ms^3.
-        let missing = u64::from(self.w_max - cwnd);
-        let cube = missing * 2_500_000_000 / u64::from(mss.max(1));
-        self.k = cube_root(cube).min(LONGEST_MS) as u32;
+        // K is when the curve, which is symmetrical, has made up for what is missing: bit by bit, as one finds a cube root.
+        let missing = self.w_max - cwnd;
+        let k = (0..17).rev().fold(0, |k, bit| {
+            let next = k | 1 << bit;
+            if rise(next, mss) <= missing { next } else { k }
+        });
+        self.k = k.min(LONGEST_MS);
     }
 
     /// W_cubic(t), in octets.
-    fn w_cubic(&self, t: u64, mss: u32) -> u64 {
-        let k = u64::from(self.k);
-        let distance = t.abs_diff(k).min(LONGEST_MS);
-        // C * d^3 segments, d in ms: 0.4 * d^3 / 10^9. 10^15 / 1000 * 2^16 * 4 stays within 64 bits.
-        let delta = distance * distance * distance / 1_000 * u64::from(mss) * 4 / 10_000_000;
-        let w_max = u64::from(self.w_max);
-        if t < k { w_max.saturating_sub(delta) } else { w_max + delta }
+    fn w_cubic(&self, t: u32, mss: u32) -> u32 {
+        let rise = rise(t.abs_diff(self.k), mss);
+        if t < self.k { self.w_max.saturating_sub(rise) } else { self.w_max.saturating_add(rise) }
     }
 
     //= https://www.rfc-editor.org/rfc/rfc9438#section-4.3
@@ -154,23 +156,20 @@ impl Cubic {
     fn reno_friendly(&mut self, cwnd: u32, acked: u32, mss: u32) -> u32 {
         // Once W_est has come up to cwnd_prior, alpha is 1.
         let alpha = if self.w_est >= self.prior { 1024 } else { ALPHA };
-        let growth = u64::from(acked) * u64::from(mss) * alpha / 1024 / u64::from(cwnd.max(1));
-        self.w_est = self.w_est.saturating_add(growth as u32);
+        let growth = ratio(acked.min(cwnd), mss * alpha, cwnd.max(1)) / 1024;
+        self.w_est = self.w_est.saturating_add(growth);
         self.w_est
     }
 }
 
-/// The largest number whose cube is not above `n`.
-fn cube_root(n: u64) -> u64 {
-    let mut root = 0u64;
-    // 2^21 cubed is 2^63.
-    for bit in (0..21).rev() {
-        let next = root | 1 << bit;
-        if next * next * next <= n {
-            root = next;
-        }
-    }
-    root
+/// How far the curve is from W_max, in octets, so many milliseconds before or after K: C * t^3.
+#[cfg_attr(target_os = "none", inline(never))]
+fn rise(ms: u32, mss: u32) -> u32 {
+    let ms = u64::from(ms.min(LONGEST_MS));
+    // 10^15 / 2^20 stays within 32 bits, and the product within 64; what is cut off is less than an octet for each 2,383 of
+    // the MSS.
+    let cube = (ms * ms * ms) >> 20;
+    ((cube * u64::from(C * mss)) >> 20).min(u64::from(u32::MAX)) as u32
 }
 
 #[cfg(test)]
@@ -260,9 +259,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_cube_root_is_the_largest_that_fits(n in 0u64..1 << 62) {
-            let root = cube_root(n);
-            prop_assert!(root.pow(3) <= n && (root + 1).pow(3) > n);
+        fn the_curve_needs_k_for_what_is_missing(w_max in 100_000u32..1 << 30, mss in 48u32..9_000) {
+            let mut cubic = Cubic::new();
+            let cwnd = cubic.on_loss(w_max, w_max);
+            cubic.begin(cwnd, 7, mss);
+            prop_assert!(rise(cubic.k, mss) <= w_max - cwnd);
+            prop_assert!(cubic.k == LONGEST_MS || rise(cubic.k + 1, mss) > w_max - cwnd);
+            // RFC 9438 §4.2, in floating point: K = cbrt((W_max - cwnd_epoch) / C).
+            let k = (f64::from(w_max - cwnd) / f64::from(mss) / 0.4).cbrt() * 1000.0;
+            prop_assert!((f64::from(cubic.k.min(99_990)) - k.min(99_990.0)).abs() <= 2.0 + k / 1000.0, "{} {}", cubic.k, k);
         }
     }
 }
