@@ -120,14 +120,17 @@ impl<'a> Deadlines<'a> {
     }
 }
 
+#[cfg_attr(target_os = "none", inline(never))]
 fn at(slots: &[DeadlineSlot], place: usize) -> Instant {
     slots.get(place).map_or(Instant::ZERO, |s| s.heap_at)
 }
 
+#[cfg_attr(target_os = "none", inline(never))]
 fn node(slots: &[DeadlineSlot], place: usize) -> u32 {
     slots.get(place).map_or(u32::MAX, |s| s.heap_node)
 }
 
+#[cfg_attr(target_os = "none", inline(never))]
 fn put(slots: &mut [DeadlineSlot], place: usize, node: u32, at: Instant) {
     if let Some(slot) = slots.get_mut(place) {
         slot.heap_node = node;

@@ -191,34 +191,50 @@ pub(super) fn coarse(now: Instant) -> u32 {
 }
 
 /// One connection.
+///
+/// What is looked at most lies first, and octets before words: a small processor reaches only the first 32 octets, or
+/// words, of a structure by short instructions.
+#[repr(C)]
 pub(crate) struct Conn<'a> {
-    pub(super) tuple: Tuple,
+    pub(super) state: State,
+    pub(super) fate: Fate,
+    pub(super) events: Readiness,
+    pub(super) fin_queued: bool,
+    pub(super) fin_sent: bool,
+    /// What is queued is still delivered, but then comes a reset instead of a FIN.
+    pub(super) reset_at_end: bool,
+    pub(super) reset_owed: bool,
+    pub(super) keep_due: bool,
+    /// The user is gone.
+    pub(super) orphan: bool,
+    /// The fate was told.
+    pub(super) over: bool,
+    /// The send buffer was full: room in it is news.
+    pub(super) wants_write: bool,
+    pub(super) retries: u8,
     pub(super) snd: Snd,
     pub(super) rcv: Rcv,
-    pub(super) rx: Ring<'a>,
-    pub(super) tx: Ring<'a>,
-    pub(super) holes: Assembler<'a>,
-    pub(super) sent: SentLog<'a>,
-    pub(super) timers: Timers,
-    pub(super) rtt: Rtt,
     pub(super) cc: Controller,
+    pub(super) rtt: Rtt,
+    pub(super) tx: Ring<'a>,
+    pub(super) rx: Ring<'a>,
+    pub(super) sent: SentLog<'a>,
+    pub(super) holes: Assembler<'a>,
     pub(super) sack: Sack,
-    pub(super) settings: Settings,
     pub(super) stamps: Stamps,
     pub(super) budget: Budget,
+    pub(super) retransmits: u32,
     pub(super) urgent: Urgent,
     pub(super) tuning: Tuning,
     /// Since when the peer owes us an acknowledgment: R2 counts from here.
     pub(super) progress_at: Instant,
     pub(super) last_heard: Instant,
     pub(super) last_sent: Instant,
-    pub(super) retransmits: u32,
-    pub(super) state: State,
-    pub(super) fate: Fate,
-    pub(super) events: Readiness,
+    pub(super) timers: Timers,
+    pub(super) settings: Settings,
+    pub(super) tuple: Tuple,
     pub(super) error: Option<TcpError>,
     pub(super) soft: Option<SoftError>,
-    pub(super) retries: u8,
     pub(super) keep_probes: u8,
     pub(super) has_iss: bool,
     /// Both sides scale their windows.
@@ -227,18 +243,6 @@ pub(crate) struct Conn<'a> {
     pub(super) offer_stamps: bool,
     /// The SYN had to be sent again.
     pub(super) lost_syn: bool,
-    pub(super) fin_queued: bool,
-    pub(super) fin_sent: bool,
-    pub(super) reset_owed: bool,
-    /// What is queued is still delivered, but then comes a reset instead of a FIN.
-    pub(super) reset_at_end: bool,
-    pub(super) keep_due: bool,
-    /// The user is gone.
-    pub(super) orphan: bool,
-    /// The fate was told.
-    pub(super) over: bool,
-    /// The send buffer was full: room in it is news.
-    pub(super) wants_write: bool,
 }
 
 /// A connection on a 32-bit target costs at most so many octets, its rings, records and ranges counted apart (as they

@@ -190,7 +190,7 @@ impl Conn<'_> {
         let (mut lost, mut remaining) = (0, 0);
         if rack.has_delivered && self.sent.is_marked() {
             let (patience, clock) = (rack.rtt.saturating_add(self.reo_wnd()), micros(now));
-            lost = self.sent.detect(self.snd.una, |record| {
+            lost = self.sent.detect(self.snd.una, &mut |record| {
                 if !sent_after(rack.xmit_ts, rack.end_seq, record.at, record.end) {
                     return false;
                 }

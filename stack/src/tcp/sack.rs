@@ -291,6 +291,7 @@ impl Conn<'_> {
                 self.sent.mark_sacked(self.snd.una, left, right, self.snd.mss, news);
             }
         }
+        self.sent.after_blocks(self.snd.una);
         duplicate
     }
 
@@ -311,7 +312,7 @@ impl Conn<'_> {
         //= https://www.rfc-editor.org/rfc/rfc6675#section-4
         //# The routine returns true when either DupThresh discontiguous SACKed sequences have arrived above 'SeqNum' or
         //# more than (DupThresh - 1) * SMSS bytes with sequence numbers greater than 'SeqNum' have been SACKed.
-        self.sent.detect(self.snd.una, |record| {
+        self.sent.detect(self.snd.una, &mut |record| {
             !record.is_resent && (record.runs_above >= DUP_THRESHOLD || record.sacked_above > (DUP_THRESHOLD - 1) * mss)
         })
     }

@@ -139,13 +139,13 @@ impl<'a> SentLog<'a> {
 
     #[cfg_attr(target_os = "none", inline(never))]
     fn record(&self, n: u32) -> Option<&Sent> {
-        self.slots.get(self.index(n))
+        if n < self.len { self.slots.get(self.index(n)) } else { None }
     }
 
     #[cfg_attr(target_os = "none", inline(never))]
     fn record_mut(&mut self, n: u32) -> Option<&mut Sent> {
         let i = self.index(n);
-        self.slots.get_mut(i)
+        if n < self.len { self.slots.get_mut(i) } else { None }
     }
 
     /// Whether some of what is in flight was sent again, is held by the peer, or is taken for lost.
@@ -168,7 +168,7 @@ impl<'a> SentLog<'a> {
     /// When the oldest record left last: the low 32 bits of the clock in microseconds.
     #[cfg(feature = "rack")]
     pub fn first_left_at(&self) -> Option<u32> {
-        self.record(0).filter(|_| self.len > 0).map(|record| record.at)
+        self.record(0).map(|record| record.at)
     }
 
     /// New octets up to `end` left at `now`; `una` is SND.UNA.
@@ -187,98 +187,98 @@ impl<'a> SentLog<'a> {
     /// There is no room for one more: the newest record stands for the new octets too, as if all of it left now.
     #[cold]
     fn extend_newest(&mut self, una: Seq, end: Seq, now: Instant) {
-        let Some(last) = self.len.checked_sub(1) else { return };
-        self.set_marks(una, last, 0);
-        if let Some(newest) = self.record_mut(last) {
-            newest.end = end;
-            newest.at = micros(now);
-        }
+        let Some(newest) = self.len.checked_sub(1).and_then(|last| self.record_mut(last)) else { return };
+        *newest = Sent { end, at: micros(now), marks: 0 };
+        self.count(una);
     }
 
     /// The octets from `start` up to `end` left again at `now`.
     pub fn resend(&mut self, una: Seq, start: Seq, end: Seq, now: Instant) {
         let mut n = self.first_ending_after(start);
-        while let Some(&record) = self.record(n).filter(|_| n < self.len) {
-            if MARKS & LOST != 0 && record.end.after(end) && self.lost > 0 {
-                // Of a longer record only what has left is in flight again.
-                match self.split(n, end) {
-                    Some(first) => n = first,
-                    None if self.lend_to_previous(n, end, now) => return,
-                    None => {}
-                }
+        let mut at = self.start(una, n);
+        while let Some(&record) = self.record(n) {
+            if MARKS & LOST != 0 && record.is(LOST) && record.end.after(end) {
+                return self.resend_part(una, n, end, now);
             }
-            if !record.is(SACKED) {
-                self.set_marks(una, n, RESENT);
+            if record.is(LOST) {
+                self.lost -= record.end.distance_from(at);
             }
-            let Some(record) = self.record_mut(n) else { return };
-            record.at = micros(now);
-            if record.end.at_or_after(end) {
+            self.marked += u32::from(record.marks == 0);
+            self.set_resent(n, now);
+            at = record.end;
+            if at.at_or_after(end) {
                 return;
             }
             n += 1;
         }
     }
 
-    /// The octets of the `n`th record, which is lost, up to `end` have left again, as those before it have: whether they were
-    /// made part of the record before.
-    #[cold]
-    fn lend_to_previous(&mut self, n: u32, end: Seq, now: Instant) -> bool {
-        let Some(before) = n.checked_sub(1).and_then(|before| self.record_mut(before)) else { return false };
-        if before.marks != RESENT {
-            return false;
+    /// The `n`th record left again.
+    fn set_resent(&mut self, n: u32, now: Instant) {
+        if let Some(record) = self.record_mut(n) {
+            record.at = micros(now);
+            if !record.is(SACKED) {
+                record.marks = RESENT;
+            }
         }
-        let octets = end.distance_from(before.end);
-        (before.end, before.at) = (end, micros(now));
-        self.lost -= octets;
-        true
+    }
+
+    /// The first octets of the `n`th record, which is lost, have left again, up to `end`: only they are in flight again.
+    #[cold]
+    fn resend_part(&mut self, una: Seq, n: u32, end: Seq, now: Instant) {
+        match self.split(n, end) {
+            Some(first) => self.set_resent(first, now),
+            None => match n.checked_sub(1).and_then(|before| self.record_mut(before)) {
+                // There is no room to cut it, but the record before has left again, too.
+                Some(before) if before.marks == RESENT => (before.end, before.at) = (end, micros(now)),
+                _ => self.set_resent(n, now),
+            },
+        }
+        self.count(una);
     }
 
     /// Where the `n`th record starts.
+    #[cfg_attr(target_os = "none", inline(never))]
     fn start(&self, una: Seq, n: u32) -> Seq {
         n.checked_sub(1).and_then(|before| self.record(before)).map_or(una, |record| record.end)
     }
 
-    /// Gives the `n`th record these marks and no others, and keeps the sums.
-    fn set_marks(&mut self, una: Seq, n: u32, marks: u8) {
-        let start = self.start(una, n);
-        let Some(record) = self.record_mut(n) else { return };
-        let old = core::mem::replace(&mut record.marks, marks);
-        let octets = record.end.distance_from(start);
-        self.count(old, marks, octets);
+    /// The sums, from the records, once these have changed; `una` is SND.UNA.
+    #[cold]
+    #[cfg_attr(target_os = "none", inline(never))]
+    fn count(&mut self, una: Seq) {
+        let (mut marked, mut held, mut sacked, mut lost) = (0, 0, 0, 0);
+        let (mut n, mut start) = (0, una);
+        while let Some(record) = self.record(n) {
+            let octets = record.end.distance_from(start);
+            (n, start) = (n + 1, record.end);
+            marked += u32::from(record.marks != 0);
+            if record.is(SACKED) {
+                held += 1;
+                sacked += octets;
+            }
+            if record.is(LOST) {
+                lost += octets;
+            }
+        }
+        (self.marked, self.sacked_records, self.sacked, self.lost) = (marked, held, sacked, lost);
     }
 
-    /// `octets` of a record went from the marks `old` to `new`.
-    fn count(&mut self, old: u8, new: u8, octets: u32) {
-        let (old, new) = (old & MARKS, new & MARKS);
-        self.marked = self.marked + u32::from(new != 0) - u32::from(old != 0);
-        self.sacked_records = self.sacked_records + u32::from(new & SACKED != 0) - u32::from(old & SACKED != 0);
-        if old & SACKED != new & SACKED {
-            self.sacked = if new & SACKED != 0 { self.sacked + octets } else { self.sacked - octets };
-        }
-        if old & LOST != new & LOST {
-            self.lost = if new & LOST != 0 { self.lost + octets } else { self.lost - octets };
-        }
-    }
-
-    /// Cuts the `n`th record in two at `at`, which lies within it: the place of the first part, if there was room.
+    /// Cuts the `n`th record in two at `at`, which lies within it: the place of the first part, if there was room. The sums
+    /// are to be taken anew.
     fn split(&mut self, mut n: u32, at: Seq) -> Option<u32> {
         if self.len as usize == self.slots.len() && !self.grow() {
             n -= self.join_others(n)?;
         }
         // The record is there twice; those behind it move up by one.
         let mut moving = *self.record(n)?;
-        for i in n + 1..=self.len {
-            let to = self.index(i);
-            if let Some(place) = self.slots.get_mut(to) {
-                core::mem::swap(place, &mut moving);
-            }
-        }
         self.len += 1;
-        let first = self.record_mut(n)?;
-        first.end = at;
-        let marks = first.marks;
-        self.marked += u32::from(marks != 0);
-        self.sacked_records += u32::from(marks & SACKED != 0);
+        let mut i = n;
+        while let Some(record) = self.record_mut(i) {
+            core::mem::swap(record, &mut moving);
+            i += 1;
+        }
+        self.record_mut(n)?.end = at;
         Some(n)
     }
 
@@ -286,19 +286,23 @@ impl<'a> SentLog<'a> {
     /// left with the later. By how many places the `n`th has moved down.
     #[cold]
     fn join_others(&mut self, n: u32) -> Option<u32> {
-        let alike = |i: u32| self.record(i).is_some_and(|a| self.record(i + 1).is_some_and(|b| a.marks == b.marks));
-        let mut others = (0..self.len.saturating_sub(1)).filter(|&i| i > n || i + 1 < n);
-        let i = others.find(|&i| alike(i))?;
-        let (first, mut joined) = (*self.record(i)?, *self.record(i + 1)?);
+        let mut i = 0;
+        let first = loop {
+            let (first, second) = (*self.record(i)?, self.record(i + 1)?);
+            if (i > n || i + 1 < n) && first.marks == second.marks {
+                break first;
+            }
+            i += 1;
+        };
+        let joined = self.record_mut(i + 1)?;
         if is_later(first.at, joined.at) {
             joined.at = first.at;
         }
-        self.marked -= u32::from(joined.marks & MARKS != 0);
-        self.sacked_records -= u32::from(joined.marks & MARKS & SACKED != 0);
-        // Those behind it move down by one.
-        for to in i..self.len - 1 {
-            let moving = if to == i { joined } else { *self.record(to + 1)? };
+        // The first is gone: those behind it move down by one.
+        let mut to = i;
+        while let Some(&moving) = self.record(to + 1) {
             *self.record_mut(to)? = moving;
+            to += 1;
         }
         self.len -= 1;
         Some(u32::from(i < n))
@@ -327,8 +331,7 @@ impl<'a> SentLog<'a> {
             return news.sample(now);
         }
         let mut newest = None;
-        while self.len > 0 {
-            let Some(&record) = self.record(0) else { break };
+        while let Some(&record) = self.record(0) {
             if record.end.after(ack) {
                 break;
             }
@@ -345,28 +348,26 @@ impl<'a> SentLog<'a> {
     #[cold]
     pub fn acknowledge_marked(&mut self, una: Seq, ack: Seq, news: &mut Delivered) {
         let mut start = una;
-        while let Some(&record) = self.record(0).filter(|_| self.len > 0) {
-            let octets = record.end.earlier(ack).distance_from(start);
-            let is_held = record.is(SACKED);
-            news.octets += if is_held { 0 } else { octets };
+        while let Some(&record) = self.record(0) {
+            if !record.is(SACKED) {
+                news.octets += record.end.earlier(ack).distance_from(start);
+            }
             if record.end.after(ack) {
                 // The rest keeps its marks.
-                self.sacked -= if is_held { octets } else { 0 };
-                self.lost -= if record.is(LOST) { octets } else { 0 };
                 break;
             }
-            if !is_held {
+            if !record.is(SACKED) {
                 news.note(&record);
             }
             // What comes with a segment that was sent again had waited for it.
             news.is_ambiguous |= record.is(RESENT);
-            self.count(record.marks, 0, octets);
             self.pop();
             start = record.end;
         }
         if self.len == 0 {
             self.shrink();
         }
+        self.count(ack);
     }
 
     #[inline]

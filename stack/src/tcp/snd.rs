@@ -29,37 +29,38 @@ pub(crate) enum Phase {
     Loss,
 }
 
-/// The numbers of the sending side.
+/// The numbers of the sending side, octets first: see [`Conn`](super::conn::Conn).
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub(crate) struct Snd {
-    pub iss: Seq,
+    pub phase: Phase,
+    /// The segment at `una` is to be sent again at once.
+    pub fast_retransmit: bool,
+    /// One segment may leave although the window, or SWS avoidance, forbids it.
+    pub probe: bool,
+    pub dup_acks: u8,
+    /// The peer's window scale.
+    pub shift: u8,
+    /// Octets of text in a full segment, options already subtracted.
+    pub mss: u16,
+    /// What the peer announced, without subtracting options.
+    pub peer_mss: u16,
+    /// Octets sent by limited transmit (RFC 3042) since the last new acknowledgment: two segments at most, of which no
+    /// more than this holds is counted.
+    pub limited: u16,
     pub una: Seq,
     pub nxt: Seq,
     pub resend: Seq,
     /// The peer's window, in octets from `una`.
     pub wnd: u32,
     pub max_wnd: u32,
-    pub wl1: Seq,
-    pub wl2: Seq,
     /// RFC 6582: SND.NXT when the recovery began.
     pub recover: Seq,
-    /// Octets sent by limited transmit (RFC 3042) since the last new acknowledgment: two segments at most, of which no
-    /// more than this holds is counted.
-    pub limited: u16,
     /// Behind the last segment that was not full: Nagle holds the next such one until it is acknowledged.
     pub small: Seq,
-    /// Octets of text in a full segment, options already subtracted.
-    pub mss: u16,
-    /// What the peer announced, without subtracting options.
-    pub peer_mss: u16,
-    /// The peer's window scale.
-    pub shift: u8,
-    pub dup_acks: u8,
-    pub phase: Phase,
-    /// The segment at `una` is to be sent again at once.
-    pub fast_retransmit: bool,
-    /// One segment may leave although the window, or SWS avoidance, forbids it.
-    pub probe: bool,
+    pub iss: Seq,
+    pub wl1: Seq,
+    pub wl2: Seq,
 }
 
 impl Snd {

@@ -37,7 +37,7 @@ const MAX: usize = 1 << 15;
 /// The first SYN|ACK and seven repeats, at most: 183 seconds.
 const SENDS: u8 = 8;
 /// The longest wait between two of them, as a connection's RTO (RFC 6298 §2.5).
-const LONGEST_WAIT: u64 = 60;
+const LONGEST_WAIT: u32 = 60;
 /// Lists: what is owed, then those that wait after the first, second … SYN|ACK.
 const LISTS: usize = SENDS as usize + 1;
 const OWED: u8 = 0;
@@ -51,36 +51,38 @@ pub(super) const NO_SCALE: u8 = u8::MAX;
 
 /// One place of a listener's storage: for a handshake, and, apart from that, for a connection to be accepted.
 #[derive(Clone, Debug)]
+// In this order a small processor reaches it by shorter instructions.
+#[repr(C)]
 pub(crate) struct SynSlot {
-    pub(super) tuple: Tuple,
-    pub(super) iss: Seq,
-    pub(super) irs: Seq,
-    pub(super) ts_recent: u32,
-    /// When the latest SYN|ACK left: low bits of the microseconds.
-    pub(super) sent_at: u32,
-    /// A cell of the ring of connections to be accepted.
-    pub(super) accepted: u32,
-    /// The MSS option; 0: none came.
-    pub(super) mss: u16,
-    pub(super) window: u16,
-    pub(super) next: u16,
-    pub(super) prev: u16,
-    pub(super) born: u16,
-    /// The peer's shift, or `NO_SCALE`.
-    pub(super) scale: u8,
-    pub(super) has_timestamps: bool,
-    pub(super) sack_permitted: bool,
-    /// Its ISS is a cookie: the handshake can be finished without the entry.
-    pub(super) is_cookie: bool,
+    pub(super) list: u8,
+    /// SYN|ACKs that the timer has sent.
+    pub(super) sent: u8,
+    /// What is owed answers the peer, and is not the timer's.
+    pub(super) is_answer: bool,
     /// A good ACK came and found the accept queue full.
     pub(super) is_acked: bool,
     /// A SYN|ACK was sent more than once.
     pub(super) is_repeated: bool,
-    /// What is owed answers the peer, and is not the timer's.
-    pub(super) is_answer: bool,
-    /// SYN|ACKs that the timer has sent.
-    pub(super) sent: u8,
-    pub(super) list: u8,
+    /// Its ISS is a cookie: the handshake can be finished without the entry.
+    pub(super) is_cookie: bool,
+    pub(super) has_timestamps: bool,
+    pub(super) sack_permitted: bool,
+    /// The peer's shift, or `NO_SCALE`.
+    pub(super) scale: u8,
+    pub(super) next: u16,
+    pub(super) prev: u16,
+    pub(super) born: u16,
+    /// The MSS option; 0: none came.
+    pub(super) mss: u16,
+    pub(super) window: u16,
+    /// When the latest SYN|ACK left: low bits of the microseconds.
+    pub(super) sent_at: u32,
+    pub(super) iss: Seq,
+    pub(super) irs: Seq,
+    pub(super) ts_recent: u32,
+    pub(super) tuple: Tuple,
+    /// A cell of the ring of connections to be accepted.
+    pub(super) accepted: u32,
 }
 
 impl SynSlot {
@@ -171,10 +173,11 @@ impl<'a> SynQueue<'a> {
         let count = most(&slots, count.max(LEAST)).min(MAX);
         let ways = count.checked_div((count / WAYS).max(1)).unwrap_or(0);
         let lists = [Ends { head: NONE, tail: NONE }; LISTS];
+        let patience = u32::try_from(patience.as_micros()).unwrap_or(u32::MAX);
         let (mut sends, mut total) = (1, wait(1));
         while sends < SENDS && total < patience {
             sends += 1;
-            total = total + wait(sends);
+            total += wait(sends);
         }
         Self { slots, count: count as u16, ways: ways as u16, clock: 0, sends, lists }
     }
@@ -299,7 +302,7 @@ impl<'a> SynQueue<'a> {
     /// Owes what the timers owe, and forgets handshakes whose peers did not answer in all that time.
     pub fn on_deadline(&mut self, now: Instant) {
         for list in 1..LISTS as u8 {
-            while let Some(head) = self.head_of(list).filter(|&head| self.is_due(head, list, now)) {
+            while let Some(head) = self.head_of(list).filter(|&head| self.rest(head, list, now) == 0) {
                 if list == self.sends {
                     self.release(head);
                 } else {
@@ -311,11 +314,8 @@ impl<'a> SynQueue<'a> {
 
     /// When the first of the timers ends, as seen at `now`, which is not before the latest call.
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
-        let ends = (1..LISTS as u8).filter_map(|list| {
-            let slot = self.get(self.head_of(list)?)?;
-            Some(sent_at(slot, now) + wait(list))
-        });
-        ends.min()
+        let rests = (1..LISTS as u8).filter_map(|list| Some(self.rest(self.head_of(list)?, list, now)));
+        rests.min().map(|micros| now + Duration::from_micros(u64::from(micros)))
     }
 
     /// When the latest SYN|ACK of a handshake left.
@@ -334,9 +334,11 @@ impl<'a> SynQueue<'a> {
         self.lists.get(usize::from(list)).map(|ends| ends.head).filter(|&head| head != NONE)
     }
 
-    fn is_due(&self, index: u16, list: u8, now: Instant) -> bool {
+    /// For how many microseconds a handshake still waits in a list.
+    #[cfg_attr(target_os = "none", inline(never))]
+    fn rest(&self, index: u16, list: u8, now: Instant) -> u32 {
         let waited = self.get(index).map_or(0, |slot| (now.as_micros() as u32).wrapping_sub(slot.sent_at));
-        u64::from(waited) >= wait(list).as_micros()
+        wait(list).saturating_sub(waited)
     }
 
     fn relist(&mut self, index: u16, list: u8) {
@@ -380,9 +382,9 @@ impl<'a> SynQueue<'a> {
     }
 }
 
-/// How long a handshake waits in a list: 1, 2, 4 … 60 seconds.
-fn wait(list: u8) -> Duration {
-    Duration::from_secs((1 << list.saturating_sub(1).min(SENDS)).min(LONGEST_WAIT))
+/// How long a handshake waits in a list, in microseconds: 1, 2, 4 … 60 seconds.
+fn wait(list: u8) -> u32 {
+    (1 << list.saturating_sub(1).min(SENDS)).min(LONGEST_WAIT) * 1_000_000
 }
 
 fn sent_at(slot: &SynSlot, now: Instant) -> Instant {

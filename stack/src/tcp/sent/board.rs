@@ -4,7 +4,7 @@
 //! segments only, which an honest receiver's blocks consist of: scattered octets cost nothing and gain nothing.
 //! What there is no room to note stays as if never reported.
 
-use super::{Delivered, LOST, RESENT, SACKED, Sent, SentLog};
+use super::{Delivered, LOST, RESENT, SACKED, SentLog};
 use crate::seq::Seq;
 use crate::tcp::snd::MSS_FLOOR;
 
@@ -37,71 +37,84 @@ impl SentLog<'_> {
         self.sacked_records
     }
 
-    /// The peer holds the octets from `left` up to `right`.
+    /// The peer holds the octets from `left` up to `right`. Once all blocks are noted,
+    /// [`after_blocks`](Self::after_blocks) is to be called.
     pub fn mark_sacked(&mut self, una: Seq, left: Seq, right: Seq, mss: u16, news: &mut Delivered) {
         let mss = u32::from(mss.max(MSS_FLOOR / 2));
         let mut n = self.first_ending_after(left);
         let mut start = self.start(una, n);
-        while let Some(&record) = self.record(n).filter(|_| n < self.len && start.before(right)) {
+        while let Some(&record) = self.record(n).filter(|_| start.before(right)) {
+            let mut end = record.end;
             if !record.is(SACKED)
-                && let Some((from, to)) = whole_segments(start, record.end, left, right, mss)
+                && let Some((from, to)) = whole_segments(start, end, left, right, mss)
             {
-                if from.after(start) {
+                if from != start {
                     let Some(first) = self.split(n, from) else { return };
                     n = first + 1;
                 }
-                if to.before(record.end) {
+                if to != end {
                     let Some(first) = self.split(n, to) else { return };
                     n = first;
                 }
-                if let Some(record) = self.record(n) {
+                if let Some(record) = self.record_mut(n) {
                     news.note(record);
-                    news.octets += to.distance_from(from);
+                    record.marks = SACKED | record.marks & RESENT;
                 }
-                self.set_marks(una, n, SACKED | record.marks & RESENT);
+                news.octets += to.distance_from(from);
+                end = to;
             }
-            let Some(record) = self.record(n) else { return };
-            start = record.end;
+            start = end;
             n += 1;
         }
     }
 
+    /// All blocks of an acknowledgment are noted: the sums are as they say.
+    pub fn after_blocks(&mut self, una: Seq) {
+        self.count(una);
+    }
+
     /// Whether the peer is said to hold what lies at SND.UNA: then it has thrown it away, or else it had acknowledged it.
     pub fn is_reneged(&self) -> bool {
-        self.sacked > 0 && self.record(0).is_some_and(|record| record.is(SACKED))
+        self.record(0).is_some_and(|record| record.is(SACKED))
     }
 
     /// Believes nothing of what the peer said it holds (RFC 2018 §8).
     pub fn forget_sacked(&mut self, una: Seq) {
-        self.remark(una, |record| record.marks & !SACKED);
+        self.remark(una, SACKED, 0);
     }
 
     /// Takes all that the peer does not hold for lost.
     pub fn mark_all_lost(&mut self, una: Seq) {
-        self.remark(una, |record| if record.is(SACKED) { record.marks } else { record.marks | LOST });
+        self.remark(una, 0, LOST);
     }
 
     /// Takes nothing for lost.
     pub fn unmark_lost(&mut self, una: Seq) {
-        self.remark(una, |record| record.marks & !LOST);
+        self.remark(una, LOST, 0);
     }
 
-    fn remark(&mut self, una: Seq, marks: impl Fn(&Sent) -> u8) {
-        for n in 0..self.len {
-            if let Some(record) = self.record(n) {
-                let marks = marks(record);
-                self.set_marks(una, n, marks);
-            }
+    /// Takes the marks `off` from all, and gives `on` to those that the peer does not hold.
+    #[cfg_attr(target_os = "none", inline(never))]
+    fn remark(&mut self, una: Seq, off: u8, on: u8) {
+        let mut n = 0;
+        while let Some(record) = self.record_mut(n) {
+            let marks = record.marks & !off;
+            record.marks = if marks & SACKED != 0 { marks } else { marks | on };
+            n += 1;
         }
+        self.count(una);
     }
 
     /// Takes those in flight for lost of which `is_lost` says so; their octets.
-    pub fn detect(&mut self, una: Seq, mut is_lost: impl FnMut(&InFlight) -> bool) -> u32 {
+    #[cfg_attr(target_os = "none", inline(never))]
+    pub fn detect(&mut self, una: Seq, is_lost: &mut dyn FnMut(&InFlight) -> bool) -> u32 {
         let before = self.lost;
         let (mut sacked_above, mut runs_above) = (0, 0);
         let mut above_is_held = false;
         // From the top down, so that what lies above is known.
-        for n in (0..self.len).rev() {
+        let mut n = self.len;
+        while n > 0 {
+            n -= 1;
             let Some(&record) = self.record(n) else { break };
             if record.is(SACKED) {
                 sacked_above += record.end.distance_from(self.start(una, n));
@@ -109,12 +122,19 @@ impl SentLog<'_> {
             } else if !record.is(LOST) {
                 let is_resent = record.is(RESENT);
                 if is_lost(&InFlight { at: record.at, end: record.end, is_resent, sacked_above, runs_above }) {
-                    self.set_marks(una, n, record.marks | LOST);
+                    self.mark_lost(n);
                 }
             }
             above_is_held = record.is(SACKED);
         }
+        self.count(una);
         self.lost - before
+    }
+
+    fn mark_lost(&mut self, n: u32) {
+        if let Some(record) = self.record_mut(n) {
+            record.marks |= LOST;
+        }
     }
 
     /// The lowest octets taken for lost: where they start, and where they, or the first `most` of them, end.
@@ -122,31 +142,44 @@ impl SentLog<'_> {
         if self.lost == 0 {
             return None;
         }
-        let first = (0..self.len).find(|&n| self.record(n).is_some_and(|record| record.is(LOST)))?;
-        let start = self.start(una, first);
-        let mut end = start;
-        for n in first..self.len {
-            let Some(record) = self.record(n).filter(|record| record.is(LOST)) else { break };
-            end = record.end;
-            if end.distance_from(start) >= most {
+        let (mut first, mut start, mut n) = (None, una, 0);
+        while let Some(record) = self.record(n) {
+            if record.is(LOST) {
+                let (left, _) = *first.get_or_insert((start, start));
+                let right = record.end.earlier(left + most);
+                first = Some((left, right));
+                if right != record.end {
+                    break;
+                }
+            } else if first.is_some() {
                 break;
             }
+            (n, start) = (n + 1, record.end);
         }
-        Some((start, end.earlier(start + most)))
+        first
     }
 
     /// Takes the lowest record for lost, or its first `most` octets, that was sent once and lies below one that the peer
     /// holds; whether there is one.
     pub fn mark_skipped_lost(&mut self, una: Seq, most: u32) -> bool {
-        let Some(top) = (0..self.len).rev().find(|&n| self.record(n).is_some_and(|record| record.is(SACKED))) else {
-            return false;
-        };
-        let Some(n) = (0..top).find(|&n| self.record(n).is_some_and(|record| record.marks == 0)) else { return false };
-        let start = self.start(una, n);
-        let is_long = self.record(n).is_some_and(|record| record.end.after(start + most));
-        let n = if is_long { self.split(n, start + most).unwrap_or(n) } else { n };
-        self.set_marks(una, n, LOST);
-        true
+        let (mut skipped, mut n) = (None, 0);
+        while let Some(record) = self.record(n) {
+            if record.is(SACKED)
+                && let Some(n) = skipped
+            {
+                let end = self.start(una, n) + most;
+                let is_long = self.record(n).is_some_and(|record| record.end.after(end));
+                let n = if is_long { self.split(n, end).unwrap_or(n) } else { n };
+                self.mark_lost(n);
+                self.count(una);
+                return true;
+            }
+            if record.marks == 0 && skipped.is_none() {
+                skipped = Some(n);
+            }
+            n += 1;
+        }
+        false
     }
 
     /// Takes the last `most` octets of the newest record for lost, if it is in flight: a probe of the tail.
@@ -155,8 +188,8 @@ impl SentLog<'_> {
         let Some(&record) = self.record(last).filter(|record| !record.is(SACKED | LOST)) else { return false };
         let octets = record.end.distance_from(self.start(una, last));
         let first = if octets > most { self.split(last, record.end - most) } else { None };
-        let last = first.map_or(last, |first| first + 1);
-        self.set_marks(una, last, record.marks | LOST);
+        self.mark_lost(first.map_or(last, |first| first + 1));
+        self.count(una);
         true
     }
 

@@ -91,6 +91,7 @@ mod board {
     fn sack(log: &mut SentLog<'_>, left: u32, right: u32) -> u32 {
         let mut news = Delivered::default();
         log.mark_sacked(UNA, Seq::new(left), Seq::new(right), MSS, &mut news);
+        log.after_blocks(UNA);
         log.check(UNA);
         news.octets
     }
@@ -246,6 +247,7 @@ mod board {
                         let mut news = Delivered::default();
                         let before = log.sacked();
                         log.mark_sacked(una, una + offset, una + offset + len, MSS, &mut news);
+                        log.after_blocks(una);
                         prop_assert_eq!(log.sacked() - before, news.octets);
                         prop_assert!(news.octets <= len);
                     }
@@ -258,7 +260,7 @@ mod board {
                         }
                     }
                     Op::Lose(below) => {
-                        log.detect(una, |record| record.sacked_above > 0 && record.at < below);
+                        log.detect(una, &mut |record| record.sacked_above > 0 && record.at < below);
                     }
                     Op::LoseAll => log.mark_all_lost(una),
                     Op::Resend(most) => {
