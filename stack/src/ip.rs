@@ -11,7 +11,7 @@ pub(crate) mod groups;
 #[cfg(feature = "hooks")]
 pub mod hooks;
 pub(crate) mod limit;
-#[cfg(feature = "ipv6")]
+#[cfg(all(feature = "ipv6", feature = "icmp-errors"))]
 pub(crate) mod paths;
 #[cfg(feature = "policy")]
 pub mod policy;

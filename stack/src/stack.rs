@@ -99,7 +99,7 @@ use crate::icmp::echo::EchoLayer;
 #[cfg(feature = "forward")]
 use crate::ip::forward::Forwarding;
 use crate::ip::limit::Limiter;
-#[cfg(feature = "ipv6")]
+#[cfg(all(feature = "ipv6", feature = "icmp-errors"))]
 use crate::ip::paths::Paths;
 #[cfg(feature = "reassembly")]
 use crate::ip::reassembly::Reassembly;
@@ -191,7 +191,7 @@ pub struct Stack<'a> {
     pub(crate) reassembly: Reassembly<'a>,
     #[cfg(feature = "reassembly")]
     pub(crate) reassembly_node: Option<crate::ready::NodeId>,
-    #[cfg(feature = "ipv6")]
+    #[cfg(all(feature = "ipv6", feature = "icmp-errors"))]
     pub(crate) paths: Paths,
     /// When IPv6 has something to do by itself.
     #[cfg(feature = "ipv6")]
@@ -275,7 +275,7 @@ impl<'a> Stack<'a> {
             reassembly: Reassembly::new(storage.reassembly, config.reserve_rx),
             #[cfg(feature = "reassembly")]
             reassembly_node: None,
-            #[cfg(feature = "ipv6")]
+            #[cfg(all(feature = "ipv6", feature = "icmp-errors"))]
             paths: Paths::new(),
             #[cfg(feature = "ipv6")]
             v6_timer: None,

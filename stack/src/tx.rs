@@ -33,6 +33,8 @@ use crate::ready::Key;
 use crate::stack::{Cutting, Iface, IfaceId, Reply, Stack};
 use crate::stats::DropReason;
 use crate::wire::ip;
+#[cfg(all(feature = "ipv6", not(feature = "icmp-errors")))]
+use crate::{rx::protocol, wire::ipv6};
 use core::net::Ipv4Addr;
 
 /// What leaves whole by an interface, wherever it goes: in IPv6 every path takes 1,280 octets (RFC 8200 §5).
@@ -282,8 +284,19 @@ impl<'a> Stack<'a> {
     fn mtu_of(&self, id: IfaceId, packet: &[u8]) -> usize {
         let Some(iface) = self.iface(id) else { return usize::MAX };
         match ip::addresses(packet) {
-            #[cfg(feature = "ipv6")]
+            #[cfg(all(feature = "ipv6", feature = "icmp-errors"))]
             Some((_, IpAddr::V6(dst))) => iface.mtu_towards(dst.into()).min(self.paths.mtu(self.now, dst)),
+            //= https://www.rfc-editor.org/rfc/rfc8200#section-5
+            //# a minimal IPv6 implementation (e.g., in a boot ROM) may simply
+            //# restrict itself to sending packets no larger than 1280 octets, and
+            //# omit implementation of Path MTU Discovery.
+            // So it is with datagrams beyond the link; connections learn of their paths.
+            #[cfg(all(feature = "ipv6", not(feature = "icmp-errors")))]
+            Some((_, dst @ IpAddr::V6(_))) => {
+                let is_near = self.hop(dst, Some(id)).is_some_and(|hop| hop.next == dst);
+                let is_tcp = packet.get(ipv6::NEXT_HEADER) == Some(&protocol::TCP);
+                iface.mtu_towards(dst).min(if is_near || is_tcp { usize::MAX } else { ipv6::MIN_MTU })
+            }
             _ => iface.ip_mtu(),
         }
     }
@@ -386,10 +399,26 @@ impl<'a> Stack<'a> {
                 let is_there = cfg!(feature = "loopback") || network.ip() != dst;
                 return is_there.then_some(Hop { iface: id, next: dst });
             }
+            #[cfg(feature = "ipv6")]
+            if is_asked(id) && iface.as_ref().is_some_and(|i| i.v6.is_on_link(dst)) {
+                return Some(Hop { iface: id, next: dst });
+            }
         }
-        let gateway = self.routes.gateway().filter(|(id, _)| is_asked(*id)).map(|(iface, next)| Hop { iface, next });
+        let gateway = self.routes.gateway(dst).filter(|(id, _)| is_asked(*id)).map(|(iface, next)| Hop { iface, next });
+        #[cfg(feature = "ipv6")]
+        let gateway = gateway.or_else(|| self.advertised_router(dst, by));
         // An interface that is asked for has its neighbours, at least.
         gateway.or_else(|| by.map(|iface| Hop { iface, next: dst }))
+    }
+
+    /// The way by a router that was heard of.
+    #[cfg(all(feature = "ipv6", not(feature = "routes")))]
+    fn advertised_router(&self, dst: IpAddr, by: Option<IfaceId>) -> Option<Hop> {
+        let mut ifaces = self.ifaces.iter().enumerate().filter(|_| dst.is_ipv6() && !v6::is_link_local(dst));
+        ifaces.find_map(|(index, iface)| {
+            let iface = iface.as_ref().filter(|_| by.is_none_or(|by| by.index() == index))?;
+            Some(Hop { iface: IfaceId(index as u8), next: iface.v6.router()? })
+        })
     }
 
     /// By which interface to which neighbour packets to `dst` go; `by` overrides the route's interface.

@@ -37,6 +37,7 @@ impl Name {
     }
 
     /// The name of one label, whatever its octets are, below `suffix`: an instance's (RFC 6763 §4.1.1).
+    #[cfg(feature = "mdns")]
     pub fn of_label(label: &[u8], suffix: &Self) -> Result<Self, BadName> {
         let mut name = Vec::new();
         if label.is_empty() || label.len() > MAX_LABEL {

@@ -88,16 +88,28 @@ pub(crate) fn receive<'b>(message: &'b [u8], ip: &IpHeader, to: Destination) -> 
         (133..=137, _) => return Ok(Message::Discovery),
         #[cfg(feature = "multicast")]
         (130..=132 | 143, _) => return Ok(Message::Listeners),
+        // Of errors, only what a path does not take is told where the others would find nobody.
+        #[cfg(not(feature = "icmp-errors"))]
+        (kind::DEST_UNREACHABLE | kind::TIME_EXCEEDED | kind::PARAMETER_PROBLEM, _) => {
+            return Err(DropReason::IcmpNoSocket);
+        }
+        #[cfg(feature = "icmp-errors")]
         (kind::DEST_UNREACHABLE, 4) => IcmpError::PortUnreachable,
+        #[cfg(feature = "icmp-errors")]
         (kind::DEST_UNREACHABLE, 1 | 5 | 6) => IcmpError::Prohibited,
+        #[cfg(feature = "icmp-errors")]
         (kind::DEST_UNREACHABLE, _) => IcmpError::HostUnreachable,
         (kind::PACKET_TOO_BIG, _) => {
             let mtu = u32::from_be_bytes([a, b, c, d]);
             IcmpError::TooBig { mtu: mtu.min(u32::from(u16::MAX)) as u16 }
         }
+        #[cfg(feature = "icmp-errors")]
         (kind::TIME_EXCEEDED, 1) => IcmpError::ReassemblyTimeout,
+        #[cfg(feature = "icmp-errors")]
         (kind::TIME_EXCEEDED, _) => IcmpError::HopsExceeded,
+        #[cfg(feature = "icmp-errors")]
         (kind::PARAMETER_PROBLEM, 1) => IcmpError::ProtocolUnreachable,
+        #[cfg(feature = "icmp-errors")]
         (kind::PARAMETER_PROBLEM, _) => IcmpError::ParameterProblem,
         _ => return Err(DropReason::IcmpUnknown),
     };

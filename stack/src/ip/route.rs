@@ -244,7 +244,7 @@ fn same_way(a: &Route, b: &Route) -> bool {
 }
 
 // Cases of both families.
-#[cfg(all(test, feature = "ipv6"))]
+#[cfg(all(test, feature = "ipv6", feature = "routes"))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

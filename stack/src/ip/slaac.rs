@@ -9,18 +9,35 @@
 //!                                          └─ somebody has it ─▶ duplicate: never used, shown
 //! ```
 
+#[cfg(not(feature = "routes"))]
+mod few;
+#[cfg(feature = "routes")]
+mod learned;
+#[cfg(any(feature = "rdnss", feature = "dhcpv6"))]
+mod names;
+
 use crate::device::Mac;
 use crate::ip::addr::Cidr;
+#[cfg(feature = "routes")]
 use crate::ip::route::Route;
 #[cfg(feature = "temporary-addresses")]
 use crate::ip::temporary::{Birth, TEMPORARY, Temporary};
 use crate::ip::v6;
+#[cfg(feature = "nud")]
 use crate::link::neighbor::Timers;
 use crate::rng::{Rng, Secret};
 use crate::time::{Duration, Instant};
 use crate::wire::ndp::Prefix;
 use core::net::{IpAddr, Ipv6Addr};
-use heapless::{String, Vec};
+#[cfg(not(feature = "routes"))]
+use few::Ways;
+use heapless::Vec;
+#[cfg(feature = "routes")]
+pub(crate) use learned::Change;
+#[cfg(feature = "routes")]
+use learned::Ways;
+#[cfg(feature = "dhcpv6")]
+pub(crate) use names::{DOMAIN, domain};
 
 /// Addresses on trial at once, per interface.
 const TENTATIVE: usize = if cfg!(feature = "temporary-addresses") { 6 } else { 4 };
@@ -30,18 +47,6 @@ const FORMED: usize = 3;
 const ALL_FORMED: usize = FORMED + TEMPORARY;
 #[cfg(not(feature = "temporary-addresses"))]
 const TEMPORARY: usize = 0;
-/// Routes learned, per interface: default routers, prefixes on the link, route information, redirects.
-const LEARNED: usize = 8;
-/// Default routers among them.
-const ROUTERS: usize = 3;
-/// Host routes by redirects among them.
-const REDIRECTS: usize = 2;
-/// DNS servers, per interface: RFC 8106 §5.3.1 has three suffice.
-const SERVERS: usize = 3;
-/// Search domains, per interface, and octets of one.
-const DOMAINS: usize = 2;
-pub(crate) const DOMAIN: usize = 64;
-
 /// RetransTimer (RFC 4861 §10): between probes, and from the last one to the verdict.
 const RETRANS: Duration = Duration::from_secs(1);
 /// Less than that is not believed: it would have us flood the link.
@@ -49,8 +54,10 @@ const RETRANS_LEAST: Duration = Duration::from_millis(100);
 /// Nor is more: no address would ever pass its trial.
 const RETRANS_MOST: Duration = Duration::from_secs(10);
 /// In milliseconds.
+#[cfg(feature = "nud")]
 const REACHABLE_MOST: u32 = 3_600_000;
 /// ReachableTime is drawn anew every few hours (RFC 4861 §6.3.4).
+#[cfg(feature = "nud")]
 const REDRAW: Duration = Duration::from_secs(7_200);
 /// MAX_RTR_SOLICITATION_DELAY (RFC 4861 §10).
 const MAX_DELAY: Duration = Duration::from_secs(1);
@@ -60,8 +67,6 @@ const SOLICIT_FIRST: Duration = Duration::from_secs(4);
 const SOLICIT_MOST: Duration = Duration::from_secs(3_600);
 /// RFC 4862 §5.5.3 (e).
 const TWO_HOURS: u32 = 7_200;
-/// How long a redirect counts: RFC 4861 leaves it open; ten minutes, as path MTUs have it.
-const REDIRECT_TIME: u32 = 600;
 /// IDGEN_RETRIES (RFC 7217 §7).
 const RETRIES: u8 = 3;
 /// When a message that found no frame is tried again.
@@ -185,14 +190,6 @@ impl Formed {
     }
 }
 
-/// A route with a lifetime.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Learned {
-    route: Route,
-    until: Option<Instant>,
-    redirect: bool,
-}
-
 /// What is to be done for an interface now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -205,21 +202,11 @@ pub(crate) enum Step {
     /// Its lifetime is over.
     AddressGone(Ipv6Addr),
     /// Its lifetime is over.
+    #[cfg(feature = "routes")]
     RouteGone(Route),
-}
-
-/// What is to be done about a route that was advertised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
-    None,
-    /// Add it to the route table; [`Host::not_added`] if that cannot be.
-    Add,
-    /// Take it out, as it was.
-    Remove(Route),
-    /// Take out the first, add the second.
-    Replace(Route),
-    /// There is no place for it.
-    Full,
+    /// Lifetimes of ways are over.
+    #[cfg(not(feature = "routes"))]
+    WaysGone,
 }
 
 /// An interface's own IPv6.
@@ -228,9 +215,9 @@ pub(crate) struct Host {
     pub formed: Vec<Formed, ALL_FORMED>,
     #[cfg(feature = "temporary-addresses")]
     pub temporary: Temporary,
-    learned: Vec<Learned, LEARNED>,
-    servers: Vec<(Ipv6Addr, Option<Instant>), SERVERS>,
-    domains: Vec<(String<DOMAIN>, Option<Instant>), DOMAINS>,
+    learned: Ways,
+    #[cfg(feature = "rdnss")]
+    names: names::Names,
     /// Hop limit that a router advertised.
     pub hop_limit: Option<u8>,
     /// MTU that a router advertised.
@@ -238,6 +225,7 @@ pub(crate) struct Host {
     /// RetransTimer (RFC 4861 §6.3.2).
     pub retrans: Duration,
     /// BaseReachableTime that a router advertised, in milliseconds, and when a time was drawn from it.
+    #[cfg(feature = "nud")]
     reachable: Option<(u32, Instant)>,
     /// What routers say of DHCPv6.
     pub flags: RouterFlags,
@@ -257,12 +245,13 @@ impl Host {
             formed: Vec::new(),
             #[cfg(feature = "temporary-addresses")]
             temporary: Temporary::NONE,
-            learned: Vec::new(),
-            servers: Vec::new(),
-            domains: Vec::new(),
+            learned: Ways::new(),
+            #[cfg(feature = "rdnss")]
+            names: names::Names::new(),
             hop_limit: None,
             mtu: None,
             retrans: RETRANS,
+            #[cfg(feature = "nud")]
             reachable: None,
             flags: RouterFlags { managed: false, other: false },
             follows_routers: false,
@@ -319,8 +308,10 @@ impl Host {
         if let Some(at) = self.formed.iter().position(|f| over(f.lifetimes.valid)) {
             return Some(Step::AddressGone(self.formed.remove(at).addr));
         }
-        let at = self.learned.iter().position(|l| over(l.until))?;
-        Some(Step::RouteGone(self.learned.remove(at).route))
+        #[cfg(feature = "routes")]
+        return self.learned.take_over(now).map(Step::RouteGone);
+        #[cfg(not(feature = "routes"))]
+        self.learned.expire(now).then_some(Step::WaysGone)
     }
 
     /// The probe for `addr` found no frame: it is sent soon.
@@ -336,21 +327,14 @@ impl Host {
         self.solicit = Some((now + NO_FRAME_RETRY, SOLICIT_FIRST));
     }
 
-    /// Whether a redirect has made a route that was learned, and until when it lives.
-    pub fn lifetime(&self, route: &Route) -> Option<(bool, Option<Instant>)> {
-        let learned = self.learned.iter().find(|l| l.route == *route)?;
-        Some((learned.redirect, learned.until))
-    }
-
     /// When [`step`](Self::step) is to be called.
     pub fn deadline(&self) -> Option<Instant> {
         let trials = self.tentative.iter().filter(|t| !t.duplicate).map(|t| t.at);
         let lives = self.formed.iter().filter_map(|f| f.lifetimes.valid);
-        let routes = self.learned.iter().filter_map(|l| l.until);
         let asked = trials.chain(self.solicit.map(|s| s.0)).filter(|_| !self.silent);
         #[cfg(feature = "temporary-addresses")]
         let asked = asked.chain(self.temporary.at.filter(|_| !self.silent));
-        asked.chain(lives).chain(routes).min()
+        asked.chain(lives).chain(self.learned.deadline()).min()
     }
 
     /// The link went down, or up: it may be another one, where trials begin anew, of `probes` probes, and routers are
@@ -403,15 +387,21 @@ impl Host {
         self.solicit = None;
     }
 
-    /// The times of neighbour discovery that a router advertises, in milliseconds; those that follow, if they have changed.
-    pub fn on_times(&mut self, now: Instant, reachable: u32, retrans: u32, rng: &mut Rng) -> Option<Timers> {
-        let before = self.retrans;
+    /// The time between solicitations that a router advertises, in milliseconds.
+    pub fn on_retrans(&mut self, retrans: u32) {
         //= https://www.rfc-editor.org/rfc/rfc4861#section-6.3.4
         //# The RetransTimer variable SHOULD be copied from the Retrans Timer
         //# field, if the received value is non-zero.
         if retrans != 0 {
             self.retrans = Duration::from_millis(u64::from(retrans)).clamp(RETRANS_LEAST, RETRANS_MOST);
         }
+    }
+
+    /// The times of neighbour discovery that a router advertises, in milliseconds; those that follow, if they have changed.
+    #[cfg(feature = "nud")]
+    pub fn on_times(&mut self, now: Instant, reachable: u32, retrans: u32, rng: &mut Rng) -> Option<Timers> {
+        let before = self.retrans;
+        self.on_retrans(retrans);
         // A router must not say more than an hour (RFC 4861 §6.2.1).
         let told = Some(reachable).filter(|r| (1..=REACHABLE_MOST).contains(r));
         //= https://www.rfc-editor.org/rfc/rfc4861#section-6.3.4
@@ -463,98 +453,6 @@ impl Host {
         let tentative = Tentative { formed: Some(lifetimes), ..Tentative::new(cidr, 1, now + delay(rng)) };
         formed + trials < FORMED && self.tentative.push(tentative).is_ok()
     }
-
-    /// A route was advertised for `lifetime` seconds (0: no more).
-    pub fn on_route(&mut self, now: Instant, route: Route, lifetime: u32, redirect: bool) -> Change {
-        let same = |l: &Learned| (l.route.prefix, l.route.gateway) == (route.prefix, route.gateway);
-        let until = until(now, lifetime);
-        if let Some(at) = self.learned.iter().position(same) {
-            let Some(learned) = self.learned.get_mut(at) else { return Change::None };
-            if lifetime == 0 {
-                return Change::Remove(self.learned.remove(at).route);
-            }
-            learned.until = until;
-            let old = core::mem::replace(&mut learned.route, route);
-            return if old == route { Change::None } else { Change::Replace(old) };
-        }
-        let is_default = |r: &Route| r.prefix.prefix_len() == 0;
-        let count = |which: &dyn Fn(&Learned) -> bool| self.learned.iter().filter(|l| which(l)).count();
-        let full = if redirect {
-            count(&|l| l.redirect) >= REDIRECTS
-        } else if is_default(&route) {
-            count(&|l| is_default(&l.route)) >= ROUTERS
-        } else {
-            count(&|l| !l.redirect && !is_default(&l.route)) >= LEARNED - ROUTERS - REDIRECTS
-        };
-        match lifetime {
-            0 => Change::None,
-            _ if full || self.learned.push(Learned { route, until, redirect }).is_err() => Change::Full,
-            _ => Change::Add,
-        }
-    }
-
-    /// A redirect's route; as [`on_route`](Self::on_route).
-    pub fn on_redirect(&mut self, now: Instant, route: Route) -> Change {
-        self.on_route(now, route, REDIRECT_TIME, true)
-    }
-
-    /// A route that was to be added is not in the route table.
-    pub fn not_added(&mut self, route: &Route) {
-        self.learned.retain(|l| l.route != *route);
-    }
-
-    /// Routes by `gateway`, which is no router any more: one a call, until `None`.
-    pub fn take_route_by(&mut self, gateway: IpAddr) -> Option<Route> {
-        let at = self.learned.iter().position(|l| l.route.gateway == Some(gateway))?;
-        Some(self.learned.remove(at).route)
-    }
-
-    /// Whether `gateway` was advertised as a router.
-    pub fn is_router(&self, gateway: IpAddr) -> bool {
-        self.learned.iter().any(|l| l.route.gateway == Some(gateway))
-    }
-
-    /// DNS servers (RFC 8106 §5.1); false when there is no place for one.
-    pub fn on_servers(&mut self, now: Instant, servers: &[[u8; 16]], lifetime: u32) -> bool {
-        self.servers.retain(|s| s.1.is_none_or(|at| now < at));
-        let mut fits = true;
-        for addr in servers.iter().map(|s| Ipv6Addr::from(*s)) {
-            let known = self.servers.iter().position(|s| s.0 == addr);
-            match (known, lifetime) {
-                (Some(at), 0) => _ = self.servers.remove(at),
-                (Some(at), _) => _ = self.servers.get_mut(at).map(|s| s.1 = until(now, lifetime)),
-                (None, 0) => {}
-                (None, _) => fits &= self.servers.push((addr, until(now, lifetime))).is_ok(),
-            }
-        }
-        fits
-    }
-
-    /// Search domains (RFC 8106 §5.2), in the encoding of RFC 1035 §3.1; false when there is no place for one.
-    pub fn on_search(&mut self, now: Instant, mut names: &[u8], lifetime: u32) -> bool {
-        self.domains.retain(|d| d.1.is_none_or(|at| now < at));
-        // Zeros pad the option: an empty name ends the list.
-        while let Some((name, rest)) = domain(names).filter(|(name, _)| !name.is_empty()) {
-            names = rest;
-            let known = self.domains.iter().position(|d| d.0 == name);
-            match (known, lifetime) {
-                (Some(at), 0) => _ = self.domains.remove(at),
-                (Some(at), _) => _ = self.domains.get_mut(at).map(|d| d.1 = until(now, lifetime)),
-                (None, 0) => {}
-                (None, _) if self.domains.push((name, until(now, lifetime))).is_err() => return false,
-                (None, _) => {}
-            }
-        }
-        true
-    }
-
-    pub fn servers(&self, now: Instant) -> impl Iterator<Item = Ipv6Addr> {
-        self.servers.iter().filter(move |s| s.1.is_none_or(|at| now < at)).map(|s| s.0)
-    }
-
-    pub fn domains(&self, now: Instant) -> impl Iterator<Item = &str> {
-        self.domains.iter().filter(move |d| d.1.is_none_or(|at| now < at)).map(|d| d.0.as_str())
-    }
 }
 
 /// A random part of the longest delay.
@@ -580,26 +478,6 @@ fn renew(lifetimes: &mut Lifetimes, now: Instant, p: &Prefix) {
         lifetimes.valid = until(now, p.valid);
     } else if lifetimes.valid.is_none_or(|old| old > two_hours) {
         lifetimes.valid = Some(two_hours);
-    }
-}
-
-/// The first name of `names` with dots, and what follows it; `None` for one that is cut off, compressed or too long.
-pub(crate) fn domain(names: &[u8]) -> Option<(String<DOMAIN>, &[u8])> {
-    let (mut out, mut rest) = (String::new(), names);
-    loop {
-        let (&len, behind) = rest.split_first()?;
-        if len == 0 {
-            return Some((out, behind));
-        }
-        let (label, behind) = behind.split_at_checked(usize::from(len))?;
-        if len > 63 || !label.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b)) {
-            return None;
-        }
-        if !out.is_empty() {
-            out.push('.').ok()?;
-        }
-        out.push_str(core::str::from_utf8(label).ok()?).ok()?;
-        rest = behind;
     }
 }
 

@@ -34,6 +34,7 @@ pub(crate) fn receive<'b>(message: &'b [u8], ip: &IpHeader) -> Result<Message<'b
         Message::Advert { target, solicited, .. } => {
             is_unicast_host(target.into()) && !src.is_unspecified() && !(dst.is_multicast() && solicited)
         }
+        #[cfg(feature = "routes")]
         Message::Redirect { target, destination, .. } => {
             src.is_unicast_link_local()
                 && !destination.is_multicast()
@@ -106,6 +107,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "routes")]
     #[test]
     fn a_redirect_is_from_a_router_on_the_link_to_one_or_to_the_host_itself() {
         let redirect = |target: &str, destination: &str| {

@@ -50,7 +50,7 @@ const SUSPECT_TIME: Duration = Duration::from_secs(30);
 const NO_FRAME_RETRY: Duration = Duration::from_millis(10);
 
 /// What a router says of neighbours' times (RFC 4861 §6.3.4).
-#[cfg(feature = "ipv6")]
+#[cfg(all(feature = "ipv6", feature = "nud"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Timers {
     /// ReachableTime, if it has changed.
@@ -60,14 +60,14 @@ pub(crate) struct Timers {
 }
 
 /// How long a neighbour is known, and how long an answer is waited for.
-#[cfg(feature = "ipv6")]
+#[cfg(all(feature = "ipv6", feature = "nud"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Times {
     reachable: Duration,
     retrans: Duration,
 }
 
-#[cfg(feature = "ipv6")]
+#[cfg(all(feature = "ipv6", feature = "nud"))]
 impl Times {
     /// Those of RFC 4861 §10, and of ARP.
     const USUAL: Self = Self { reachable: REACHABLE_TIME, retrans: RETRANS };

@@ -187,7 +187,7 @@ impl<'a> Stack<'a> {
     /// Takes the path MTU that an error about a datagram of a socket of ours reports.
     #[cfg(any(feature = "udp", feature = "icmp"))]
     fn learn_path(&mut self, error: IcmpError, quote: &Quote) {
-        #[cfg(feature = "ipv6")]
+        #[cfg(all(feature = "ipv6", feature = "icmp-errors"))]
         if let (IcmpError::TooBig { mtu }, IpAddr::V6(dst)) = (error, quote.dst)
             && quote.total_len > mtu
         {

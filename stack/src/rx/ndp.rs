@@ -5,7 +5,9 @@
 
 use super::{Arrival, Drop};
 use crate::ip::addr::Cidr;
+#[cfg(feature = "routes")]
 use crate::ip::route::Route;
+#[cfg(feature = "routes")]
 use crate::ip::slaac::Change;
 use crate::ip::v6;
 use crate::link::ndp::{self, Message, Sent};
@@ -15,7 +17,9 @@ use crate::stack::{IfaceId, Stack};
 use crate::stats::DropReason;
 use crate::wire::ip::IpHeader;
 use crate::wire::ipv6::MIN_MTU;
-use crate::wire::ndp::{Options, Preference, Prefix, RouterAdvert, RouterOption};
+#[cfg(feature = "routes")]
+use crate::wire::ndp::Preference;
+use crate::wire::ndp::{Options, Prefix, RouterAdvert, RouterOption};
 use core::net::{IpAddr, Ipv6Addr};
 
 impl Stack<'_> {
@@ -35,6 +39,7 @@ impl Stack<'_> {
                 self.handle_advert(id, target, router, advert)
             }
             Message::RouterAdvert(advert) => self.handle_router_advert(id, src, &advert),
+            #[cfg(feature = "routes")]
             Message::Redirect { target, destination, options } => {
                 self.handle_redirect(id, src, target, destination, options)
             }
@@ -111,14 +116,23 @@ impl Stack<'_> {
         //# to FALSE as a result of this update, the node MUST remove
         //# that router from the Default Router List
         if is_known && !router {
-            self.forget_router(id, target.into());
+            self.forget_router(id, target);
         }
         Ok(())
     }
 
-    fn forget_router(&mut self, id: IfaceId, router: IpAddr) {
+    #[cfg(not(feature = "routes"))]
+    fn forget_router(&mut self, id: IfaceId, router: Ipv6Addr) {
+        if let Some(Some(iface)) = self.ifaces.get_mut(id.index()) {
+            iface.v6.forget_router(router);
+            self.routes.touch();
+        }
+    }
+
+    #[cfg(feature = "routes")]
+    fn forget_router(&mut self, id: IfaceId, router: Ipv6Addr) {
         while let Some(Some(iface)) = self.ifaces.get_mut(id.index())
-            && let Some(route) = iface.v6.take_route_by(router)
+            && let Some(route) = iface.v6.take_route_by(router.into())
         {
             let _ = self.routes.remove(&route);
         }
@@ -147,6 +161,9 @@ impl Stack<'_> {
         if advert.hop_limit != 0 {
             iface.v6.hop_limit = Some(advert.hop_limit);
         }
+        #[cfg(not(feature = "nud"))]
+        iface.v6.on_retrans(advert.retrans);
+        #[cfg(feature = "nud")]
         if let Some(times) = iface.v6.on_times(self.now, advert.reachable, advert.retrans, &mut self.rng) {
             self.neighbors.set_times(id.0, times);
         }
@@ -158,21 +175,16 @@ impl Stack<'_> {
             let heard = self.neighbors.learn(self.now, id.0, src.into(), mac, &mut self.stats);
             self.heard(heard);
         }
-        let any = Cidr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
-        let metric = metric(advert.preference);
-        let default = any.map(|prefix| Route { prefix, gateway: Some(src.into()), iface: id, metric });
-        let lifetime = u32::from(advert.lifetime);
-        let mut fits = default.is_none_or(|route| self.learn_route(route, lifetime, false));
+        let mut fits = self.learn_router(id, src, advert);
         for option in advert.options.of_router() {
-            fits &= self.on_router_option(id, src, &option);
+            fits &= self.on_router_option(id, &option, src);
         }
         self.schedule_v6();
         if fits { Ok(()) } else { Err(DropReason::NdpTableFull) }
     }
 
     /// Takes one option of a router's; false when there is no place for what it says.
-    fn on_router_option(&mut self, id: IfaceId, router: Ipv6Addr, option: &RouterOption<'_>) -> bool {
-        let now = self.now;
+    fn on_router_option(&mut self, id: IfaceId, option: &RouterOption<'_>, _router: Ipv6Addr) -> bool {
         let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return true };
         match *option {
             RouterOption::Mtu(mtu) => {
@@ -184,14 +196,19 @@ impl Stack<'_> {
                 true
             }
             RouterOption::Prefix(prefix) => self.on_prefix(id, &prefix),
+            #[cfg(feature = "routes")]
             RouterOption::Route { prefix, len, preference, lifetime } => {
                 let Some(prefix) = Cidr::new(prefix.into(), len) else { return true };
                 let prefix = prefix.network();
-                let route = Route { prefix, gateway: Some(router.into()), iface: id, metric: metric(preference) };
+                let route = Route { prefix, gateway: Some(_router.into()), iface: id, metric: metric(preference) };
                 self.learn_route(route, lifetime, false)
             }
-            RouterOption::Servers { lifetime, servers } => iface.v6.on_servers(now, servers, lifetime),
-            RouterOption::Search { lifetime, names } => iface.v6.on_search(now, names, lifetime),
+            #[cfg(not(feature = "rdnss"))]
+            RouterOption::Borrowed(none, _) => match none {},
+            #[cfg(feature = "rdnss")]
+            RouterOption::Servers { lifetime, servers } => iface.v6.on_servers(self.now, servers, lifetime),
+            #[cfg(feature = "rdnss")]
+            RouterOption::Search { lifetime, names } => iface.v6.on_search(self.now, names, lifetime),
         }
     }
 
@@ -211,13 +228,46 @@ impl Stack<'_> {
         //# If the prefix is the link-local prefix, silently ignore the
         //# Prefix Information option.
         if let Some(network) = network.filter(|n| prefix.on_link && !v6::is_link_local(n.addr())) {
-            let route = Route { prefix: network, gateway: None, iface: id, metric: 0 };
-            fits &= self.learn_route(route, prefix.valid, false);
+            fits &= self.learn_on_link(id, network, prefix.valid);
         }
         fits
     }
 
+    /// A default router (RFC 4861 §6.3.4); false when there is no place for it.
+    #[cfg(not(feature = "routes"))]
+    fn learn_router(&mut self, id: IfaceId, router: Ipv6Addr, advert: &RouterAdvert<'_>) -> bool {
+        self.learn_way(id, Cidr::one(router.into()), false, advert.lifetime.into())
+    }
+
+    /// A prefix on the link, for `lifetime` seconds; false when there is no place for it.
+    #[cfg(not(feature = "routes"))]
+    fn learn_on_link(&mut self, id: IfaceId, network: Cidr, lifetime: u32) -> bool {
+        self.learn_way(id, network, true, lifetime)
+    }
+
+    #[cfg(not(feature = "routes"))]
+    fn learn_way(&mut self, id: IfaceId, way: Cidr, on_link: bool, lifetime: u32) -> bool {
+        self.routes.touch();
+        let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return true };
+        iface.v6.on_way(self.now, way, on_link, lifetime)
+    }
+
+    /// A default router (RFC 4861 §6.3.4); false when there is no place for it.
+    #[cfg(feature = "routes")]
+    fn learn_router(&mut self, id: IfaceId, router: Ipv6Addr, advert: &RouterAdvert<'_>) -> bool {
+        let Some(prefix) = Cidr::new(Ipv6Addr::UNSPECIFIED.into(), 0) else { return true };
+        let route = Route { prefix, gateway: Some(router.into()), iface: id, metric: metric(advert.preference) };
+        self.learn_route(route, advert.lifetime.into(), false)
+    }
+
+    /// A prefix on the link, for `lifetime` seconds; false when there is no place for it.
+    #[cfg(feature = "routes")]
+    fn learn_on_link(&mut self, id: IfaceId, prefix: Cidr, lifetime: u32) -> bool {
+        self.learn_route(Route { prefix, gateway: None, iface: id, metric: 0 }, lifetime, false)
+    }
+
     /// A redirect (RFC 4861 §8.3): from the router that packets to `destination` go by now, and no other.
+    #[cfg(feature = "routes")]
     fn handle_redirect(
         &mut self,
         id: IfaceId,
@@ -250,6 +300,7 @@ impl Stack<'_> {
     }
 
     /// Takes a route that was advertised, or came by a redirect; false when there is no place for it.
+    #[cfg(feature = "routes")]
     fn learn_route(&mut self, route: Route, lifetime: u32, redirect: bool) -> bool {
         let now = self.now;
         let Some(Some(iface)) = self.ifaces.get_mut(route.iface.index()) else { return true };
@@ -277,6 +328,7 @@ impl Stack<'_> {
 }
 
 /// The metric of a learned route: behind those that the user sets without one, in the order of RFC 4191 §2.1.
+#[cfg(feature = "routes")]
 const fn metric(preference: Preference) -> u16 {
     match preference {
         Preference::High => 1,

@@ -223,7 +223,7 @@ impl<'a> Stack<'a> {
         self.insert_route(route)
     }
 
-    fn insert_route(&mut self, route: Route) -> Result<(), RouteError> {
+    pub(crate) fn insert_route(&mut self, route: Route) -> Result<(), RouteError> {
         if self.iface(route.iface).is_none() && !route.iface.is_nowhere() {
             return Err(RouteError::NoInterface);
         }
@@ -251,7 +251,7 @@ impl<'a> Stack<'a> {
 
     /// Where a route comes from, and until when it lives; `None`: until it is removed.
     pub fn route_lifetime(&self, route: &Route) -> (RouteOrigin, Option<Instant>) {
-        #[cfg(feature = "ipv6")]
+        #[cfg(all(feature = "ipv6", feature = "routes"))]
         if let Some((redirect, until)) = self.iface(route.iface).and_then(|iface| iface.v6.lifetime(route)) {
             return (if redirect { RouteOrigin::Redirect } else { RouteOrigin::Advertised }, until);
         }

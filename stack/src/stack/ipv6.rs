@@ -107,11 +107,13 @@ impl Stack<'_> {
     }
 
     /// DNS servers that routers advertise (RFC 8106 §5.1), of all interfaces.
+    #[cfg(feature = "rdnss")]
     pub fn advertised_dns_servers(&self) -> impl Iterator<Item = Ipv6Addr> + '_ {
         self.ifaces.iter().flatten().flat_map(|iface| iface.v6.servers(self.now))
     }
 
     /// Search domains that routers advertise (RFC 8106 §5.2), of all interfaces.
+    #[cfg(feature = "rdnss")]
     pub fn advertised_dns_domains(&self) -> impl Iterator<Item = &str> + '_ {
         self.ifaces.iter().flatten().flat_map(|iface| iface.v6.domains(self.now))
     }

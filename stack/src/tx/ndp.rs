@@ -88,7 +88,10 @@ impl<'a> Stack<'a> {
                 }
             }
             Step::AddressGone(addr) => _ = self.remove_address(id, addr.into()),
+            #[cfg(feature = "routes")]
             Step::RouteGone(route) => _ = self.routes.remove(&route),
+            #[cfg(not(feature = "routes"))]
+            Step::WaysGone => self.routes.touch(),
         }
     }
 

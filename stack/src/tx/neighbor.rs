@@ -19,11 +19,24 @@ impl<'a> Stack<'a> {
             Action::Failed => {
                 #[cfg(feature = "forward")]
                 self.give_up_transit(index);
+                #[cfg(all(feature = "ipv6", not(feature = "routes")))]
+                self.pass_over_router(index);
                 self.wake_waiters(index);
             }
             Action::None => {}
         }
         self.schedule_neighbor(index);
+    }
+
+    /// A neighbour does not answer: if it is the router in use, there may be another.
+    #[cfg(all(feature = "ipv6", not(feature = "routes")))]
+    fn pass_over_router(&mut self, index: u32) {
+        let Some((iface, addr)) = self.neighbors.slot_mut(index).map(|slot| slot.key()) else { return };
+        if let Some(Some(iface)) = self.ifaces.get_mut(usize::from(iface))
+            && iface.v6.on_silent(addr)
+        {
+            self.routes.touch();
+        }
     }
 
     /// Sends a request for a neighbour; without a frame it is tried again soon.

@@ -13,6 +13,7 @@ pub(crate) mod kind {
     pub const ROUTER_ADVERT: u8 = 134;
     pub const NEIGHBOR_SOLICIT: u8 = 135;
     pub const NEIGHBOR_ADVERT: u8 = 136;
+    #[cfg(feature = "routes")]
     pub const REDIRECT: u8 = 137;
 }
 
@@ -23,8 +24,11 @@ pub(crate) const SOURCE_LINK_LAYER: u8 = 1;
 pub(crate) const TARGET_LINK_LAYER: u8 = 2;
 pub(crate) const PREFIX: u8 = 3;
 pub(crate) const MTU: u8 = 5;
+#[cfg(feature = "routes")]
 const ROUTE: u8 = 24;
+#[cfg(any(feature = "rdnss", feature = "router-advertisements"))]
 pub(crate) const RDNSS: u8 = 25;
+#[cfg(feature = "rdnss")]
 const DNSSL: u8 = 31;
 
 /// Octets of a solicitation or advertisement without options.
@@ -37,11 +41,27 @@ pub(crate) const MAX_SENT: usize = NEIGHBOR + LINK_LAYER;
 /// A message as received; its options are well-formed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Message<'b> {
-    RouterSolicit { options: Options<'b> },
+    RouterSolicit {
+        options: Options<'b>,
+    },
     RouterAdvert(RouterAdvert<'b>),
-    Solicit { target: Ipv6Addr, options: Options<'b> },
-    Advert { target: Ipv6Addr, router: bool, solicited: bool, overrides: bool, options: Options<'b> },
-    Redirect { target: Ipv6Addr, destination: Ipv6Addr, options: Options<'b> },
+    Solicit {
+        target: Ipv6Addr,
+        options: Options<'b>,
+    },
+    Advert {
+        target: Ipv6Addr,
+        router: bool,
+        solicited: bool,
+        overrides: bool,
+        options: Options<'b>,
+    },
+    #[cfg(feature = "routes")]
+    Redirect {
+        target: Ipv6Addr,
+        destination: Ipv6Addr,
+        options: Options<'b>,
+    },
 }
 
 /// What a router advertises.
@@ -54,8 +74,10 @@ pub(crate) struct RouterAdvert<'b> {
     pub other: bool,
     /// In seconds; 0: not a default router.
     pub lifetime: u16,
+    #[cfg(feature = "routes")]
     pub preference: Preference,
     /// In milliseconds; 0: unspecified.
+    #[cfg(feature = "nud")]
     pub reachable: u32,
     /// In milliseconds; 0: unspecified.
     pub retrans: u32,
@@ -63,6 +85,7 @@ pub(crate) struct RouterAdvert<'b> {
 }
 
 /// How much a router or route is preferred (RFC 4191 §2.1).
+#[cfg(feature = "routes")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Preference {
     Low,
@@ -70,6 +93,7 @@ pub(crate) enum Preference {
     High,
 }
 
+#[cfg(feature = "routes")]
 impl Preference {
     /// From the two bits; `None` for the reserved value.
     const fn of(bits: u8) -> Option<Self> {
@@ -87,9 +111,26 @@ impl Preference {
 pub(crate) enum RouterOption<'b> {
     Mtu(u32),
     Prefix(Prefix),
-    Route { prefix: Ipv6Addr, len: u8, preference: Preference, lifetime: u32 },
-    Servers { lifetime: u32, servers: &'b [[u8; 16]] },
-    Search { lifetime: u32, names: &'b [u8] },
+    #[cfg(feature = "routes")]
+    Route {
+        prefix: Ipv6Addr,
+        len: u8,
+        preference: Preference,
+        lifetime: u32,
+    },
+    #[cfg(feature = "rdnss")]
+    Servers {
+        lifetime: u32,
+        servers: &'b [[u8; 16]],
+    },
+    #[cfg(feature = "rdnss")]
+    Search {
+        lifetime: u32,
+        names: &'b [u8],
+    },
+    /// There are none of this kind: what borrows from the message is not read.
+    #[cfg(not(feature = "rdnss"))]
+    Borrowed(core::convert::Infallible, core::marker::PhantomData<&'b ()>),
 }
 
 /// Prefix information (RFC 4861 §4.6.2); lifetimes in seconds.
@@ -155,8 +196,11 @@ impl<'b> Options<'b> {
                 [_, _, _, _, a, b, c, d] => Some(RouterOption::Mtu(u32::from_be_bytes([a, b, c, d]))),
                 _ => None,
             },
+            #[cfg(feature = "routes")]
             ROUTE => route(option),
+            #[cfg(feature = "rdnss")]
             RDNSS => servers(option),
+            #[cfg(feature = "rdnss")]
             DNSSL => Some(RouterOption::Search { lifetime: be32(option, 4)?, names: option.get(8..)? }),
             _ => None,
         })
@@ -180,6 +224,7 @@ fn prefix(option: &[u8]) -> Option<Prefix> {
 }
 
 /// RFC 4191 §2.3: 8 to 24 octets, as the prefix needs them.
+#[cfg(feature = "routes")]
 fn route(option: &[u8]) -> Option<RouterOption<'_>> {
     let [_, _, len, flags, ..] = *option else { return None };
     let given = option.get(8..)?;
@@ -193,6 +238,7 @@ fn route(option: &[u8]) -> Option<RouterOption<'_>> {
 }
 
 /// RFC 8106 §5.1: at least one whole address (H011: one of even length is passed over).
+#[cfg(feature = "rdnss")]
 fn servers(option: &[u8]) -> Option<RouterOption<'_>> {
     let (servers, rest) = option.get(8..)?.as_chunks::<16>();
     (!servers.is_empty() && rest.is_empty()).then_some(RouterOption::Servers { lifetime: be32(option, 4)?, servers })
@@ -214,8 +260,10 @@ pub(crate) fn parse(message: &[u8]) -> Result<Message<'_>, DropReason> {
             managed: rest[1] & 0x80 != 0,
             other: rest[1] & 0x40 != 0,
             // RFC 4191 §2.2: the reserved value is as good as medium.
+            #[cfg(feature = "routes")]
             preference: Preference::of(rest[1] >> 3).unwrap_or(Preference::Medium),
             lifetime: u16::from_be_bytes([rest[2], rest[3]]),
+            #[cfg(feature = "nud")]
             reachable: be32(message, 8).ok_or(malformed)?,
             retrans: be32(message, 12).ok_or(malformed)?,
             options: options(16)?,
@@ -225,6 +273,7 @@ pub(crate) fn parse(message: &[u8]) -> Result<Message<'_>, DropReason> {
             let [router, solicited, overrides] = [0x80, 0x40, 0x20].map(|bit| rest[0] & bit != 0);
             Message::Advert { target: target()?, router, solicited, overrides, options: options(NEIGHBOR)? }
         }
+        #[cfg(feature = "routes")]
         kind::REDIRECT => {
             let destination = address(message, 24).ok_or(malformed)?;
             Message::Redirect { target: target()?, destination, options: options(40)? }
@@ -332,6 +381,7 @@ mod tests {
         assert_eq!(parse(&router_advert(&[])[..15]), bad);
     }
 
+    #[cfg(all(feature = "routes", feature = "rdnss", feature = "nud"))]
     #[test]
     fn a_routers_options_are_read_and_bad_ones_passed_over() {
         let mut o = std::vec![5, 1, 0, 0, 0, 0, 5, 0x78];

@@ -27,6 +27,8 @@ const STACK_LINT: [(&str, &[&str]); 6] = [
 /// Each protocol must build without the others.
 const ALONE: [&str; 39] = [
     "ipv4",
+    "ipv6",
+    "rdnss",
     "icmp-errors",
     "routes",
     "nud",
@@ -83,7 +85,7 @@ const STACK_BARE: [(&str, &[&str]); 5] = [
 ];
 
 /// Feature sets that `ringtap`'s unit tests run with. Not with defmt, which needs a logger from the linker.
-const STACK_TEST: [(&str, &[&str]); 8] = [
+const STACK_TEST: [(&str, &[&str]); 9] = [
     (
         "applications+alloc",
         &[
@@ -93,6 +95,10 @@ const STACK_TEST: [(&str, &[&str]); 8] = [
     ),
     ("std+log", &["--features", "std,log"]),
     ("small+alloc", &["--no-default-features", "--features", "ipv4,tcp,udp,alloc"]),
+    (
+        "small dual stack with DHCP and DNS+alloc",
+        &["--no-default-features", "--features", "ipv6,tcp,udp,icmp,reassembly,dhcpv4,dhcpv4-server,dns,alloc"],
+    ),
     ("default", &[]),
     ("no features", &["--no-default-features"]),
     ("no protocols+alloc", &["--no-default-features", "--features", "alloc"]),
@@ -281,7 +287,7 @@ fn rust_version() -> Result<String, String> {
 
 fn tests(run: &Run, report: &mut Report) {
     report.section("tests");
-    let sets = if run.full { STACK_TEST.as_slice() } else { &STACK_TEST[..4] };
+    let sets = if run.full { STACK_TEST.as_slice() } else { &STACK_TEST[..5] };
     if !run.full {
         let names: Vec<&str> = sets.iter().map(|(name, _)| *name).collect();
         report.sampled(&format!("feature sets of ringtap: {}", names.join(", ")));

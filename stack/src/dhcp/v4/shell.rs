@@ -232,7 +232,7 @@ impl DhcpClient {
             let _ = stack.add_address(self.iface, lease.address());
         }
         for (i, route) in lease.routes().iter().enumerate() {
-            let added = stack.add_route(self.route(route.prefix, route.gateway, i as u16)).is_ok();
+            let added = stack.insert_route(self.route(route.prefix, route.gateway, i as u16)).is_ok();
             self.routes |= u8::from(added) << i;
         }
         self.configured = Some(lease);
@@ -249,7 +249,7 @@ impl DhcpClient {
     fn remove_routes(&mut self, stack: &mut Stack<'_>, lease: &Lease) {
         let ours = core::mem::take(&mut self.routes);
         for (_, route) in lease.routes().iter().enumerate().filter(|(i, _)| ours >> i & 1 != 0) {
-            let _ = stack.remove_route(&self.route(route.prefix, route.gateway, 0));
+            let _ = stack.routes.remove(&self.route(route.prefix, route.gateway, 0));
         }
     }
 

@@ -1,6 +1,11 @@
 //! Tests of an interface's own IPv6.
 
+#[cfg(all(feature = "routes", feature = "rdnss"))]
+use super::learned::{LEARNED, REDIRECTS, ROUTERS};
+#[cfg(all(feature = "routes", feature = "rdnss"))]
+use super::names::SERVERS;
 use super::*;
+#[cfg(feature = "routes")]
 use crate::ip::route::IfaceId;
 use crate::rng::Purpose;
 extern crate std;
@@ -118,6 +123,7 @@ fn prefixes_that_form_no_address_are_passed_over() {
 }
 
 /// H012, as far as the tables go.
+#[cfg(all(feature = "routes", feature = "rdnss"))]
 #[test]
 fn a_flood_of_news_fills_the_tables_and_what_was_there_first_stays() {
     let mut host = formed(9_000, 900);
@@ -149,6 +155,7 @@ fn a_flood_of_news_fills_the_tables_and_what_was_there_first_stays() {
     assert_eq!(host.servers(at(20)).next(), Some("2001:db8::".parse().expect("valid text")));
 }
 
+#[cfg(all(feature = "routes", feature = "rdnss"))]
 #[test]
 fn a_route_is_renewed_changed_and_ended_by_what_is_advertised() {
     let mut host = Host::new();
@@ -186,6 +193,7 @@ fn routers_are_asked_for_ever_more_rarely_until_one_answers() {
     assert_eq!(host.deadline(), None);
 }
 
+#[cfg(feature = "rdnss")]
 #[test]
 fn dns_servers_and_domains_live_as_long_as_they_are_advertised() {
     let mut host = Host::new();

@@ -4,6 +4,8 @@
 //! Implements RFC 826 with RFC 1122 §2.3.2: entries time out, requests are a second apart, a packet waits for its neighbour.
 //! An entry that is old is used while it is asked for, and forgotten when it has not answered three times.
 
+#[cfg(feature = "ipv6")]
+use super::Advert;
 use super::{Action, Demand, Heard, NO_FRAME_RETRY, NeighborInfo, NeighborState, RETRANS, TRIES};
 use crate::device::Mac;
 use crate::family::{IpAddr, outside};
@@ -14,8 +16,9 @@ use crate::time::{Duration, Instant};
 use core::net::Ipv4Addr;
 use managed::ManagedSlice;
 
-/// RFC 1122 §2.3.2.1 wants it in the order of a minute where a neighbour may be a router that answers for others.
-const TIMEOUT: Duration = Duration::from_secs(60);
+/// RFC 1122 §2.3.2.1 wants it in the order of a minute where a neighbour may be a router that answers for others; REACHABLE_TIME
+/// of RFC 4861 §10 is 30 seconds.
+const TIMEOUT: Duration = Duration::from_secs(if cfg!(feature = "ipv6") { 30 } else { 60 });
 /// What a socket used within this time is in use: nobody pushes it out.
 const IN_USE: Duration = Duration::from_secs(30);
 /// A fresh entry is not overturned for as long: of two that answer one request, the first counts.
@@ -233,6 +236,37 @@ impl<'a> Neighbors<'a> {
         if asked { Heard::Resolved(index) } else { Heard::Noted }
     }
 
+    /// A neighbour advertisement came. Refreshes an entry, makes none.
+    //= https://www.rfc-editor.org/rfc/rfc4861#section-7.2.5
+    //# If the Override flag is clear and the supplied link-layer address
+    //# differs from that in the cache, then one of two actions takes
+    //# place:
+    // Either way the address stays, and the next use asks for it.
+    #[cfg(feature = "ipv6")]
+    pub fn on_advert(&mut self, now: Instant, iface: u8, addr: IpAddr, advert: Advert) -> Heard {
+        let Some((index, slot)) = self.find(iface, addr).and_then(|i| Some((i, self.slots.get_mut(i as usize)?)))
+        else {
+            return Heard::Unknown;
+        };
+        let asked = slot.state == State::Asked;
+        let other = advert.mac.is_some_and(|mac| mac != slot.mac);
+        if asked && advert.mac.is_none() {
+            return Heard::Noted;
+        }
+        let taken = asked || !other || advert.overrides;
+        if taken {
+            slot.mac = advert.mac.unwrap_or(slot.mac);
+            slot.state = State::Known;
+        }
+        if taken && advert.solicited {
+            (slot.at, slot.tries, slot.deadline) = (now, 0, None);
+        } else if asked || other {
+            // Known, but not that it receives what we send (RFC 4861: STALE).
+            (slot.at, slot.tries, slot.deadline) = (now - TIMEOUT, 0, None);
+        }
+        if asked { Heard::Resolved(index) } else { Heard::Noted }
+    }
+
     /// A neighbour asked for us (RFC 826): as [`on_heard`](Self::on_heard), but makes an entry where there is room.
     pub fn learn(&mut self, now: Instant, iface: u8, addr: IpAddr, mac: Mac, stats: &mut Stats) -> Heard {
         if self.find(iface, addr).is_none()
@@ -364,6 +398,8 @@ mod tests {
     use Demand::{Reply, Socket};
 
     const MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
+    /// Seconds after which an entry is old.
+    const OLD: u64 = TIMEOUT.as_micros() / 1_000_000;
     const OTHER: Mac = Mac([2, 0, 0, 0, 0, 2]);
 
     fn ip(n: u8) -> IpAddr {
@@ -428,20 +464,20 @@ mod tests {
     fn an_old_entry_is_used_while_it_is_asked_for_and_forgotten_when_it_does_not_answer() {
         with_list(|n, stats| {
             n.learn(secs(0), 0, ip(9), MAC, stats);
-            let Lookup::Known(_, index) = n.lookup(secs(59), 0, ip(9), Socket, stats) else { panic!("known") };
+            let Lookup::Known(_, index) = n.lookup(secs(OLD - 1), 0, ip(9), Socket, stats) else { panic!("known") };
             assert_eq!(n.deadline(index), None);
-            assert_eq!(n.known(secs(60), index, 0, ip(9)), None);
-            assert_eq!(n.lookup(secs(60), 0, ip(9), Socket, stats), Lookup::Known(MAC, index));
+            assert_eq!(n.known(secs(OLD), index, 0, ip(9)), None);
+            assert_eq!(n.lookup(secs(OLD), 0, ip(9), Socket, stats), Lookup::Known(MAC, index));
             let request = Action::Request { iface: 0, addr: ip(9), unicast: Some(MAC) };
-            assert_eq!(n.on_deadline(secs(60), index, stats), request);
-            n.confirm(secs(60), index, 0, ip(9));
-            assert_eq!(n.known(secs(119), index, 0, ip(9)), Some(MAC));
-            assert_eq!(n.lookup(secs(120), 0, ip(9), Socket, stats), Lookup::Known(MAC, index));
-            for second in 120..=122 {
+            assert_eq!(n.on_deadline(secs(OLD), index, stats), request);
+            n.confirm(secs(OLD), index, 0, ip(9));
+            assert_eq!(n.known(secs(2 * OLD - 1), index, 0, ip(9)), Some(MAC));
+            assert_eq!(n.lookup(secs(2 * OLD), 0, ip(9), Socket, stats), Lookup::Known(MAC, index));
+            for second in 2 * OLD..=2 * OLD + 2 {
                 assert_eq!(n.on_deadline(secs(second), index, stats), request);
             }
-            assert_eq!(n.on_deadline(secs(123), index, stats), Action::Failed);
-            assert!(matches!(n.lookup(secs(123), 0, ip(9), Socket, stats), Lookup::Unresolved(_, true)));
+            assert_eq!(n.on_deadline(secs(2 * OLD + 3), index, stats), Action::Failed);
+            assert!(matches!(n.lookup(secs(2 * OLD + 3), 0, ip(9), Socket, stats), Lookup::Unresolved(_, true)));
         });
     }
 
@@ -455,6 +491,38 @@ mod tests {
             assert_eq!(n.lookup(secs(1), 0, ip(9), Socket, stats), Lookup::Known(OTHER, 0));
             let elsewhere = n.on_heard(secs(1), 1, ip(9), MAC, true);
             assert_eq!(elsewhere, if cfg!(feature = "interfaces") { Heard::Unknown } else { Heard::Noted });
+        });
+    }
+
+    /// RFC 4861 §7.2.5, with one state for STALE, DELAY and PROBE: an old entry.
+    #[cfg(feature = "ipv6")]
+    #[test]
+    fn an_advertisement_does_what_its_flags_say() {
+        let advert = |mac, solicited, overrides| Advert { mac, solicited, overrides };
+        let asked = |n: &mut Neighbors<'_>, stats: &mut Stats, second| {
+            matches!(n.lookup(secs(second), 0, ip(9), Socket, stats), Lookup::Known(..)) && n.deadline(0).is_some()
+        };
+        with_list(|n, stats| {
+            assert_eq!(n.on_advert(secs(0), 0, ip(9), advert(Some(MAC), true, true)), Heard::Unknown);
+            n.lookup(secs(0), 0, ip(9), Socket, stats);
+            assert_eq!(n.on_advert(secs(0), 0, ip(9), advert(None, true, true)), Heard::Noted, "it says nothing");
+            assert_eq!(n.on_advert(secs(0), 0, ip(9), advert(Some(MAC), true, false)), Heard::Resolved(0));
+            assert_eq!(n.lookup(secs(1), 0, ip(9), Socket, stats), Lookup::Known(MAC, 0));
+            assert!(!asked(n, stats, 1), "it has answered");
+            // Another address without the flag: the old one stays, and is asked for.
+            n.on_advert(secs(1), 0, ip(9), advert(Some(OTHER), true, false));
+            assert!(asked(n, stats, 1));
+            assert_eq!(n.lookup(secs(1), 0, ip(9), Socket, stats), Lookup::Known(MAC, 0));
+            // It confirms itself, without the option.
+            n.on_advert(secs(2), 0, ip(9), advert(None, true, false));
+            assert!(!asked(n, stats, 2));
+            // Another address with the flag takes its place; that it receives is not known yet.
+            n.on_advert(secs(3), 0, ip(9), advert(Some(OTHER), false, true));
+            assert!(asked(n, stats, 3));
+            assert_eq!(n.lookup(secs(3), 0, ip(9), Socket, stats), Lookup::Known(OTHER, 0));
+            // What nobody asked for says nothing new of the same address.
+            n.on_advert(secs(3), 0, ip(9), advert(Some(OTHER), false, true));
+            assert!(asked(n, stats, 3));
         });
     }
 
