@@ -13,8 +13,8 @@
 //! beside them, [`Net::stack`] gives the sockets that never do, for use with [`Net::wait`] or [`Net::next_event`].
 //! Nothing is allocated. The waiting is generic over nothing: one copy of it serves all devices.
 //!
-#![cfg_attr(feature = "tcp", doc = "```")]
-#![cfg_attr(not(feature = "tcp"), doc = "```ignore")]
+#![cfg_attr(all(feature = "tcp", feature = "loopback"), doc = "```")]
+#![cfg_attr(not(all(feature = "tcp", feature = "loopback")), doc = "```ignore")]
 //! use ringtap::blocking::{Net, Port};
 //! use ringtap::config::Config;
 //! use ringtap::device::{Loopback, Mac};

@@ -66,6 +66,6 @@ mod rx;
 mod tx;
 
 /// The examples in the project's README are tests.
-#[cfg(all(doctest, feature = "tcp"))]
+#[cfg(all(doctest, feature = "tcp", feature = "loopback"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
