@@ -47,6 +47,8 @@ pub struct Wanted {
     pub slaac: bool,
     /// Whether temporary addresses are made beside those that follow from routers' prefixes, and preferred (RFC 8981).
     pub temporary: bool,
+    /// Whether addresses from routers' prefixes are used during their trial (RFC 4429).
+    pub optimistic: bool,
     /// Whether an IPv4 address of the link is claimed (RFC 3927): at once, or with `dhcp` when no server answers.
     pub link_local: bool,
 }
@@ -167,7 +169,7 @@ impl Attachment {
             return Err(Failure::usage("VLANs are for taps and datagram sockets, whose frames have tags")
                 .remedy("give --dev without --tun"));
         }
-        let Wanted { dhcp, slaac, temporary: _, link_local } = self.automatic;
+        let Wanted { dhcp, slaac, temporary: _, optimistic: _, link_local } = self.automatic;
         if dhcp && matches!(self.carrier, Carrier::Tun(_)) {
             return Err(Failure::usage("DHCP needs Ethernet, which a tun has not").remedy("leave --tun out"));
         }

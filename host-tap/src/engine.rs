@@ -315,6 +315,7 @@ impl Engine {
         config.large_pool = Some(large.pool());
         // Between two ends whose addresses are chosen here, none can be somebody else's.
         config.dad_transmits = u8::from(!alone);
+        config.optimistic_dad = automatic.optimistic;
         let mut stack = Stack::new(config, Storage::growing(limits));
         let iface = stack.add_interface(&device, mac).map_err(|e| Failure::new(e.to_string()))?;
         configure(&mut stack, iface, &addresses, &gateways)?;

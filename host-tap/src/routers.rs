@@ -29,7 +29,8 @@ impl Routers {
 /// The addresses that mean something beyond the link, and are no longer on trial.
 fn usable<'s>(stack: &'s Stack<'static>, iface: IfaceId) -> impl Iterator<Item = Cidr> + 's {
     let is_usable = |(cidr, state): &(Cidr, AddressState)| {
-        *state == AddressState::Preferred && matches!(cidr.addr(), IpAddr::V6(ip) if !ip.is_unicast_link_local())
+        matches!(state, AddressState::Preferred | AddressState::Optimistic)
+            && matches!(cidr.addr(), IpAddr::V6(ip) if !ip.is_unicast_link_local())
     };
     stack.ipv6_addresses(iface).filter(is_usable).map(|(cidr, _)| cidr)
 }

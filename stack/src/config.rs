@@ -48,6 +48,10 @@ pub struct Config<'a> {
     /// for links where addresses cannot collide.
     #[cfg(feature = "ipv6")]
     pub dad_transmits: u8,
+    /// Whether addresses that are formed from a router's prefix are used during their trial (RFC 4429): off. Whoever sends
+    /// from one tells nobody its link-layer address until the trial is over, and goes by the router meanwhile.
+    #[cfg(feature = "optimistic-dad")]
+    pub optimistic_dad: bool,
     /// TCP connections that their users have closed and that still deliver, at most. One more is reset as it is closed, and
     /// counted (`Stats::tcp_orphans_reset`). 4,096; each of them ends by itself after `TcpOptions::linger` at the latest.
     #[cfg(feature = "tcp")]
@@ -76,6 +80,8 @@ impl Config<'_> {
             echo_broadcast: false,
             #[cfg(feature = "ipv6")]
             dad_transmits: 1,
+            #[cfg(feature = "optimistic-dad")]
+            optimistic_dad: false,
             #[cfg(feature = "tcp")]
             orphans: 4_096,
             #[cfg(feature = "tuning")]

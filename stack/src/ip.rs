@@ -3,6 +3,8 @@
 pub mod addr;
 #[cfg(feature = "router-advertisements")]
 pub mod advertise;
+#[cfg(feature = "enhanced-dad")]
+pub(crate) mod dad;
 #[cfg(feature = "forward")]
 pub mod forward;
 pub(crate) mod fragment;

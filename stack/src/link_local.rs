@@ -267,9 +267,9 @@ impl LinkLocal {
         stack.cancel_probe(self.iface, ip);
         self.conflicts = self.conflicts.saturating_add(1);
         //= https://www.rfc-editor.org/rfc/rfc3927#section-2.2.1
-        //# If the number of conflicts exceeds MAX_CONFLICTS then the host MUST
-        //# limit the rate at which it probes for new addresses to no more than
-        //# one new address per RATE_LIMIT_INTERVAL.
+        //# [...] if the number of conflicts exceeds MAX_CONFLICTS then the host
+        //# MUST limit the rate at which it probes for new addresses to no more
+        //# than one new address per RATE_LIMIT_INTERVAL.
         self.retry(if self.conflicts > MAX_CONFLICTS { now + RATE_LIMIT } else { now })
     }
 
@@ -284,12 +284,11 @@ impl LinkLocal {
     }
 
     //= https://www.rfc-editor.org/rfc/rfc3927#section-2.6.2
-    //# If the destination address is in the 169.254/16 prefix (excluding the
-    //# address 169.254.255.255, which is the broadcast address for the Link-
-    //# Local prefix), then the sender MUST ARP for the destination address
-    //# and then send its packet directly to the destination on the same
-    //# physical link.  This MUST be done whether the interface is configured
-    //# with a Link-Local or a routable IPv4 address.
+    //# Whichever interface is used, if the destination address is in the
+    //# 169.254/16 prefix (excluding the address 169.254.255.255, which is
+    //# the broadcast address for the Link-Local prefix), then the sender MUST
+    //# ARP for the destination address and then send its packet directly to
+    //# the destination on the same physical link.
     fn keep_route(&self, stack: &mut Stack<'_>) {
         // A full table says so to who adds the next route of its own; with our own address there is this route anyway.
         let _ = stack.add_route(self.route());

@@ -35,6 +35,8 @@ mod iface;
 mod ipv6;
 #[cfg(feature = "multicast")]
 mod multicast;
+#[cfg(feature = "optimistic-dad")]
+mod optimistic;
 #[cfg(feature = "policy")]
 mod policy;
 #[cfg(feature = "raw")]

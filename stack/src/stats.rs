@@ -61,6 +61,8 @@ drop_reasons! {
     NdpNotForUs = "ndp-not-for-us",
     /// Somebody else has, or wants, an IPv6 address of ours (RFC 4862 §5.4).
     DuplicateAddress = "duplicate-address",
+    /// A probe of ours for an address on trial, come back by a loop (RFC 7527 §4.3).
+    NdpLoopedBack = "ndp-looped-back",
     /// A redirect that is not from the router on the way, or not believed (RFC 4861 §8.1).
     NdpRedirect = "ndp-redirect",
     /// A router advertisement on an interface that configures nothing by them.

@@ -469,6 +469,12 @@ impl<'a> Stack<'a> {
         {
             return (!hop.iface.is_nowhere()).then_some(hop);
         }
+        #[cfg(feature = "optimistic-dad")]
+        if self.config.optimistic_dad
+            && let Some(src) = src.filter(|s| s.is_ipv6())
+        {
+            return self.hop(dst, by).and_then(|hop| self.hop_of_optimistic(src, dst, hop));
+        }
         let _ = src;
         self.hop(dst, by)
     }

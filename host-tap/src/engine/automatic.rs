@@ -32,7 +32,7 @@ impl Automatic {
     /// # Errors
     /// When there is no room for the clients, or routers are wished for on a link too small for IPv6.
     pub fn start(stack: &mut Stack<'static>, now: Instant, iface: IfaceId, wanted: Wanted) -> Result<Self, Failure> {
-        let Wanted { dhcp, slaac, temporary, link_local } = wanted;
+        let Wanted { dhcp, slaac, temporary, optimistic: _, link_local } = wanted;
         // An address that a server has given is probed for quickly: the user waits, and five seconds are to be enough.
         let options = DhcpOptions { probing: ProbeTiming::QUICK, ..DhcpOptions::default() };
         let start = || DhcpClient::start(stack, now, iface, &options);

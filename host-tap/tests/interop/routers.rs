@@ -228,3 +228,31 @@ fn a_temporary_address_is_made_beside_the_stable_one_and_used() {
         let _ = (child.kill(), child.wait());
     });
 }
+
+/// The kernel talks with an address from its first moment on, and cannot have it.
+#[test]
+fn an_optimistic_address_serves_the_kernel_and_stays_ours() {
+    in_own_namespace(concat!(module_path!(), "::an_optimistic_address_serves_the_kernel_and_stays_ours"), || {
+        link();
+        let radvd = radvd("prefix fd09::/64 { AdvOnLink on; AdvAutonomous on; };");
+        let control = path("control");
+        let mut command = Command::new(PROGRAM);
+        command.args(["serve", "--dev", "rt0", "--slaac", "--optimistic", "--control"]).arg(&control);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the program runs");
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().expect("its stdout")).read_line(&mut ready).expect("a line");
+        assert!(ready.starts_with("ready rt0 fd09:"), "{ready}\n{}", radvd.log());
+        let _serve = Daemon { child, log: path("serve.log") };
+        let ours = ready.split(' ').nth(2).and_then(|w| w.split('/').next()).expect("an address").to_string();
+        wait_until("it is answered", || is_answered(NET, &ours));
+        wait_until("somebody far away is answered", || is_answered(FAR, &ours));
+        // Its trial takes a second; who probes for it then is a rival, whose it is. After that it is ours: the kernel, which
+        // sends nonces as well, sees that it is taken.
+        std::thread::sleep(Duration::from_millis(1_500));
+        std::fs::write("/proc/sys/net/ipv6/conf/rt0/accept_dad", "1").expect("a trial");
+        text_of(tool("ip", "iproute2").args(["-6", "addr", "add", &format!("{ours}/128"), "dev", "rt0"]), b"");
+        let show = || text_of(tool("ip", "iproute2").args(["-6", "addr", "show", "dev", "rt0"]), b"");
+        wait_until("the kernel's trial fails", || show().contains("dadfailed"));
+        assert!(is_answered(NET, &ours), "it stays ours");
+    });
+}

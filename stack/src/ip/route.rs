@@ -214,7 +214,7 @@ impl<'a> Routes<'a> {
     }
 
     /// What was looked up before is to be looked up again, though no route has changed.
-    #[cfg(feature = "carrier")]
+    #[cfg(any(feature = "carrier", feature = "optimistic-dad"))]
     pub fn touch(&mut self) {
         self.generation = self.generation.wrapping_add(1);
     }

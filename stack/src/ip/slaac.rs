@@ -1,7 +1,7 @@
 //! What an interface's IPv6 is made of by itself: addresses on trial, addresses and routes with a lifetime.
 //!
 //! Implements RFC 4862 §5.4 (duplicate address detection) and §5.5.3 (addresses from prefixes, the two-hour rule),
-//! RFC 4861 §6.3.4 and RFC 4191 §3 (routes), RFC 7559 (solicitations that go on), RFC 8106 §5.3.1 (DNS). All tables are
+//! RFC 4861 §6.3.4 and RFC 4191 §3 (routes), RFC 7559 (solicitations that go on). All tables are
 //! small and of fixed size: what a router advertises beyond them is passed over, and what was there first stays.
 //!
 //! ```text
@@ -18,6 +18,8 @@ mod names;
 
 use crate::device::Mac;
 use crate::ip::addr::Cidr;
+#[cfg(feature = "enhanced-dad")]
+use crate::ip::dad::Probes;
 #[cfg(feature = "routes")]
 use crate::ip::route::Route;
 #[cfg(feature = "temporary-addresses")]
@@ -83,6 +85,8 @@ pub enum AddressState {
     Tentative,
     /// Somebody else has it: never used.
     Duplicate,
+    /// On trial, and in use where that disturbs nobody (RFC 4429).
+    Optimistic,
     /// In use.
     Preferred,
     /// In use by what uses it already; not chosen while there is another.
@@ -126,7 +130,7 @@ pub(crate) struct Tentative {
     /// Probes still to be sent.
     pub(super) left: u8,
     /// When the next is due, or the verdict.
-    pub(super) at: Instant,
+    pub at: Instant,
     /// Of an address formed from a prefix.
     pub formed: Option<Lifetimes>,
     pub duplicate: bool,
@@ -135,6 +139,12 @@ pub(crate) struct Tentative {
     /// Of a temporary address.
     #[cfg(feature = "temporary-addresses")]
     pub temporary: Option<Birth>,
+    /// What its probes were sent with.
+    #[cfg(feature = "enhanced-dad")]
+    pub(super) probes: Probes,
+    /// It is in use meanwhile (RFC 4429).
+    #[cfg(feature = "optimistic-dad")]
+    pub optimistic: bool,
 }
 
 impl Tentative {
@@ -149,7 +159,20 @@ impl Tentative {
             counter: 0,
             #[cfg(feature = "temporary-addresses")]
             temporary: None,
+            #[cfg(feature = "enhanced-dad")]
+            probes: Probes::NONE,
+            #[cfg(feature = "optimistic-dad")]
+            optimistic: false,
         }
+    }
+
+    /// Whether it is in use meanwhile.
+    #[inline]
+    pub const fn is_optimistic(&self) -> bool {
+        #[cfg(feature = "optimistic-dad")]
+        return self.optimistic;
+        #[cfg(not(feature = "optimistic-dad"))]
+        false
     }
 
     const fn is_temporary(&self) -> bool {
@@ -277,6 +300,24 @@ impl Host {
         self.tentative.iter().any(|t| t.cidr.addr() == addr)
     }
 
+    /// Whether `addr` is on trial and in use.
+    #[inline]
+    pub fn is_optimistic(&self, addr: IpAddr) -> bool {
+        cfg!(feature = "optimistic-dad") && self.tentative.iter().any(|t| t.is_optimistic() && t.cidr.addr() == addr)
+    }
+
+    /// Those on trial that are not in use.
+    pub fn unused(&self) -> impl Iterator<Item = &Tentative> {
+        self.tentative.iter().filter(|t| !t.is_optimistic())
+    }
+
+    /// `addr` is on trial only from now on; false, if it was not in use.
+    #[cfg(feature = "optimistic-dad")]
+    pub fn stop_optimism(&mut self, addr: Ipv6Addr) -> bool {
+        let trial = self.tentative.iter_mut().find(|t| t.cidr.addr() == IpAddr::V6(addr));
+        trial.is_some_and(|t| core::mem::replace(&mut t.optimistic, false))
+    }
+
     pub fn is_deprecated(&self, now: Instant, addr: IpAddr) -> bool {
         let formed = self.formed.iter().find(|f| IpAddr::V6(f.addr) == addr);
         formed.is_some_and(|f| f.lifetimes.preferred.is_some_and(|at| now >= at))
@@ -289,6 +330,12 @@ impl Host {
         {
             let tentative = self.tentative.get_mut(at)?;
             let IpAddr::V6(addr) = tentative.cidr.addr() else { return None };
+            #[cfg(feature = "enhanced-dad")]
+            if tentative.left == 0
+                && let Some(more) = tentative.probes.take_looped()
+            {
+                tentative.left = more;
+            }
             if tentative.left == 0 {
                 return Some(Step::Assign(self.tentative.remove(at)));
             }

@@ -72,10 +72,8 @@ pub(crate) struct Birth {
 impl Birth {
     /// Cuts lifetimes that a router has advertised.
     pub fn cut(&self, lifetimes: &mut Lifetimes) {
-        //= https://www.rfc-editor.org/rfc/rfc8981#section-3.4
-        //# The net result is that lifetimes of temporary addresses will never
-        //# be extended beyond
-        // TEMP_VALID_LIFETIME and TEMP_PREFERRED_LIFETIME - DESYNC_FACTOR.
+        // RFC 8981 §3.4, items 1 and 2: from its creation on, TEMP_VALID_LIFETIME and TEMP_PREFERRED_LIFETIME -
+        // DESYNC_FACTOR at most.
         let (preferred, valid) = self.latest;
         lifetimes.preferred = Some(lifetimes.preferred.map_or(preferred, |at| at.min(preferred)));
         lifetimes.valid = Some(lifetimes.valid.map_or(valid, |at| at.min(valid)));
@@ -113,7 +111,8 @@ impl Host {
 
     /// Whether `addr` is a temporary address.
     pub fn is_temporary(&self, addr: Ipv6Addr) -> bool {
-        self.formed.iter().any(|f| f.addr == addr && f.temporary.is_some())
+        let on_trial = |t: &Tentative| t.temporary.is_some() && t.cidr.addr() == IpAddr::V6(addr);
+        self.formed.iter().any(|f| f.addr == addr && f.temporary.is_some()) || self.tentative.iter().any(on_trial)
     }
 
     /// Notes when the next temporary address is to be made.
@@ -187,11 +186,8 @@ impl Host {
         if t.temporary.is_none() {
             return false;
         }
-        //= https://www.rfc-editor.org/rfc/rfc8981#section-3.4
-        //# If after TEMP_IDGEN_RETRIES consecutive attempts the temporary
-        //# address is not unique, the node MUST log a system error and SHOULD
-        //# NOT attempt to generate a temporary address for the given prefix
-        // It stays in the list, marked: no other is begun beside it.
+        // RFC 8981 §3.4, item 7: after TEMP_IDGEN_RETRIES attempts, an error is logged (MUST) and none is made for this prefix
+        // any more (SHOULD NOT). It stays in the list, marked: no other is begun beside it.
         t.duplicate = true;
         if t.counter < RETRIES {
             t.counter += 1;

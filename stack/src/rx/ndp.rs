@@ -49,13 +49,16 @@ impl Stack<'_> {
     /// Somebody asks who has `target`.
     fn handle_solicit(&mut self, id: IfaceId, src: Ipv6Addr, target: Ipv6Addr, options: Options<'_>) -> Drop {
         let Some(iface) = self.iface(id).filter(|i| i.is_ethernet()) else { return Err(DropReason::NdpNotForUs) };
+        let is_optimistic = iface.v6.is_optimistic(target.into());
         if iface.v6.is_tentative(target.into()) {
             // Who asks from an address asks for the one that has it, which may not be us; who asks from none wants it.
-            return match src.is_unspecified() {
-                true => self.address_taken(id, target),
-                false => Err(DropReason::NdpNotForUs),
-            };
+            match src.is_unspecified() {
+                true => return self.handle_probe(id, target, options),
+                false if !is_optimistic => return Err(DropReason::NdpNotForUs),
+                false => {}
+            }
         }
+        let Some(iface) = self.iface(id) else { return Ok(()) };
         let is_own = iface.has_address(target.into());
         // Who wants to know whether an address is free is not answered for others.
         if !is_own && (src.is_unspecified() || src == target || !self.is_held_on(id, target.into())) {
@@ -75,16 +78,32 @@ impl Stack<'_> {
             let heard = self.neighbors.learn(self.now, id.0, src.into(), mac, &mut self.stats);
             self.heard(heard);
         }
-        let answer = Sent::Advert { target, mac: own, solicited: true, router: self.is_router(), overrides: is_own };
+        // RFC 4429 §3.3: what neighbours know already of an address that may not be ours alone stays.
+        let overrides = is_own && !is_optimistic;
+        let answer = Sent::Advert { target, mac: own, solicited: true, router: self.is_router(), overrides };
         self.send_ndp(id, target, src, mac, &answer);
         Ok(())
     }
 
+    /// Somebody wants an address that is on trial here.
+    fn handle_probe(&mut self, id: IfaceId, target: Ipv6Addr, options: Options<'_>) -> Drop {
+        #[cfg(feature = "enhanced-dad")]
+        if let Some(Some(iface)) = self.ifaces.get_mut(id.index())
+            && iface.v6.is_own_probe(target, options.nonce())
+        {
+            log::warn!("interface {} hears its own probes: there is a loop", id.index());
+            return Err(DropReason::NdpLoopedBack);
+        }
+        let _ = options;
+        self.address_taken(id, target)
+    }
+
     /// Tells the link that `target` is ours; false, and counted, without a frame or room.
     pub(crate) fn advertise_to_all(&mut self, id: IfaceId, target: Ipv6Addr) -> bool {
-        let Some(mac) = self.iface(id).map(|i| i.mac) else { return false };
+        let Some(iface) = self.iface(id) else { return false };
+        let (mac, overrides) = (iface.mac, !iface.v6.is_optimistic(target.into()));
         let to = Some(v6::group_mac(v6::ALL_NODES));
-        let news = Sent::Advert { target, mac, solicited: false, router: self.is_router(), overrides: true };
+        let news = Sent::Advert { target, mac, solicited: false, router: self.is_router(), overrides };
         self.send_ndp(id, target, v6::ALL_NODES, to, &news)
     }
 
@@ -142,6 +161,8 @@ impl Stack<'_> {
     fn address_taken(&mut self, id: IfaceId, addr: Ipv6Addr) -> Drop {
         let now = self.now;
         log::warn!("an address of interface {} is in use by another station", id.index());
+        #[cfg(feature = "optimistic-dad")]
+        self.end_optimism(id, addr);
         if let Some(Some(iface)) = self.ifaces.get_mut(id.index()) {
             iface.v6.on_duplicate(now, addr, iface.mac, &self.config.secret, &mut self.rng);
         }
@@ -220,6 +241,8 @@ impl Stack<'_> {
             let trials = iface.v6.tentative.len();
             fits &= iface.v6.on_prefix(now, prefix, iface.mac, &self.config.secret, &mut self.rng);
             if iface.v6.tentative.len() != trials {
+                #[cfg(feature = "optimistic-dad")]
+                self.be_optimistic(id);
                 self.groups_changed(id);
             }
         }

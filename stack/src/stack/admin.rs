@@ -181,11 +181,21 @@ impl<'a> Stack<'a> {
     /// [`AddressError::Invalid`] when the interface does not have it.
     pub fn remove_address(&mut self, id: IfaceId, ip: AnyAddr) -> Result<(), AddressError> {
         let ip = inside(ip).ok_or(AddressError::Invalid)?;
-        let iface = self.ifaces.get_mut(id.index()).and_then(Option::as_mut).ok_or(AddressError::NoInterface)?;
         #[cfg(feature = "ipv6")]
-        if iface.v6.is_tentative(ip) {
-            return self.remove_tentative(id, ip);
+        {
+            let iface = self.ifaces.get_mut(id.index()).and_then(Option::as_mut).ok_or(AddressError::NoInterface)?;
+            if iface.v6.is_optimistic(ip) {
+                iface.v6.forget(ip);
+            } else if iface.v6.is_tentative(ip) {
+                return self.remove_tentative(id, ip);
+            }
         }
+        self.withdraw_address(id, ip)
+    }
+
+    /// As [`remove_address`](Self::remove_address), of an address that is in use.
+    pub(crate) fn withdraw_address(&mut self, id: IfaceId, ip: IpAddr) -> Result<(), AddressError> {
+        let iface = self.ifaces.get_mut(id.index()).and_then(Option::as_mut).ok_or(AddressError::NoInterface)?;
         let place = iface.addresses.iter().position(|a| a.ip() == ip).ok_or(AddressError::Invalid)?;
         #[cfg(feature = "ipv6")]
         iface.v6.formed.retain(|f| IpAddr::V6(f.addr) != ip);

@@ -89,6 +89,11 @@ pub(crate) enum Reply<'a> {
 type Kind = bool;
 #[cfg(not(feature = "temporary-addresses"))]
 type Kind = ();
+/// The others.
+#[cfg(all(feature = "optimistic-dad", feature = "temporary-addresses"))]
+pub(super) const STABLE: Kind = false;
+#[cfg(all(feature = "optimistic-dad", not(feature = "temporary-addresses")))]
+pub(super) const STABLE: Kind = ();
 
 /// An IP packet larger than the MTU, on its way out in pieces.
 #[derive(Debug)]
@@ -289,19 +294,25 @@ impl<'a> Iface<'a> {
     fn source_among(&self, now: Instant, towards: IpAddr, _temporary: Kind) -> Option<IpAddr> {
         #[cfg(feature = "ipv6")]
         if let IpAddr::V6(dst) = towards {
-            let candidates = self.addresses.iter().filter_map(|cidr| match cidr.ip() {
-                IpAddr::V6(addr) => Some(v6::Candidate {
-                    addr,
-                    deprecated: self.v6.is_deprecated(now, IpAddr::V6(addr)),
-                    #[cfg(feature = "temporary-addresses")]
-                    preferred: self.v6.is_temporary(addr) == _temporary,
-                }),
-                IpAddr::V4(_) => None,
-            });
-            return v6::source(dst, candidates).map(IpAddr::V6);
+            return v6::source(dst, self.candidates(now, _temporary)).map(IpAddr::V6);
         }
         let _ = now;
         addr::source_towards(towards, &self.addresses)
+    }
+
+    /// The interface's IPv6 addresses as sources.
+    #[cfg(feature = "ipv6")]
+    pub(super) fn candidates(&self, now: Instant, _temporary: Kind) -> impl Iterator<Item = v6::Candidate> {
+        self.addresses.iter().filter_map(move |cidr| match cidr.ip() {
+            IpAddr::V6(addr) => Some(v6::Candidate {
+                addr,
+                // RFC 4429 §3.1: an optimistic one is chosen like a deprecated one.
+                deprecated: self.v6.is_deprecated(now, IpAddr::V6(addr)) || self.v6.is_optimistic(IpAddr::V6(addr)),
+                #[cfg(feature = "temporary-addresses")]
+                preferred: self.v6.is_temporary(addr) == _temporary,
+            }),
+            IpAddr::V4(_) => None,
+        })
     }
 
     pub fn add_address(&mut self, cidr: Cidr) -> Result<(), AddressError> {

@@ -89,13 +89,16 @@ impl Stack<'_> {
     pub fn ipv6_addresses(&self, id: IfaceId) -> impl Iterator<Item = (Cidr, AddressState)> + '_ {
         self.iface(id).into_iter().flat_map(|iface| {
             let assigned = iface.addresses.iter().filter(|c| c.addr().is_ipv6()).map(|&cidr| {
-                let deprecated = iface.v6.is_deprecated(self.now, cidr.addr());
-                (cidr, if deprecated { AddressState::Deprecated } else { AddressState::Preferred })
+                let state = match cidr.addr() {
+                    addr if iface.v6.is_optimistic(addr) => AddressState::Optimistic,
+                    addr if iface.v6.is_deprecated(self.now, addr) => AddressState::Deprecated,
+                    _ => AddressState::Preferred,
+                };
+                (cidr, state)
             });
             let tentative = iface
                 .v6
-                .tentative
-                .iter()
+                .unused()
                 .map(|t| (t.cidr, if t.duplicate { AddressState::Duplicate } else { AddressState::Tentative }));
             assigned.chain(tentative)
         })
@@ -136,7 +139,7 @@ impl Stack<'_> {
         if !cidr.is_host_address() {
             return Err(AddressError::Invalid);
         }
-        let full = iface.addresses.len() + iface.v6.tentative.len() >= iface.addresses.capacity();
+        let full = iface.addresses.len() + iface.v6.unused().count() >= iface.addresses.capacity();
         if full || !iface.v6.try_address(now, cidr, probes) {
             return Err(AddressError::Full);
         }

@@ -22,7 +22,7 @@ impl<'a> Stack<'a> {
     /// Asks who has `target`: the group of those who may, or the neighbour itself. `None` where it cannot be asked.
     pub(super) fn send_solicit(&mut self, id: IfaceId, target: Ipv6Addr, unicast: Option<Mac>) -> Option<bool> {
         let iface = self.iface(id)?;
-        let Some(IpAddr::V6(source)) = iface.source_for(self.now, target.into()) else { return None };
+        let Some(IpAddr::V6(source)) = source_to_show(iface, self.now, target.into()) else { return None };
         let sent = Sent::Solicit { target, source: Some(iface.mac) };
         let group = v6::solicited_node(target);
         let (dst, to) = match unicast {
@@ -71,7 +71,7 @@ impl<'a> Stack<'a> {
         match step {
             Step::Probe(addr) => {
                 let group = v6::solicited_node(addr);
-                let sent = Sent::Solicit { target: addr, source: None };
+                let sent = self.probe_for(id, addr);
                 let to = Some(v6::group_mac(group));
                 if !self.send_ndp(id, Ipv6Addr::UNSPECIFIED, group, to, &sent)
                     && let Some(Some(iface)) = self.ifaces.get_mut(id.index())
@@ -95,10 +95,26 @@ impl<'a> Stack<'a> {
         }
     }
 
+    /// The question whether somebody has `addr`.
+    fn probe_for(&mut self, id: IfaceId, addr: Ipv6Addr) -> Sent {
+        #[cfg(feature = "enhanced-dad")]
+        if let Some(Some(iface)) = self.ifaces.get_mut(id.index()) {
+            // Hosts whose secrets are the same by mistake must not take each other for a loop.
+            let [_, _, drawn @ ..] = self.rng.next_u64().to_be_bytes();
+            let nonce = core::array::from_fn(|i| drawn[i] ^ iface.mac.0[i]);
+            iface.v6.probed_with(addr, nonce);
+            return Sent::Probe { target: addr, nonce };
+        }
+        let _ = id;
+        Sent::Solicit { target: addr, source: None }
+    }
+
+    //= https://www.rfc-editor.org/rfc/rfc4429#section-3.2
+    //# A node MUST NOT send a Router Solicitation with a SLLAO from an Optimistic Address.
     /// RFC 4861 §6.3.7.
     fn solicit_routers(&mut self, id: IfaceId) -> Option<bool> {
         let iface = self.iface(id)?;
-        let (src, source) = match iface.source_for(self.now, v6::ALL_ROUTERS.into()) {
+        let (src, source) = match source_to_show(iface, self.now, v6::ALL_ROUTERS.into()) {
             Some(IpAddr::V6(src)) => (src, Some(iface.mac)),
             _ => (Ipv6Addr::UNSPECIFIED, None),
         };
@@ -110,9 +126,13 @@ impl<'a> Stack<'a> {
     #[cfg(feature = "temporary-addresses")]
     fn make_temporary(&mut self, id: IfaceId) -> bool {
         let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return false };
-        let room = iface.addresses.len() + iface.v6.tentative.len() < iface.addresses.capacity();
+        let room = iface.addresses.len() + iface.v6.unused().count() < iface.addresses.capacity();
         match iface.v6.make_temporary(self.now, room, &mut self.rng) {
-            Some(Made::Begun) => self.groups_changed(id),
+            Some(Made::Begun) => {
+                #[cfg(feature = "optimistic-dad")]
+                self.be_optimistic(id);
+                self.groups_changed(id);
+            }
             Some(Made::Evicted(addr)) => _ = self.remove_address(id, addr.into()),
             None => return false,
         }
@@ -122,7 +142,12 @@ impl<'a> Stack<'a> {
     /// An address is ours now.
     fn assign(&mut self, id: IfaceId, tentative: Tentative) {
         let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return };
-        if iface.add_address(tentative.cidr).is_err() {
+        // What has gone by a router may go straight from now on.
+        #[cfg(feature = "optimistic-dad")]
+        if tentative.is_optimistic() {
+            self.routes.touch();
+        }
+        if !tentative.is_optimistic() && iface.add_address(tentative.cidr).is_err() {
             return self.stats.drop(DropReason::NdpTableFull);
         }
         if let Some(formed) = Formed::of(&tentative) {
@@ -154,6 +179,14 @@ impl<'a> Stack<'a> {
     pub(crate) fn is_v6_due(&self) -> bool {
         self.v6_timer.is_some_and(|at: Instant| self.now >= at)
     }
+}
+
+/// The source of a message that says our link-layer address.
+fn source_to_show(iface: &Iface<'_>, now: Instant, dst: IpAddr) -> Option<IpAddr> {
+    #[cfg(feature = "optimistic-dad")]
+    return iface.source_to_show(now, dst);
+    #[cfg(not(feature = "optimistic-dad"))]
+    iface.source_for(now, dst)
 }
 
 /// A message as a frame, with its link header where `to` is known.

@@ -24,6 +24,9 @@ pub(crate) const SOURCE_LINK_LAYER: u8 = 1;
 pub(crate) const TARGET_LINK_LAYER: u8 = 2;
 pub(crate) const PREFIX: u8 = 3;
 pub(crate) const MTU: u8 = 5;
+/// RFC 3971 §5.3.2.
+#[cfg(feature = "enhanced-dad")]
+const NONCE: u8 = 14;
 #[cfg(feature = "routes")]
 const ROUTE: u8 = 24;
 #[cfg(any(feature = "rdnss", feature = "router-advertisements"))]
@@ -188,6 +191,13 @@ impl<'b> Options<'b> {
         self.link_layer(TARGET_LINK_LAYER)
     }
 
+    /// What tells the sender's probes from others', if it is as long as ours are.
+    #[cfg(feature = "enhanced-dad")]
+    pub fn nonce(self) -> Option<[u8; 6]> {
+        // As long as a MAC address, and in the same place.
+        self.link_layer(NONCE).map(|nonce| nonce.0)
+    }
+
     /// What a router advertises by options; those that cannot be are passed over.
     pub fn of_router(self) -> impl Iterator<Item = RouterOption<'b>> {
         self.iter().filter_map(|(kind, option)| match kind {
@@ -287,6 +297,9 @@ pub(crate) fn parse(message: &[u8]) -> Result<Message<'_>, DropReason> {
 pub(crate) enum Sent {
     /// The question who has `target`; with our MAC address, unless we have no address yet.
     Solicit { target: Ipv6Addr, source: Option<Mac> },
+    /// As `Solicit`, for an address on trial.
+    #[cfg(feature = "enhanced-dad")]
+    Probe { target: Ipv6Addr, nonce: [u8; 6] },
     /// That we have `target`, and whether we are a router; what is known otherwise gives way to it where it `overrides`.
     Advert { target: Ipv6Addr, mac: Mac, solicited: bool, router: bool, overrides: bool },
     /// The question which routers there are.
@@ -299,6 +312,8 @@ pub(crate) fn emit(out: &mut [u8], sent: &Sent) -> Option<usize> {
         Sent::Solicit { target, source } => {
             (kind::NEIGHBOR_SOLICIT, 0, Some(target), source.map(|m| (SOURCE_LINK_LAYER, m)))
         }
+        #[cfg(feature = "enhanced-dad")]
+        Sent::Probe { target, nonce } => (kind::NEIGHBOR_SOLICIT, 0, Some(target), Some((NONCE, Mac(nonce)))),
         //= https://www.rfc-editor.org/rfc/rfc4861#section-7.2.4
         //# If the Target Address is either an anycast address or a unicast
         //# address for which the node is providing proxy service, or the Target

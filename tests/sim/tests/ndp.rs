@@ -65,7 +65,7 @@ fn an_address_that_somebody_has_or_wants_too_is_never_used() {
         let probe = six::of(&b.poll());
         assert_eq!(probe.len(), 1);
         assert_eq!((probe[0].src, probe[0].dst, probe[0].target(135)), (NOBODY, node_group(H), Some(H)));
-        assert_eq!(probe[0].payload.len(), 24, "no source link-layer option");
+        assert_eq!((probe[0].payload.len(), probe[0].payload[24]), (32, 14), "a nonce, no source link-layer address");
         assert_eq!(give(&mut b, packet), []);
         assert!(six::pass(&mut b, Duration::from_secs(60)).is_empty());
         let states: Vec<_> = b.stack.ipv6_addresses(b.iface).map(|(_, state)| state).collect();

@@ -15,7 +15,7 @@ const STACK_LINT: [(&str, &[&str]); 6] = [
         "applications+alloc",
         &[
             "--features",
-            "multicast,raw-ethernet,link-local,temporary-addresses,dhcpv4,dhcpv4-server,dhcpv6,dns,dns-sd,alloc",
+            "multicast,raw-ethernet,link-local,temporary-addresses,enhanced-dad,optimistic-dad,dhcpv4,dhcpv4-server,dhcpv6,dns,dns-sd,alloc",
         ],
     ),
     ("no features", &["--no-default-features"]),
@@ -25,7 +25,7 @@ const STACK_LINT: [(&str, &[&str]); 6] = [
 ];
 
 /// Each protocol must build without the others.
-const ALONE: [&str; 39] = [
+const ALONE: [&str; 43] = [
     "ipv4",
     "ipv6",
     "rdnss",
@@ -41,6 +41,8 @@ const ALONE: [&str; 39] = [
     "acd",
     "link-local",
     "temporary-addresses",
+    "enhanced-dad",
+    "optimistic-dad",
     "dhcpv4",
     "dhcpv4-server",
     "dhcpv6",
@@ -79,7 +81,7 @@ const STACK_BARE: [(&str, &[&str]); 5] = [
         "applications+defmt",
         &[
             "--features",
-            "multicast,raw-ethernet,link-local,temporary-addresses,dhcpv4,dhcpv4-server,dhcpv6,dns,dns-sd,defmt",
+            "multicast,raw-ethernet,link-local,temporary-addresses,enhanced-dad,optimistic-dad,dhcpv4,dhcpv4-server,dhcpv6,dns,dns-sd,defmt",
         ],
     ),
 ];
@@ -90,7 +92,7 @@ const STACK_TEST: [(&str, &[&str]); 9] = [
         "applications+alloc",
         &[
             "--features",
-            "multicast,raw-ethernet,link-local,temporary-addresses,dhcpv4,dhcpv4-server,dhcpv6,dns,dns-sd,alloc",
+            "multicast,raw-ethernet,link-local,temporary-addresses,enhanced-dad,optimistic-dad,dhcpv4,dhcpv4-server,dhcpv6,dns,dns-sd,alloc",
         ],
     ),
     ("std+log", &["--features", "std,log"]),

@@ -99,6 +99,9 @@ pub struct DeviceArgs {
     /// With --slaac: makes temporary addresses beside the stable ones, and prefers them (RFC 8981).
     #[arg(long, requires = "slaac")]
     pub temporary: bool,
+    /// With --slaac: uses addresses at once, while it is found out whether somebody has them (RFC 4429).
+    #[arg(long, requires = "slaac")]
+    optimistic: bool,
     /// Claims an IPv4 address of the link, 169.254.x.y (RFC 3927); with --dhcp when no server answers.
     #[arg(long)]
     pub link_local: bool,
@@ -141,7 +144,8 @@ impl DeviceArgs {
 
     /// What the stack is to find out by itself.
     pub const fn wanted(&self) -> Wanted {
-        Wanted { dhcp: self.dhcp, slaac: self.slaac, temporary: self.temporary, link_local: self.link_local }
+        let Self { dhcp, slaac, temporary, optimistic, link_local, .. } = *self;
+        Wanted { dhcp, slaac, temporary, optimistic, link_local }
     }
 
     /// What the options describe.
@@ -530,6 +534,7 @@ mod tests {
             "--dev tap0 --dhcp-server 10.7.0.9-10.7.0.25",
             "--dev tap0 --dhcp-server 10.7.0.9-10.7.0.10 --dhcp",
             "--dev tap0 --temporary",
+            "--dev tap0 --optimistic",
             "--dev tap0 --vlan 0",
             "--dev tap0 --vlan 4095",
             "--dev tap0 --vlan 5 --tun",

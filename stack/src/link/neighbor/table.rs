@@ -275,6 +275,12 @@ impl<'a> Neighbors<'a> {
         self.slots.get_mut(index as usize)
     }
 
+    /// Whether this neighbour's link-layer address is known.
+    #[cfg(feature = "optimistic-dad")]
+    pub fn has_mac(&self, iface: u8, addr: IpAddr) -> bool {
+        self.find(iface, addr).and_then(|i| self.slots.get(i as usize)).is_some_and(|s| s.mac().is_some())
+    }
+
     /// Whether a route by way of this neighbour should be taken while there is another.
     pub fn is_usable(&self, now: Instant, iface: u8, addr: IpAddr) -> bool {
         self.find(iface, addr).and_then(|i| self.slots.get(i as usize)).is_none_or(|s| s.is_usable(now))
