@@ -124,6 +124,10 @@ pub struct Capabilities {
     /// Checksums computed on transmit.
     pub checksum: ChecksumOffload,
     /// The largest IPv4 TCP super-segment (IP packet, octets) that the device cuts into segments; 0: it does not.
+    ///
+    /// It gets some (feature `gso`) if it computes TCP checksums, too, in frames of `Config::large_pool`, at most 65,535 octets
+    /// with the IP header: the header of the first segment, with the length and the flags of the whole, PSH and FIN being for the
+    /// last.
     pub gso_ipv4: usize,
     /// As `gso_ipv4`, for IPv6.
     pub gso_ipv6: usize,
@@ -259,7 +263,8 @@ pub trait Device<'p> {
     /// What the device can do; constant.
     fn capabilities(&self) -> Capabilities;
 
-    /// The pool that frames are received in, and that the stack takes frames to transmit from.
+    /// The pool that frames are received in, and that the stack takes frames to transmit from; super-segments of both kinds
+    /// are in frames of another.
     fn pool(&self) -> Pool<'p>;
 
     /// The next received frame, if any.

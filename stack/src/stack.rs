@@ -94,7 +94,7 @@ pub use wake::{Event, SocketId};
 pub(crate) use iface::{Cutting, Iface, Reply};
 
 use crate::config::Config;
-use crate::device::{Device, Lost};
+use crate::device::{Device, Lost, SegmentSize};
 use crate::frame::Frame;
 #[cfg(feature = "icmp")]
 use crate::icmp::echo::EchoLayer;
@@ -307,7 +307,8 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// Receives from `device` and sends by it, at most `budget` frames each way; fires what is due at `now`.
+    /// Receives from `device` and sends by it, at most `budget` frames each way (a super-segment counts as its segments, and the
+    /// last may go beyond); fires what is due at `now`.
     ///
     /// A budget of 32 to 256 suits most devices; 0 counts as 1. An interface that is not the stack's is left alone.
     pub fn poll<D: Device<'a>>(&mut self, now: Instant, iface: IfaceId, device: &mut D, budget: usize) -> Polled {
@@ -331,13 +332,13 @@ impl<'a> Stack<'a> {
                 && (blocked || !self.is_full_of_replies(iface))
                 && let Some((frame, meta)) = device.receive()
             {
+                received += SegmentSize::of(meta.gso).segments(frame.len());
                 self.handle_frame(iface, frame, meta);
-                received += 1;
             }
             // Replies have few places to wait in: a burst that provokes more of them is answered as it comes.
             let burst = !blocked && received < most && self.is_full_of_replies(iface);
             if !burst {
-                more |= received == most;
+                more |= received >= most;
                 more |= self.handle_deadlines();
                 if self.has_looped() {
                     self.handle_looped();
@@ -396,14 +397,14 @@ impl<'a> Stack<'a> {
         while sent < budget
             && let Some((frame, meta)) = self.poll_frame(iface)
         {
-            let octets = frame.len();
+            let (octets, turns) = (frame.len(), SegmentSize::of(meta.gso).segments(frame.len()));
             if let Err(frame) = device.transmit(frame, meta) {
                 self.refused(iface, frame, meta);
                 break;
             }
             self.stats.tx_frames = self.stats.tx_frames.wrapping_add(1);
             self.stats.tx_octets = self.stats.tx_octets.wrapping_add(octets);
-            sent += 1;
+            sent += turns;
         }
         sent
     }

@@ -7,6 +7,8 @@
 mod datagram;
 #[cfg(feature = "forward")]
 mod forward;
+#[cfg(feature = "gso")]
+mod gso;
 #[cfg(feature = "hooks")]
 mod hooks;
 #[cfg(feature = "ipv6")]
@@ -60,6 +62,9 @@ pub(crate) enum Turn<'a> {
     /// A segment behind this many octets, whose checksum the device is to complete.
     #[cfg(feature = "checksum-offload")]
     Unsummed(Frame<'a>, u16),
+    /// A super-segment, and what the device is to do with it.
+    #[cfg(feature = "gso")]
+    Super(Frame<'a>, TxMeta),
     /// Nothing for the device, but something was done: go on with the next.
     Done,
     /// No frame was free: the socket waits in line, and so does everybody.
@@ -113,6 +118,8 @@ impl<'a> Stack<'a> {
                     let checksum = TxChecksum::Partial { start, offset: crate::wire::segment::CHECKSUM_OFFSET as u16 };
                     return Some(self.leaving(id, frame, TxMeta { checksum, ..TxMeta::default() }));
                 }
+                #[cfg(feature = "gso")]
+                Turn::Super(frame, meta) => return Some(self.leaving(id, frame, meta)),
                 Turn::Done if !self.has_looped() => {}
                 Turn::Done => self.handle_looped(),
                 Turn::Stall => {

@@ -302,6 +302,8 @@ impl<'a> Stack<'a> {
             #[cfg(feature = "tuning")]
             beyond: 0,
             called: true,
+            #[cfg(feature = "gso")]
+            ahead: 0,
             wakers,
         };
         let handle = match self.tcp.conns.insert(entry) {

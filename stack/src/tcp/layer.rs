@@ -102,6 +102,9 @@ pub(crate) struct Entry<'a> {
     pub beyond: usize,
     /// A call or a timer came since the last turn, so that the next one begins with `Conn::prepare`.
     pub called: bool,
+    /// Segments that it has sent before their turn: others pass so often.
+    #[cfg(feature = "gso")]
+    pub ahead: u16,
     pub wakers: Wakers,
 }
 

@@ -7,6 +7,13 @@ use crate::wire::segment::{Header, Segment};
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Urgent {}
 
+#[cfg(feature = "gso")]
+impl Urgent {
+    pub const fn is_sending(&self) -> bool {
+        false
+    }
+}
+
 impl Conn<'_> {
     pub(super) const fn sixth_check_urg(&self, _: &Segment<'_>) {}
 

@@ -75,6 +75,9 @@ impl<'a> SentLog<'a> {
         }
     }
 
+    /// No record is kept of it.
+    pub const fn note_size(&self, _mss: u16) {}
+
     /// The octets from `start` up to `end` left again.
     pub fn resend(&mut self, _una: Seq, start: Seq, end: Seq, _now: Instant) {
         if self.timed.is_some_and(|(timed, _)| timed.after(start)) {

@@ -433,7 +433,9 @@ impl Conn<'_> {
     fn commit_text(&mut self, now: Instant, plan: &Plan) {
         let idle = self.snd.is_idle();
         let end = plan.end();
-        if plan.len < u32::from(self.snd.mss) {
+        let mss = u32::from(self.snd.mss);
+        let several = cfg!(feature = "gso") && plan.len > mss;
+        if plan.len < mss || (several && !plan.len.is_multiple_of(mss)) {
             self.snd.small = end;
         }
         if self.snd.dup_acks > 0 && self.snd.phase == Phase::Open {
@@ -447,6 +449,9 @@ impl Conn<'_> {
         self.snd.resend = end;
         self.snd.probe = false;
         self.sent.push(self.snd.una, end, now);
+        if several {
+            self.sent.note_size(self.snd.mss);
+        }
         self.last_sent = now;
         if idle {
             self.progress_at = now;
@@ -462,6 +467,30 @@ impl Conn<'_> {
     #[cfg(test)]
     pub fn mss(&self) -> u16 {
         self.snd.mss
+    }
+
+    /// Octets of text in a full segment.
+    #[cfg(feature = "gso")]
+    #[inline]
+    pub const fn full_segment(&self) -> u16 {
+        self.snd.mss
+    }
+
+    /// Whether there may be more to send than one segment, and nothing wants segments to leave one by one: urgent text, whose
+    /// pointer is one segment's, or a probe (RFC 8985 §7.3: "of up to SMSS").
+    #[cfg(feature = "gso")]
+    #[inline]
+    pub fn has_several(&self) -> bool {
+        let unsent = self.tx.len().saturating_sub(self.snd.outstanding() as usize);
+        unsent > usize::from(self.snd.mss) && !self.urgent.is_sending() && !self.snd.is_probing()
+    }
+
+    /// How many full segments fit an IP packet's payload of `room` octets, whatever options they have: one at least.
+    #[cfg(feature = "gso")]
+    pub fn segments_in(&self, room: usize) -> u32 {
+        /// Four bits tell of the header's length in words.
+        const MOST_HEADER: usize = 60;
+        (room.saturating_sub(MOST_HEADER) / usize::from(self.snd.mss)).max(1) as u32
     }
 
     /// Octets of text and TCP options that the path takes in a segment.

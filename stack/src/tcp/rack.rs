@@ -171,11 +171,17 @@ impl Conn<'_> {
         self.probe_on_ack(seg, is_of_probe, acked);
     }
 
+    /// Whether the peer holds as many segments as mean a loss; a super-segment's may be one record.
+    fn has_many_sacked(&self) -> bool {
+        let is_several = cfg!(feature = "gso") && self.sent.sacked() > (DUP_THRESHOLD - 1) * u32::from(self.snd.mss);
+        is_several || self.sent.sacked_records() >= DUP_THRESHOLD
+    }
+
     /// RFC 8985 §6.2, step 4: the reordering window, in microseconds.
     fn reo_wnd(&self) -> u32 {
         let rack = &self.sack.rack;
         let is_recovering = matches!(self.snd.phase, Phase::Fast | Phase::Loss);
-        if !rack.reordering_seen && (is_recovering || self.sent.sacked_records() >= DUP_THRESHOLD) {
+        if !rack.reordering_seen && (is_recovering || self.has_many_sacked()) {
             return 0;
         }
         //= https://www.rfc-editor.org/rfc/rfc8985#section-6.2

@@ -1,4 +1,4 @@
-//! What is in flight, and when it left: one record per segment.
+//! What is in flight, and when it left: one record per segment, or super-segment, which knows its segments' size.
 //!
 //! The round-trip time is measured with it (RFC 6298 §3, Karn's rule), loss detection by time needs it (RFC 8985), and
 //! it is the scoreboard of selective acknowledgments (RFC 2018 §8, RFC 6675 §3; see `sent/board.rs`).
@@ -31,6 +31,9 @@ pub struct Sent {
     /// When it (last) left: the low 32 bits of the clock in microseconds.
     at: u32,
     marks: u8,
+    /// Octets of text in each of its segments, if it is of several.
+    #[cfg(feature = "gso")]
+    size: u16,
 }
 
 /// It was sent more than once.
@@ -45,7 +48,25 @@ const MARKS: u8 = if cfg!(feature = "sack") { RESENT | SACKED | LOST } else { RE
 impl Sent {
     /// A record of nothing, for storage.
     pub const fn new() -> Self {
-        Self { end: Seq::new(0), at: 0, marks: 0 }
+        Self::of(Seq::new(0), 0)
+    }
+
+    const fn of(end: Seq, at: u32) -> Self {
+        Self {
+            end,
+            at,
+            marks: 0,
+            #[cfg(feature = "gso")]
+            size: 0,
+        }
+    }
+
+    /// Octets of text in each of its segments; 0: it is one, or of several by want of room.
+    const fn size(&self) -> u16 {
+        #[cfg(feature = "gso")]
+        return self.size;
+        #[cfg(not(feature = "gso"))]
+        0
     }
 
     const fn is(&self, mark: u8) -> bool {
@@ -179,16 +200,28 @@ impl<'a> SentLog<'a> {
         }
         let i = self.index(self.len);
         if let Some(slot) = self.slots.get_mut(i) {
-            *slot = Sent { end, at: micros(now), marks: 0 };
+            *slot = Sent::of(end, micros(now));
             self.len += 1;
         }
+    }
+
+    /// What was pushed last is of several segments, of `mss` octets each.
+    #[inline]
+    pub fn note_size(&mut self, mss: u16) {
+        #[cfg(feature = "gso")]
+        if let Some(last) = self.len.checked_sub(1)
+            && let Some(newest) = self.record_mut(last)
+        {
+            newest.size = mss;
+        }
+        let _ = mss;
     }
 
     /// There is no room for one more: the newest record stands for the new octets too, as if all of it left now.
     #[cold]
     fn extend_newest(&mut self, una: Seq, end: Seq, now: Instant) {
         let Some(newest) = self.len.checked_sub(1).and_then(|last| self.record_mut(last)) else { return };
-        *newest = Sent { end, at: micros(now), marks: 0 };
+        *newest = Sent::of(end, micros(now));
         self.count(una);
     }
 
@@ -321,7 +354,7 @@ impl<'a> SentLog<'a> {
         low
     }
 
-    /// Forgets what `ack` covers, `una` having been SND.UNA. The round trip of the newest octet covered, in
+    /// Forgets what `ack` covers, `una` having been SND.UNA. The round trip of the newest segment covered, in
     /// microseconds, unless something among them was sent twice.
     #[inline]
     pub fn acknowledge(&mut self, una: Seq, ack: Seq, now: Instant) -> Option<u32> {
@@ -330,12 +363,17 @@ impl<'a> SentLog<'a> {
             self.acknowledge_marked(una, ack, &mut news);
             return news.sample(now);
         }
-        let mut newest = None;
+        let (mut newest, mut start) = (None, una);
         while let Some(&record) = self.record(0) {
             if record.end.after(ack) {
+                // Of several segments some have arrived.
+                if record.size() > 0 && ack.after(start) {
+                    newest = Some(record.at);
+                }
                 break;
             }
             newest = Some(record.at);
+            start = record.end;
             self.pop();
         }
         if self.len == 0 {
@@ -354,6 +392,10 @@ impl<'a> SentLog<'a> {
             }
             if record.end.after(ack) {
                 // The rest keeps its marks.
+                if record.size() > 0 && ack.after(start) && !record.is(SACKED) {
+                    news.note(&Sent { end: ack, ..record });
+                    news.is_ambiguous |= record.is(RESENT);
+                }
                 break;
             }
             if !record.is(SACKED) {

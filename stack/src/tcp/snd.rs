@@ -104,6 +104,16 @@ impl Snd {
         self.nxt.distance_from(self.una)
     }
 
+    /// Whether a probe of the tail is to leave, or was sent.
+    #[cfg(feature = "gso")]
+    #[inline]
+    pub fn is_probing(&self) -> bool {
+        #[cfg(feature = "rack")]
+        return self.phase == Phase::Probing;
+        #[cfg(not(feature = "rack"))]
+        false
+    }
+
     /// Octets believed to be in the network.
     pub fn flight(&self) -> u32 {
         self.resend.distance_from(self.una)

@@ -26,6 +26,15 @@ pub(crate) struct Urgent {
     sends: bool,
 }
 
+impl Urgent {
+    /// Whether segments point to the end of urgent text.
+    #[cfg(feature = "gso")]
+    #[inline]
+    pub const fn is_sending(&self) -> bool {
+        self.sends
+    }
+}
+
 impl Conn<'_> {
     /// RFC 9293 §3.10.7.4, sixth step.
     #[inline]

@@ -2,11 +2,13 @@
 //!
 //! Planning changes nothing; the connection moves on only once the frame exists (decide, reserve, emit, commit).
 
+#[cfg(feature = "gso")]
+use super::gso;
 use super::{Resolved, Turn, push_ethernet};
 use crate::device::Mac;
 use crate::event::Readiness;
 use crate::family::IpAddr;
-use crate::frame::Frame;
+use crate::frame::{Frame, Pool};
 use crate::ip::v4::{self, Fields};
 use crate::link::ethernet::{self, EthernetHeader};
 use crate::link::neighbor::Demand;
@@ -65,6 +67,10 @@ impl<'a> Stack<'a> {
     /// One segment of a connection, if it owes one.
     #[inline(always)]
     pub(super) fn tcp_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
+        #[cfg(feature = "gso")]
+        if self.lets_pass(id, node, index) {
+            return Turn::Done;
+        }
         let way = match self.prepare(id, index) {
             Some(Start::Known(mac)) => Way::Link(mac),
             Some(Start::Ask(local, remote)) => match self.slow_way(id, index, (local, remote)) {
@@ -82,8 +88,12 @@ impl<'a> Stack<'a> {
         let now = self.now;
         let Some(Some(iface)) = self.ifaces.get(id.index()) else { return Turn::Done };
         let Some(entry) = self.tcp.conns.at_mut(index) else { return Turn::Done };
+        #[cfg(feature = "gso")]
+        let segments = gso::most_segments(iface, &entry.conn, self.config.large_pool, matches!(way, Way::Link(_)));
         // The device cuts no segments, so that each of ours is a frame.
-        let Some(plan) = entry.conn.plan(now, 1) else { return self.tcp_rests(index) };
+        #[cfg(not(feature = "gso"))]
+        let segments = 1;
+        let Some(plan) = entry.conn.plan(now, segments) else { return self.tcp_rests(index) };
         let link = match *way {
             Way::Link(Some(dst)) => Some((dst, iface.mac)),
             Way::Link(None) | Way::Own => None,
@@ -94,7 +104,11 @@ impl<'a> Stack<'a> {
         let unsummed = OFFLOADS && iface.caps.checksum.tcp && plan.len > 0 && matches!(way, Way::Link(_));
         #[cfg(feature = "checksum-offload")]
         let start = entry.conn.ip_header_len() + if link.is_some() { ethernet::HEADER } else { 0 };
-        let Some(frame) = build_segment(iface, &entry.conn, &plan, now, (link, unsummed)) else {
+        #[cfg(feature = "gso")]
+        let pool = gso::pool_for(iface, &entry.conn, &plan, self.config.large_pool);
+        #[cfg(not(feature = "gso"))]
+        let pool = iface.pool;
+        let Some(frame) = build_segment((iface, pool), &entry.conn, &plan, now, (link, unsummed)) else {
             self.sched.wake(node, id.index());
             return Turn::Stall;
         };
@@ -102,6 +116,8 @@ impl<'a> Stack<'a> {
         if !matches!(plan.why, Why::Text | Why::Ack) {
             count_rare(&mut self.stats, plan.why);
         }
+        #[cfg(feature = "gso")]
+        let asked = gso::ask(&mut self.stats, entry, &plan, start);
         let News { events, fate } = entry.conn.commit(now, &plan);
         // An acknowledgment comes last: had there been anything else, it would have carried it.
         if plan.why != Why::Ack && entry.conn.may_owe(now) {
@@ -110,6 +126,10 @@ impl<'a> Stack<'a> {
         entry.schedule(&mut self.sched, events);
         if fate != Fate::Open {
             self.settle_end(index, None, fate);
+        }
+        #[cfg(feature = "gso")]
+        if let Some(meta) = asked {
+            return Turn::Super(frame, meta);
         }
         match way {
             #[cfg(feature = "checksum-offload")]
@@ -251,18 +271,18 @@ fn count_rare(stats: &mut Stats, why: Why) {
     stats.tcp_challenge_acks = stats.tcp_challenge_acks.wrapping_add(usize::from(why.is_challenge()));
 }
 
-/// The planned segment as a packet, with a link header when `link` has its addresses (destination, source). Without its
+/// The planned segment as a packet in a frame of `pool`, with a link header when `link` has its addresses (destination, source). Without its
 /// checksum, when it is to be `unsummed`: there is the pseudo-header's sum then. `None` without a free frame.
 #[inline]
 fn build_segment<'a>(
-    iface: &Iface<'a>,
+    (iface, pool): (&Iface<'a>, Pool<'a>),
     conn: &Conn<'_>,
     plan: &Plan,
     now: Instant,
     (link, unsummed): (Option<(Mac, Mac)>, bool),
 ) -> Option<Frame<'a>> {
     let header = conn.header(plan, now);
-    let mut frame = iface.pool.take(iface.headroom() + conn.ip_header_len() + header.len())?;
+    let mut frame = pool.take(iface.headroom() + conn.ip_header_len() + header.len())?;
     // A segment without text may stand behind a FIN, where the send buffer has nothing.
     let sum = match plan.len {
         0 => Some(Sum::default()),

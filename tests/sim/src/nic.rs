@@ -1,6 +1,7 @@
 //! A simulated network card.
 
-use ringtap::device::{Capabilities, Device, Link, Lost, Mac, Medium, RxMeta, TxMeta, Unsupported};
+use crate::packet::checksum;
+use ringtap::device::{Capabilities, Device, Link, Lost, Mac, Medium, RxMeta, TxChecksum, TxMeta, Unsupported};
 use ringtap::frame::{Frame, Pool};
 use std::collections::VecDeque;
 
@@ -14,8 +15,10 @@ pub struct Nic {
     pub large: Option<Pool<'static>>,
     /// Frames that have arrived.
     pub rx: VecDeque<Vec<u8>>,
-    /// Frames that leave.
+    /// Frames that leave, with their checksums; super-segments whole.
     pub tx: VecDeque<Vec<u8>>,
+    /// The sizes of the segments that super-segments were to be cut into.
+    pub sizes: Vec<u16>,
     /// Frames the card takes until `tx` is drained; models a full transmit ring.
     pub tx_room: usize,
     /// Frames lost because the pool was empty.
@@ -49,6 +52,7 @@ impl Nic {
             large: None,
             rx: VecDeque::new(),
             tx: VecDeque::new(),
+            sizes: Vec::new(),
             tx_room: usize::MAX,
             starved: 0,
             link: Link::Up,
@@ -93,10 +97,16 @@ impl Device<'static> for Nic {
         }
     }
 
-    fn transmit(&mut self, frame: Frame<'static>, _meta: TxMeta) -> Result<(), Frame<'static>> {
+    fn transmit(&mut self, mut frame: Frame<'static>, meta: TxMeta) -> Result<(), Frame<'static>> {
         if self.tx.len() >= self.tx_room {
             return Err(frame);
         }
+        if let TxChecksum::Partial { start, offset } = meta.checksum {
+            let (start, field) = (usize::from(start), usize::from(start + offset));
+            let whole = checksum(&frame[start..]).to_be_bytes();
+            frame[field..field + 2].copy_from_slice(&whole);
+        }
+        self.sizes.extend(meta.gso.map(|gso| gso.size));
         self.tx.push_back(frame.to_vec());
         self.taken += 1;
         Ok(())

@@ -160,7 +160,7 @@ fn a_partial_checksum_is_accepted_for_local_delivery() {
 
 // H159
 #[test]
-fn a_device_gets_segments_of_one_packet_each_whatever_it_could_cut() {
+fn a_device_gets_segments_of_one_packet_each_where_it_does_not_sum() {
     for gso in [0, 65_535] {
         let caps = Capabilities { gso_ipv4: gso, gso_ipv6: gso, ..Capabilities::plain(Medium::Ethernet, 1500) };
         let mut b = Bench::built(Setup { caps, ..Setup::default() }, |_| {}).with_neighbors();

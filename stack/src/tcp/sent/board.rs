@@ -1,10 +1,11 @@
 //! The scoreboard: which segments in flight the peer holds, and which are taken for lost.
 //!
 //! Implements RFC 2018 §5 and §8 and the scoreboard of RFC 6675 §3 over the records of [`SentLog`]. A block marks whole
-//! segments only, which an honest receiver's blocks consist of: scattered octets cost nothing and gain nothing.
+//! segments only, which an honest receiver's blocks consist of: scattered octets cost nothing and gain nothing. A
+//! super-segment's are of the size that they left in, whatever the path takes meanwhile.
 //! What there is no room to note stays as if never reported.
 
-use super::{Delivered, LOST, RESENT, SACKED, SentLog};
+use super::{Delivered, LOST, RESENT, SACKED, Sent, SentLog};
 use crate::seq::Seq;
 use crate::tcp::snd::MSS_FLOOR;
 
@@ -40,13 +41,13 @@ impl SentLog<'_> {
     /// The peer holds the octets from `left` up to `right`. Once all blocks are noted,
     /// [`after_blocks`](Self::after_blocks) is to be called.
     pub fn mark_sacked(&mut self, una: Seq, left: Seq, right: Seq, mss: u16, news: &mut Delivered) {
-        let mss = u32::from(mss.max(MSS_FLOOR / 2));
+        let size_of = |record: &Sent| u32::from(if record.size() > 0 { record.size() } else { mss }.max(MSS_FLOOR / 2));
         let mut n = self.first_ending_after(left);
         let mut start = self.start(una, n);
         while let Some(&record) = self.record(n).filter(|_| start.before(right)) {
             let mut end = record.end;
             if !record.is(SACKED)
-                && let Some((from, to)) = whole_segments(start, end, left, right, mss)
+                && let Some((from, to)) = whole_segments(start, end, left, right, size_of(&record))
             {
                 if from != start {
                     let Some(first) = self.split(n, from) else { return };
@@ -187,6 +188,11 @@ impl SentLog<'_> {
         let Some(last) = self.len.checked_sub(1) else { return false };
         let Some(&record) = self.record(last).filter(|record| !record.is(SACKED | LOST)) else { return false };
         let octets = record.end.distance_from(self.start(una, last));
+        // A super-segment's last may be short.
+        let most = match octets.checked_rem(u32::from(record.size())) {
+            Some(rest @ 1..) => most.min(rest),
+            _ => most,
+        };
         let first = if octets > most { self.split(last, record.end - most) } else { None };
         self.mark_lost(first.map_or(last, |first| first + 1));
         self.count(una);
