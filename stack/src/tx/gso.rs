@@ -20,7 +20,10 @@ const MOST: usize = 65_535;
 /// it does not go to the device `as_it_is`.
 #[inline]
 pub(super) fn most_segments(iface: &Iface<'_>, conn: &Conn<'_>, large: Option<Pool<'_>>, as_it_is: bool) -> u32 {
+    #[cfg(feature = "ipv6")]
     let most = if conn.is_v6() { iface.caps.gso_ipv6 } else { iface.caps.gso_ipv4 };
+    #[cfg(not(feature = "ipv6"))]
+    let most = iface.caps.gso_ipv4;
     // Whoever cuts has to sum.
     if most == 0 || !as_it_is || !iface.caps.checksum.tcp || !conn.has_several() {
         return 1;

@@ -87,7 +87,7 @@ fn text_leaves_as_one_within_the_congestion_window_and_the_end_with_its_last() {
     let sent = write(&mut b, handle, &all);
     assert_eq!((lens(&sent), b.nic.sizes.clone()), (vec![10 * MSS], vec![MSS as u16]), "RFC 6928: ten");
     assert_eq!(b.stack.stats().tcp_segments_out - out, 10, "counted as its segments");
-    assert_eq!((sent[0].seq, sent[0].flags, &sent[0].payload[..] == &all[..10 * MSS]), (first, ACK, true));
+    assert_eq!((sent[0].seq, sent[0].flags, sent[0].payload[..] == all[..10 * MSS]), (first, ACK, true));
     b.stack.tcp(handle).expect("open").shutdown_write().expect("open");
     let (mut next, mut got) = (first + 10 * MSS as u32, sent[0].payload.clone());
     for _ in 0..10 {
