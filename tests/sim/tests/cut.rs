@@ -196,7 +196,7 @@ fn transfer(transfer: &Transfer) -> (End, usize) {
     let mut loses = |frame: &[u8]| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         // The handshake and neighbours are somebody else's tests.
-        loss > 0 && frame.len() > 200 && (state >> 8) % loss == 0
+        loss > 0 && frame.len() > 200 && (state >> 8).is_multiple_of(loss)
     };
     let mut ended = false;
     for _ in 0..400_000 {
