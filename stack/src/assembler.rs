@@ -89,6 +89,14 @@ impl<'a> Assembler<'a> {
         self.ranges_slice().iter().copied()
     }
 
+    /// The nearest range that has some of the `len` octets at `start`.
+    #[cfg(feature = "sack")]
+    #[cfg_attr(target_os = "none", inline(never))]
+    pub fn overlapping(&self, start: u32, len: u32) -> Option<&Range> {
+        let end = start.saturating_add(len);
+        self.ranges_slice().iter().find(|range| range.0 < end && start < range.1)
+    }
+
     /// Gives the memory of an owned store back when no range is in it.
     pub fn trim(&mut self) {
         #[cfg(feature = "alloc")]

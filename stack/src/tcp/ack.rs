@@ -106,7 +106,8 @@ impl Conn<'_> {
     }
 
     /// What follows from any acknowledgment of something new.
-    #[inline]
+    #[cfg_attr(all(target_os = "none", feature = "sack"), inline(never))]
+    #[cfg_attr(not(all(target_os = "none", feature = "sack")), inline)]
     pub(super) fn after_ack(&mut self, now: Instant, fin_acked: bool) {
         self.offer_room();
         self.on_urgent_acked();
@@ -118,7 +119,8 @@ impl Conn<'_> {
     }
 
     /// RFC 6298 §3: segments sent once give the best measurement; for others the timestamp tells which one is meant.
-    #[inline]
+    #[cfg_attr(all(target_os = "none", feature = "sack"), inline(never))]
+    #[cfg_attr(not(all(target_os = "none", feature = "sack")), inline)]
     pub(super) fn measure(
         &mut self,
         now: Instant,

@@ -204,6 +204,7 @@ impl Controller {
     }
 
     /// The window as a recovery wants it; never less than one segment.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn set_cwnd(&mut self, cwnd: u32, mss: u32) {
         self.cwnd = cwnd.max(mss).min(LARGEST);
     }

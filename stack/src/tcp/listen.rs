@@ -239,7 +239,7 @@ impl<'a> Listener<'a> {
             is_cookie: cookie.is_some(),
             ..SynSlot::new()
         };
-        match self.syns.claim(hash, entry.clone()) {
+        match self.syns.claim(hash, &entry) {
             Claimed::Place { lost } => ListenVerdict::Queued { dropped: lost.then_some(DropReason::TcpSynQueueFull) },
             Claimed::Crowded if cookie.is_some() => {
                 ListenVerdict::Stateless(SynAck { tuple: *tuple, header: self.syn_ack(self.now, &entry), index: None })
@@ -288,7 +288,7 @@ impl<'a> Listener<'a> {
             self.syns.acknowledged(index, self.now);
             return ListenVerdict::Drop(DropReason::TcpAcceptQueueFull);
         }
-        ListenVerdict::Complete(self.handshake(index))
+        self.handshake(index).map_or(ListenVerdict::Drop(DropReason::TcpNoSocket), ListenVerdict::Complete)
     }
 
     /// The peer is told, by our SYN|ACK, where we stand; not too often.
@@ -300,14 +300,13 @@ impl<'a> Listener<'a> {
         }
     }
 
-    fn handshake(&self, index: u16) -> Handshake {
-        let none = SynSlot::new();
-        let entry = self.syns.get(index).unwrap_or(&none);
+    fn handshake(&self, index: u16) -> Option<Handshake> {
+        let entry = self.syns.get(index)?;
         let peer_scale = Some(entry.scale).filter(|&scale| scale != NO_SCALE);
         let offset = || timestamp_offset(&self.isn_key, &entry.tuple);
         let timestamps =
             entry.has_timestamps.then(|| HandshakeTimestamps { recent: entry.ts_recent, offset: offset() });
-        Handshake {
+        Some(Handshake {
             iss: entry.iss,
             irs: entry.irs,
             peer_mss: Some(entry.mss).filter(|&mss| mss > 0),
@@ -319,7 +318,7 @@ impl<'a> Listener<'a> {
             rcv_wnd: self.window,
             sent_at: self.syns.sent_at(index, self.now),
             retransmitted: entry.is_repeated,
-        }
+        })
     }
 
     /// An ACK for no handshake that we remember: perhaps the ACK of a cookie, else answered by a reset.

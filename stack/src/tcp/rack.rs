@@ -153,17 +153,22 @@ impl Conn<'_> {
         let before = rack.fack;
         //= https://www.rfc-editor.org/rfc/rfc8985#section-6.2
         //# Iterate through newly acknowledged segments in order of ascending xmit_ts
-        let is_resent_newer = matches!((news.original, resent), (Some(a), Some(b)) if !is_later(a.0, b.0));
-        let in_order = if is_resent_newer { [news.original, resent] } else { [resent, news.original] };
-        for newest in in_order.into_iter().flatten() {
+        // The last of them has the last word.
+        let newest = match (news.original, resent) {
+            (Some(a), Some(b)) if sent_after(a.0, a.1, b.0, b.1) => Some(a),
+            (original, resent) => resent.or(original),
+        };
+        if let Some(newest) = newest {
             rack.update(now, newest);
         }
         // RFC 8985 §6.2, step 3: what was sent once, and arrives below what has arrived, was reordered.
         if news.lowest_original.is_some_and(|end| end.before(before)) {
             rack.reordering_seen = true;
         }
-        let highest = [news.original, news.resent].into_iter().flatten().map(|(_, end)| end);
-        rack.fack = highest.fold(before.later(una), Seq::later);
+        rack.fack = before.later(una);
+        for (_, end) in [news.original, news.resent].into_iter().flatten() {
+            rack.fack = rack.fack.later(end);
+        }
         let is_of_probe = self.is_duplicate_of_probe(dup);
         if dup.is_some() && !is_of_probe {
             self.sack.rack.widen(una, nxt);
@@ -221,6 +226,7 @@ impl Conn<'_> {
     }
 
     /// A recovery has ended: a wide reordering window is kept for some of them.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn rack_on_recovered(&mut self) {
         let rack = &mut self.sack.rack;
         rack.reo_wnd_persist = rack.reo_wnd_persist.saturating_sub(1);

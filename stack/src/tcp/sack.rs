@@ -19,7 +19,7 @@ use super::rack::Rack;
 use super::ratio::ratio;
 use super::sent::Delivered;
 use super::snd::Phase;
-use crate::assembler::{Assembler, Range};
+use crate::assembler::Assembler;
 use crate::seq::Seq;
 use crate::time::Instant;
 use crate::wire::segment::{HeaderOptions, SackBlocks, Segment};
@@ -132,30 +132,31 @@ impl Sack {
 
     /// The blocks of an acknowledgment of `nxt`.
     #[cold]
-    fn blocks(&self, nxt: Seq, holes: &Assembler<'_>) -> SackBlocks {
-        let mut blocks = SackBlocks::new();
+    fn put_blocks(&self, nxt: Seq, holes: &Assembler<'_>, blocks: &mut SackBlocks) {
+        blocks.clear();
         //= https://www.rfc-editor.org/rfc/rfc2883#section-4
         //# the first SACK block should specify the duplicate segment that triggered the acknowledgement
         if self.has_duplicate() {
             let _ = blocks.push(self.duplicate);
         }
         let first = blocks.len();
-        let mut tell = |range: Range| {
-            let block = (nxt + range.0, nxt + range.1);
-            if !blocks.get(first..).unwrap_or_default().contains(&block) {
-                let _ = blocks.push(block);
-            }
-        };
         //= https://www.rfc-editor.org/rfc/rfc2018#section-4
         //# The first SACK block (i.e., the one immediately following the kind and length fields in the option) MUST
         //# specify the contiguous block of data containing the segment which triggered this ACK
-        for offset in self.recent.iter().filter(|seq| seq.after(nxt)).map(|seq| seq.distance_from(nxt)) {
-            if let Some(range) = holes.ranges().find(|r| r.0 <= offset && offset < r.1) {
-                tell(range);
+        // Where text came last, and behind that the others, the nearest first.
+        for n in 0..8 {
+            let seq = match self.recent.get(n) {
+                Some(&seq) => seq,
+                None => holes.ranges().nth(n - 4).map_or(nxt, |range| nxt + range.0),
+            };
+            // What RCV.NXT has passed is far beyond every range.
+            if let Some(range) = holes.overlapping(seq.distance_from(nxt), 1) {
+                let block = (nxt + range.0, nxt + range.1);
+                if !blocks.get(first..).unwrap_or_default().contains(&block) {
+                    let _ = blocks.push(block);
+                }
             }
         }
-        holes.ranges().take(4).for_each(tell);
-        blocks
     }
 }
 
@@ -164,8 +165,8 @@ impl Conn<'_> {
     /// of it is there already (RFC 2883 §4).
     #[cold]
     pub(super) fn note_known(&mut self, base: Seq, offset: u32, len: u32) {
-        let end = offset.saturating_add(len);
-        if let Some(range) = self.holes.ranges().find(|r| r.0 < end && offset < r.1) {
+        if let Some(range) = self.holes.overlapping(offset, len) {
+            let end = offset.saturating_add(len);
             self.sack.note_twice(base + range.0.max(offset), base + range.1.min(end));
         }
     }
@@ -174,7 +175,7 @@ impl Conn<'_> {
     #[cold]
     pub(super) fn note_held(&mut self, offset: u32) {
         let nxt = self.rcv.nxt;
-        if let Some(range) = self.holes.ranges().find(|r| r.0 <= offset && offset < r.1) {
+        if let Some(range) = self.holes.overlapping(offset, 1) {
             self.sack.note_recent(nxt + offset, nxt + range.0, nxt + range.1);
         }
     }
@@ -195,7 +196,7 @@ impl Conn<'_> {
 
     #[cold]
     pub(super) fn put_blocks(&self, options: &mut HeaderOptions) {
-        options.sack = self.sack.blocks(self.rcv.nxt, &self.holes);
+        self.sack.put_blocks(self.rcv.nxt, &self.holes, &mut options.sack);
     }
 
     /// An acknowledgment without text has left, and has told what came twice.
@@ -225,6 +226,7 @@ impl Conn<'_> {
     }
 
     /// RFC 6675 §4, pipe: octets believed to be in the network.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn pipe(&self) -> u32 {
         if !self.sack.scored {
             return self.snd.flight();
@@ -320,21 +322,22 @@ impl Conn<'_> {
     /// What the news mean for the phase and the window.
     fn move_repair(&mut self, now: Instant, acked: u32, flight: u32, news: &Delivered, lost: u32) {
         let is_past = self.snd.una.at_or_after(self.snd.recover);
-        match self.snd.phase {
-            Phase::Fast if is_past => self.leave_fast(),
-            Phase::Fast => return self.reduce(news.octets, acked > 0 && lost == 0),
-            Phase::Loss => {
-                self.grow(now, acked, flight, true, news.sample(now));
+        if self.snd.phase == Phase::Fast {
+            if !is_past {
+                return self.reduce(news.octets, acked > 0 && lost == 0);
+            }
+            self.leave_fast();
+        } else {
+            let after_rto = self.snd.phase == Phase::Loss;
+            if after_rto || lost == 0 {
+                self.grow(now, acked, flight, after_rto, news.sample(now));
+            }
+            if after_rto {
                 if is_past {
                     self.snd.phase = Phase::Open;
                     self.rack_on_recovered();
                 }
                 return;
-            }
-            _ => {
-                if lost == 0 {
-                    self.grow(now, acked, flight, false, news.sample(now));
-                }
             }
         }
         if lost > 0 {
@@ -428,6 +431,7 @@ impl Conn<'_> {
     }
 
     /// Keeps the flag that `plan` looks at: whether something is to be sent again.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn sync_repair(&mut self) {
         self.snd.fast_retransmit = self.sent.lost() > 0;
         self.sack.force &= self.snd.fast_retransmit;

@@ -206,7 +206,7 @@ impl<'a> SynQueue<'a> {
     }
 
     /// A place for a new handshake under `hash`. A full set gives up, of those that are not needed, the oldest.
-    pub fn claim(&mut self, hash: u32, entry: SynSlot) -> Claimed {
+    pub fn claim(&mut self, hash: u32, entry: &SynSlot) -> Claimed {
         let count = usize::from(self.count);
         if !grow(&mut self.slots, count, count, count, SynSlot::new) {
             return Claimed::NoMemory;
@@ -227,7 +227,7 @@ impl<'a> SynQueue<'a> {
         self.release(index);
         let Some(slot) = self.slots.get_mut(usize::from(index)) else { return Claimed::NoMemory };
         let accepted = slot.accepted;
-        *slot = SynSlot { born: clock, accepted, list: FREE, ..entry };
+        *slot = SynSlot { born: clock, accepted, list: FREE, ..entry.clone() };
         self.clock = clock.wrapping_add(1);
         self.append(index, OWED);
         Claimed::Place { lost }
@@ -314,8 +314,13 @@ impl<'a> SynQueue<'a> {
 
     /// When the first of the timers ends, as seen at `now`, which is not before the latest call.
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
-        let rests = (1..LISTS as u8).filter_map(|list| Some(self.rest(self.head_of(list)?, list, now)));
-        rests.min().map(|micros| now + Duration::from_micros(u64::from(micros)))
+        let mut least = u32::MAX;
+        for list in 1..LISTS as u8 {
+            if let Some(head) = self.head_of(list) {
+                least = least.min(self.rest(head, list, now));
+            }
+        }
+        (least != u32::MAX).then(|| now + Duration::from_micros(u64::from(least)))
     }
 
     /// When the latest SYN|ACK of a handshake left.
