@@ -134,7 +134,12 @@ impl<'a> Stack<'a> {
             return;
         }
         self.stats.tcp_resets_out = self.stats.tcp_resets_out.wrapping_add(1);
-        let header = reset.header(tuple.local_port, tuple.remote_port);
+        self.send_bare(iface, tuple, &reset);
+    }
+
+    /// Sends an answer that no connection keeps account of.
+    pub(crate) fn send_bare(&mut self, iface: IfaceId, tuple: &Tuple, answer: &Reset) {
+        let header = answer.header(tuple.local_port, tuple.remote_port);
         self.send_control(iface, tuple, &header, self.config.ttl, 0);
     }
 

@@ -22,7 +22,7 @@ impl Stack<'_> {
     ) -> Result<Option<u32>, DropReason> {
         match self.tcp.time_waits.handle_segment(self.now, index, segment) {
             TwVerdict::Drop(reason) => return Err(reason),
-            TwVerdict::Ack(header) => self.send_control(iface, tuple, &header, self.config.ttl, 0),
+            TwVerdict::Ack(ack) => self.send_bare(iface, tuple, &ack),
             TwVerdict::Reopen { min_isn } => {
                 // Without a listener the old connection's rest stays where it is.
                 if self.tcp.find_listener(tuple).is_none() {

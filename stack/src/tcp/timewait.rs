@@ -14,7 +14,7 @@ use crate::stats::DropReason;
 use crate::tcp::conn::TimeWaitParams;
 use crate::tcp::isn::ts_clock;
 use crate::time::{Duration, Instant};
-use crate::wire::segment::{Flags, Header, Reply, Segment, Timestamps};
+use crate::wire::segment::{Flags, Reply, Segment, Timestamps};
 use core::net::Ipv4Addr;
 use managed::ManagedSlice;
 
@@ -33,7 +33,7 @@ pub(crate) enum TwVerdict {
     /// Nothing.
     Drop(DropReason),
     /// Send this acknowledgment. The deadline of the table may have changed.
-    Ack(Header),
+    Ack(Reply),
     /// A SYN that may begin a new connection, whose initial sequence number is to be `min_isn` or later: remove the
     /// entry and give the SYN to the listener, if there is one.
     Reopen { min_isn: Seq },
@@ -103,11 +103,11 @@ impl TimeWaitSlot {
         seg.seq.before(edge) && (seg.seq + len).after(self.rcv_nxt)
     }
 
-    fn ack(&self, now: Instant) -> Header {
+    #[cfg_attr(target_os = "none", inline(never))]
+    fn ack(&self, now: Instant) -> Reply {
         let val = ts_clock(now).wrapping_add(self.ts_offset);
         let timestamps = self.has_timestamps.then_some(Timestamps { val, ecr: self.ts_recent });
-        let reply = Reply { seq: self.snd_nxt, ack: self.rcv_nxt, flags: Flags::ACK, window: self.window, timestamps };
-        reply.header(self.tuple.local_port, self.tuple.remote_port)
+        Reply { seq: self.snd_nxt, ack: self.rcv_nxt, flags: Flags::ACK, window: self.window, timestamps }
     }
 }
 
