@@ -18,6 +18,8 @@ mod neighbor;
 mod raw_ethernet;
 #[cfg(feature = "tcp")]
 mod tcp;
+#[cfg(all(feature = "checksum-offload", feature = "udp"))]
+mod unsummed;
 
 #[cfg(feature = "checksum-offload")]
 use crate::device::TxChecksum;
@@ -65,6 +67,9 @@ pub(crate) enum Turn<'a> {
     /// A super-segment, and what the device is to do with it.
     #[cfg(feature = "gso")]
     Super(Frame<'a>, TxMeta),
+    /// The same, of a datagram.
+    #[cfg(all(feature = "checksum-offload", feature = "udp"))]
+    UnsummedDatagram(Frame<'a>, u16),
     /// Nothing for the device, but something was done: go on with the next.
     Done,
     /// No frame was free: the socket waits in line, and so does everybody.
@@ -120,6 +125,11 @@ impl<'a> Stack<'a> {
                 }
                 #[cfg(feature = "gso")]
                 Turn::Super(frame, meta) => return Some(self.leaving(id, frame, meta)),
+                #[cfg(all(feature = "checksum-offload", feature = "udp"))]
+                Turn::UnsummedDatagram(frame, start) => {
+                    let checksum = TxChecksum::Partial { start, offset: crate::wire::udp::CHECKSUM as u16 };
+                    return Some(self.leaving(id, frame, TxMeta { checksum, ..TxMeta::default() }));
+                }
                 Turn::Done if !self.has_looped() => {}
                 Turn::Done => self.handle_looped(),
                 Turn::Stall => {

@@ -8,7 +8,8 @@ use managed::ManagedSlice;
 #[derive(Debug)]
 pub(crate) struct Queued<'a> {
     pub frame: Frame<'a>,
-    /// Octets from the frame's beginning to the payload that the socket's user sees.
+    /// Octets from the frame's beginning to the payload that the socket's user sees; of a datagram that a UDP socket sends,
+    /// to the UDP header whose checksum is left to the device, or 0 when it is complete.
     pub payload: u16,
     /// The interface it came by.
     pub iface: u8,

@@ -238,11 +238,20 @@ impl<'a> UdpSocket<'_, 'a> {
         }
         let dst = to.ip();
         let usual = stack.hop_limit_towards(iface, dst);
+        // Where the UDP header will be, if its checksum is left out for now.
+        #[cfg(feature = "checksum-offload")]
+        let start = stack.leaves_datagram(iface, dst, udp::HEADER + frame.len());
+        #[cfg(not(feature = "checksum-offload"))]
+        let start = 0_usize;
         let socket = stack.udp.sockets.at_mut(self.index).ok_or(SendError::Stale)?;
         let len = frame.len() + udp::HEADER;
         let header = frame.push_front(udp::HEADER).ok_or(SendError::TooLong)?;
         udp::emit(header, socket.port, to.port(), len);
-        udp::fill_checksum(&mut frame, source, dst);
+        match start {
+            #[cfg(feature = "checksum-offload")]
+            1.. => udp::leave_checksum(&mut frame, source, dst),
+            _ => udp::fill_checksum(&mut frame, source, dst),
+        }
         let ttl = match socket.options.ttl {
             Some(ttl) => ttl,
             None if dst.is_multicast() => 1,
@@ -251,9 +260,8 @@ impl<'a> UdpSocket<'_, 'a> {
         let tos = socket.options.dscp << 2;
         let node = socket.node;
         stack.push_ip(&mut frame, iface, (source, dst), udp::PROTOCOL, (ttl, tos))?;
-        let payload = (ip::header_len(dst) + udp::HEADER) as u16;
         let socket = stack.udp.sockets.at_mut(self.index).ok_or(SendError::Stale)?;
-        socket.tx.push(Queued { frame, payload, iface: iface.0 }).map_err(|_| SendError::WouldBlock)?;
+        socket.tx.push(Queued { frame, payload: start as u16, iface: iface.0 }).map_err(|_| SendError::WouldBlock)?;
         stack.sched.wake(node, iface.index());
         Ok(())
     }
@@ -380,7 +388,10 @@ impl<'a> UdpSocket<'_, 'a> {
     /// Closes the socket. What still waits to leave is handed to its interface first, as far as there is room.
     pub fn close(self) {
         let stack = self.stack;
-        while let Some(item) = stack.udp.sockets.at_mut(self.index).and_then(|s| s.tx.pop()) {
+        #[cfg_attr(not(feature = "checksum-offload"), allow(unused_mut))]
+        while let Some(mut item) = stack.udp.sockets.at_mut(self.index).and_then(|s| s.tx.pop()) {
+            #[cfg(feature = "checksum-offload")]
+            udp::complete(&mut item.frame, item.payload);
             stack.queue_reply(IfaceId(item.iface), super::Reply::Ip(item.frame));
         }
         stack.udp_remove(self.index);

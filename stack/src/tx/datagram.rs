@@ -20,29 +20,30 @@ struct Taken<'a> {
 impl<'a> Stack<'a> {
     #[cfg(feature = "udp")]
     pub(super) fn udp_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
-        let taken = self.queue_turn(id, true, |s| s.udp.sockets.at_mut(index).map(|u| &mut u.tx));
+        let taken = self.queue_turn(id, (true, true), |s| s.udp.sockets.at_mut(index).map(|u| &mut u.tx));
         self.stats.udp_out += usize::from(taken.left);
         self.after_turn(id, node, taken)
     }
 
     #[cfg(feature = "raw")]
     pub(super) fn raw_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
-        let taken = self.queue_turn(id, false, |s| s.raw.sockets.at_mut(index).map(|r| &mut r.tx));
+        let taken = self.queue_turn(id, (false, false), |s| s.raw.sockets.at_mut(index).map(|r| &mut r.tx));
         self.after_turn(id, node, taken)
     }
 
     #[cfg(feature = "icmp")]
     pub(super) fn echo_turn(&mut self, id: IfaceId, node: NodeId, index: u32) -> Turn<'a> {
-        let taken = self.queue_turn(id, true, |s| s.echo.sockets.at_mut(index).map(|e| &mut e.tx));
+        let taken = self.queue_turn(id, (true, false), |s| s.echo.sockets.at_mut(index).map(|e| &mut e.tx));
         self.stats.icmp_out += usize::from(taken.left);
         self.after_turn(id, node, taken)
     }
 
-    /// The turn of a queue; `bound`: its datagrams are the stack's own, from addresses of ours.
+    /// The turn of a queue; `bound`: its datagrams are the stack's own, from addresses of ours; `sums`: a device may compute
+    /// their checksums.
     fn queue_turn(
         &mut self,
         id: IfaceId,
-        bound: bool,
+        (bound, sums): (bool, bool),
         queue: impl Fn(&mut Self) -> Option<&mut Queue<'a>>,
     ) -> Taken<'a> {
         let nothing = Taken { turn: Turn::Done, more: false, was_full: false, left: false };
@@ -55,10 +56,20 @@ impl<'a> Stack<'a> {
             let more = queue(self).is_some_and(|q| !q.is_empty());
             return Taken { turn: Turn::Done, more, was_full, left: false };
         }
-        let turn = match self.output_own(id, item.frame, Some(by), Demand::Socket) {
-            Output::Send(frame) => Turn::Send(frame),
-            Output::Done => Turn::Done,
-            Output::NoFrame(frame) => {
+        let sent = match item.payload {
+            #[cfg(all(feature = "checksum-offload", feature = "udp"))]
+            start @ 1.. if sums => {
+                item.payload = 0;
+                self.output_unsummed(id, item.frame, by, start)
+            }
+            _ => Err(self.output_own(id, item.frame, Some(by), Demand::Socket)),
+        };
+        let _ = sums;
+        let turn = match sent {
+            Ok(turn) => turn,
+            Err(Output::Send(frame)) => Turn::Send(frame),
+            Err(Output::Done) => Turn::Done,
+            Err(Output::NoFrame(frame)) => {
                 item.frame = frame;
                 if let Some(q) = queue(self) {
                     q.unpop(item);

@@ -119,7 +119,7 @@ pub(crate) fn sum(data: &[u8]) -> Sum {
 
 /// Finishes a checksum of which the sender, on this machine, has computed the pseudo-header's part only: it lies `offset`
 /// octets behind `start`, where the sum begins.
-#[cfg(any(feature = "forward", feature = "hooks"))]
+#[cfg(any(feature = "forward", feature = "hooks", all(feature = "checksum-offload", feature = "udp")))]
 pub(crate) fn complete(packet: &mut [u8], start: u16, offset: u16) {
     let (start, offset) = (usize::from(start), usize::from(offset));
     let Some(upper) = packet.get_mut(start..) else { return };

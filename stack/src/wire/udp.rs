@@ -9,6 +9,9 @@ use smoltcp::wire::UdpPacket;
 
 /// Octets of the header.
 pub(crate) const HEADER: usize = 8;
+/// Where the checksum lies.
+#[cfg(feature = "checksum-offload")]
+pub(crate) const CHECKSUM: usize = 6;
 /// The protocol's number.
 pub(crate) const PROTOCOL: u8 = 17;
 
@@ -72,6 +75,23 @@ pub(crate) fn set_checksum(buf: &mut [u8], checksum: u16) {
     //= https://www.rfc-editor.org/rfc/rfc768
     //# If the computed  checksum  is zero,  it is transmitted  as all ones
     UdpPacket::new_unchecked(&mut bytes[..]).set_checksum(if checksum == 0 { 0xffff } else { checksum });
+}
+
+/// Stores the pseudo-header's sum in the header of `datagram`, for whoever computes the rest.
+#[cfg(feature = "checksum-offload")]
+pub(crate) fn leave_checksum(datagram: &mut [u8], src: IpAddr, dst: IpAddr) {
+    let pseudo = checksum::pseudo_header(src, dst, PROTOCOL, datagram.len() as u32);
+    if let Some(field) = datagram.get_mut(CHECKSUM..HEADER) {
+        field.copy_from_slice(&pseudo.partial().to_be_bytes());
+    }
+}
+
+/// Completes the checksum of the datagram that begins at `start` of a packet, if it was left out: 0 says that it was not.
+#[cfg(feature = "checksum-offload")]
+pub(crate) fn complete(packet: &mut [u8], start: u16) {
+    if start > 0 {
+        checksum::complete(packet, start, CHECKSUM as u16);
+    }
 }
 
 /// Computes and stores the checksum of `datagram`, header and payload, from `src` to `dst`.

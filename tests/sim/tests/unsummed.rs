@@ -6,6 +6,7 @@ use ringtap::config::Config;
 use ringtap::device::{Capabilities, ChecksumOffload, Device, Mac, Medium, RxMeta, TxChecksum, TxMeta};
 use ringtap::frame::{Frame, Pool, PoolMemory};
 use ringtap::rng::Secret;
+use ringtap::sockets::UdpOptions;
 use ringtap::stack::{IfaceId, Limits, Stack, Storage};
 use ringtap::stats::DropReason;
 use ringtap::tcp::{ConnectOptions, ListenOptions};
@@ -29,9 +30,10 @@ struct Card {
 }
 
 impl Card {
+    /// A card that computes checksums of TCP and UDP, or none.
     fn new(medium: Medium, tcp: bool) -> Self {
         let memory: &'static PoolMemory<2048, 64> = Box::leak(Box::new(PoolMemory::new()));
-        let offload = ChecksumOffload { tcp, ..ChecksumOffload::default() };
+        let offload = ChecksumOffload { tcp, udp: tcp, ..ChecksumOffload::default() };
         let (inbox, outbox) = (VecDeque::new(), VecDeque::new());
         Self { medium, offload, pool: memory.pool(), inbox, outbox, completed: 0, complete: 0, refusals: 0 }
     }
@@ -43,7 +45,7 @@ fn pseudo_header(frame: &[u8], link: usize, start: usize) -> u16 {
     let ip = &frame[link..start];
     let mut octets = if ip[0] >> 4 == 4 { ip[12..20].to_vec() } else { ip[8..40].to_vec() };
     octets.extend(len.to_be_bytes());
-    octets.extend([0, 0, 0, 6]);
+    octets.extend([0, 0, 0, if ip[0] >> 4 == 4 { ip[9] } else { ip[6] }]);
     !checksum(&octets)
 }
 
@@ -70,11 +72,16 @@ impl Device<'static> for Card {
             TxChecksum::Complete => self.complete += 1,
             TxChecksum::Partial { start, offset } => {
                 let (start, field) = (usize::from(start), usize::from(start + offset));
-                let header = if frame[link] >> 4 == 4 { 20 } else { 40 };
-                assert_eq!((start, offset), (link + header, 16), "where TCP and its checksum are");
+                let (header, protocol) =
+                    if frame[link] >> 4 == 4 { (20, frame[link + 9]) } else { (40, frame[link + 6]) };
+                let place = if protocol == 6 { 16 } else { 6 };
+                assert_eq!((start, offset), (link + header, place), "where TCP or UDP and its checksum are");
                 let given = u16::from_be_bytes([frame[field], frame[field + 1]]);
                 assert_eq!(given, pseudo_header(&frame, link, start), "the pseudo-header's part is there");
-                let whole = checksum(&frame[start..]).to_be_bytes();
+                let whole = match checksum(&frame[start..]) {
+                    0 => [0xff; 2],
+                    whole => whole.to_be_bytes(),
+                };
                 frame[field..field + 2].copy_from_slice(&whole);
                 self.completed += 1;
             }
@@ -169,4 +176,96 @@ fn what_is_sent_to_ourselves_arrives_and_meets_no_card() {
     poll(&mut a);
     assert_eq!(a.stack.tcp(input).expect("open").read(&mut buf), Ok(9));
     assert_eq!((&buf[..9], a.card.completed), (&b"to myself"[..], 0));
+}
+
+/// Datagrams of `a` come to port 9 of `address` at `b`, whole; how many had their checksum left to the card of `a`, and how
+/// many packets came complete.
+fn datagrams(a: &mut End, b: &mut End, address: IpAddr, lengths: &[usize]) -> (usize, usize) {
+    let before = (a.card.completed, a.card.complete);
+    let from = a.stack.udp_bind(None, 0, &UdpOptions::default()).expect("a free port");
+    let at = b.stack.udp_bind(None, 9, &UdpOptions::default()).expect("a free port");
+    let (mut now, mut buf) = (a.stack.now(), [0; 4096]);
+    for len in lengths {
+        // Among them those whose sum comes to zero.
+        let payload: Vec<u8> = (0..*len).map(|i| (i * 31) as u8).collect();
+        a.stack.udp(from).expect("open").send_to(&payload, SocketAddr::new(address, 9)).expect("room");
+        for _ in 0..10 {
+            now += Duration::from_millis(1);
+            let _ = a.stack.poll(now, a.iface, &mut a.card, 64);
+            b.card.inbox.append(&mut a.card.outbox);
+            let _ = b.stack.poll(now, b.iface, &mut b.card, 64);
+            a.card.inbox.append(&mut b.card.outbox);
+        }
+        let got = b.stack.udp(at).expect("open").recv_from(&mut buf).expect("a datagram");
+        assert!(buf[..got.len] == payload, "{len} octets");
+    }
+    a.stack.udp(from).expect("open").close();
+    b.stack.udp(at).expect("open").close();
+    assert_eq!(b.stack.stats().dropped(DropReason::UdpChecksum), 0);
+    (a.card.completed - before.0, a.card.complete - before.1)
+}
+
+// H156, too: what is cut up was summed before.
+#[test]
+fn datagrams_are_left_to_a_card_that_sums_unless_they_are_cut_up_or_wait() {
+    for medium in [Medium::Ethernet, Medium::Ip] {
+        for (address, longest) in [("10.0.0.2", 1472), ("2001:db8::2", 1232)] {
+            let address = address.parse().expect("an address");
+            let (mut a, mut b) = (End::new(Card::new(medium, true), 1), End::new(Card::new(medium, false), 2));
+            let asks = usize::from(medium == Medium::Ethernet);
+            let (completed, complete) = datagrams(&mut a, &mut b, address, &[100]);
+            assert_eq!(completed, 1 - asks, "the first waits for its neighbour and is summed");
+            assert!(complete >= 2 * asks, "a question and what has waited");
+            assert_eq!(datagrams(&mut a, &mut b, address, &[0, 1, 2, 100, 999, longest]), (6, 0));
+            let (completed, complete) = datagrams(&mut a, &mut b, address, &[longest + 300]);
+            assert_eq!((completed, complete), (0, 2), "in pieces");
+            let lengths: Vec<usize> = (0..400).collect();
+            assert_eq!(datagrams(&mut a, &mut b, address, &lengths).0, 400);
+            // The device refuses one, and is offered it again as it was.
+            a.card.refusals = 3;
+            assert_eq!(datagrams(&mut a, &mut b, address, &[77]), (1, 0));
+            assert_eq!(
+                datagrams(
+                    &mut b,
+                    &mut a,
+                    if longest == 1472 { "10.0.0.1" } else { "2001:db8::1" }.parse().expect("an address"),
+                    &[5]
+                )
+                .0,
+                0
+            );
+        }
+    }
+}
+
+#[test]
+fn a_datagram_to_ourselves_is_summed_and_meets_no_card() {
+    let mut a = End::new(Card::new(Medium::Ethernet, true), 1);
+    let udp = a.stack.udp_bind(None, 9, &UdpOptions::default()).expect("a free port");
+    let to = "10.0.0.1:9".parse().expect("an address");
+    a.stack.udp(udp).expect("open").send_to(b"to myself", to).expect("room");
+    let _ = a.stack.poll(Instant::from_micros(1000), a.iface, &mut a.card, 64);
+    let (mut buf, mut now) = ([0; 16], Instant::from_micros(1000));
+    for _ in 0..5 {
+        now += Duration::from_millis(1);
+        let _ = a.stack.poll(now, a.iface, &mut a.card, 64);
+    }
+    let got = a.stack.udp(udp).expect("open").recv_from(&mut buf).expect("a datagram");
+    assert_eq!((&buf[..got.len], a.card.completed), (&b"to myself"[..], 0));
+}
+
+#[test]
+fn what_a_closed_socket_has_still_to_send_is_summed() {
+    let (mut a, mut b) = (End::new(Card::new(Medium::Ip, true), 1), End::new(Card::new(Medium::Ip, false), 2));
+    let at = b.stack.udp_bind(None, 9, &UdpOptions::default()).expect("a free port");
+    let udp = a.stack.udp_bind(None, 0, &UdpOptions::default()).expect("a free port");
+    a.stack.udp(udp).expect("open").send_to(b"last words", "10.0.0.2:9".parse().expect("an address")).expect("room");
+    a.stack.udp(udp).expect("open").close();
+    let now = Instant::from_micros(1000);
+    let _ = a.stack.poll(now, a.iface, &mut a.card, 64);
+    b.card.inbox.append(&mut a.card.outbox);
+    let _ = b.stack.poll(now, b.iface, &mut b.card, 64);
+    let mut buf = [0; 16];
+    let got = b.stack.udp(at).expect("open").recv_from(&mut buf).expect("a datagram");
+    assert_eq!((&buf[..got.len], a.card.completed, a.card.complete), (&b"last words"[..], 0, 1));
 }
