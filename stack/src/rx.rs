@@ -181,11 +181,13 @@ impl<'a> Stack<'a> {
                 let whole = frame.len();
                 frame.trim_front(ethernet::HEADER);
                 let ethertype = match received.ethertype {
-                    length if length <= ethernet::MAX_LENGTH => match ethernet::unwrap_snap(&mut frame, length) {
-                        Ok(ethertype) => ethertype,
-                        Err(_) if is_taken => return Ok(()),
-                        Err(reason) => return Err(reason),
-                    },
+                    length if cfg!(feature = "snap") && length <= ethernet::MAX_LENGTH => {
+                        match ethernet::unwrap_snap(&mut frame, length) {
+                            Ok(ethertype) => ethertype,
+                            Err(_) if is_taken => return Ok(()),
+                            Err(reason) => return Err(reason),
+                        }
+                    }
                     ethertype => ethertype,
                 };
                 match ethertype {

@@ -160,26 +160,28 @@ pub struct Polled {
 /// - After each poll, drain [`next_event`](Self::next_event) if sockets are waited for; programs that look at their
 ///   sockets in a loop of their own need not.
 /// - Nothing a peer sends makes any call panic, and each call's work is bounded.
+// As in `Conn`: what is used most comes first on small processors.
+#[cfg_attr(target_os = "none", repr(C))]
 pub struct Stack<'a> {
-    pub(crate) config: Config<'a>,
     pub(crate) now: Instant,
-    pub(crate) stats: Stats,
-    pub(crate) rng: Rng,
-    pub(crate) ids: Identifications,
-    pub(crate) limiter: Limiter,
+    pub(crate) sched: Scheduler<'a>,
+    #[cfg(feature = "tcp")]
+    pub(crate) tcp: TcpLayer<'a>,
+    #[cfg(feature = "udp")]
+    pub(crate) udp: UdpLayer<'a>,
+    pub(crate) queues: Arena<'a, Pair<'a>>,
+    pub(crate) routes: Routes<'a>,
+    pub(crate) neighbors: Neighbors<'a>,
+    pub(crate) config: Config<'a>,
     #[cfg(feature = "interfaces")]
     pub(crate) ifaces: managed::ManagedSlice<'a, Option<Iface<'a>>>,
     /// The one interface.
     #[cfg(not(feature = "interfaces"))]
     pub(crate) ifaces: [Option<Iface<'a>>; 1],
-    pub(crate) routes: Routes<'a>,
-    pub(crate) neighbors: Neighbors<'a>,
-    pub(crate) sched: Scheduler<'a>,
-    pub(crate) queues: Arena<'a, Pair<'a>>,
-    #[cfg(feature = "tcp")]
-    pub(crate) tcp: TcpLayer<'a>,
-    #[cfg(feature = "udp")]
-    pub(crate) udp: UdpLayer<'a>,
+    pub(crate) stats: Stats,
+    pub(crate) rng: Rng,
+    pub(crate) ids: Identifications,
+    pub(crate) limiter: Limiter,
     #[cfg(feature = "raw")]
     pub(crate) raw: RawLayer<'a>,
     #[cfg(feature = "raw-ethernet")]
@@ -323,6 +325,7 @@ impl<'a> Stack<'a> {
         };
         #[cfg(not(feature = "forward"))]
         let most = budget;
+        #[cfg(feature = "interfaces")]
         let before_all = self.passed();
         let (mut received, mut sent, mut more) = (0, 0, false);
         // Whether the device takes nothing more: then replies that find no place are lost rather than receive stop.
@@ -368,16 +371,22 @@ impl<'a> Stack<'a> {
             let _ = device.set_promiscuous(on);
         }
         device.flush();
+        #[cfg(feature = "interfaces")]
         self.count(iface, before_all, device.lost());
+        #[cfg(not(feature = "interfaces"))]
+        if let [Some(iface)] = &mut self.ifaces {
+            iface.counters.lost = device.lost();
+        }
         self.polled(more)
     }
 
     /// What has passed by all interfaces.
-    fn passed(&self) -> InterfaceCounters {
+    pub(crate) fn passed(&self) -> InterfaceCounters {
         let Stats { rx_frames, rx_octets, tx_frames, tx_octets, all_drops: dropped, .. } = self.stats;
         InterfaceCounters { rx_frames, rx_octets, tx_frames, tx_octets, dropped, lost: Lost::default() }
     }
 
+    #[cfg(feature = "interfaces")]
     /// What has passed since `before` was by this interface: once a poll rather than for each frame.
     fn count(&mut self, id: IfaceId, before: InterfaceCounters, lost: Lost) {
         let now = self.passed();

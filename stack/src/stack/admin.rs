@@ -284,6 +284,10 @@ impl<'a> Stack<'a> {
                 mtu: iface.ip_mtu(),
                 link: iface.link(),
                 addresses: &iface.addresses,
+                // What has passed by the only interface is all that has.
+                #[cfg(not(feature = "interfaces"))]
+                counters: InterfaceCounters { lost: iface.counters.lost, ..self.passed() },
+                #[cfg(feature = "interfaces")]
                 counters: iface.counters,
             })
         })

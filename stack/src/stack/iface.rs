@@ -119,24 +119,29 @@ enum Present {
 
 // In this order a small processor reaches it by shorter instructions.
 #[repr(C)]
+// As in `Conn`: what is used most comes first on small processors.
+#[cfg_attr(target_os = "none", repr(C))]
 pub(crate) struct Iface<'a> {
     _present: Present,
     /// Addresses whose announcement is owed, by place (bit set).
     pub announce: u8,
     pub mac: Mac,
-    /// How many of them may wait: what strangers provoke takes a quarter of the pool at most.
-    reply_share: usize,
-    pub addresses: Vec<Cidr, MAX_ADDRESSES>,
     pub pool: Pool<'a>,
     pub caps: Capabilities,
-    pub replies: Deque<Reply<'a>, MAX_REPLIES>,
-    /// Packets for others that leave by it.
-    #[cfg(feature = "forward")]
-    pub transit: Transit<'a>,
-    pub counters: super::InterfaceCounters,
+    /// How many of them may wait: what strangers provoke takes a quarter of the pool at most.
+    reply_share: usize,
+    /// Egress waits for frames or device room, neither of which the stack can see coming: look again at this time.
+    pub stalled: Option<Instant>,
+    /// When our address was last defended (RFC 5227 §2.4).
+    pub defence: Defence,
+    pub addresses: Vec<Cidr, MAX_ADDRESSES>,
     /// Refused by the device: the first to be offered again.
     pub held: Option<(Frame<'a>, TxMeta)>,
     pub cutting: Option<Cutting<'a>>,
+    pub counters: super::InterfaceCounters,
+    /// Packets for others that leave by it.
+    #[cfg(feature = "forward")]
+    pub transit: Transit<'a>,
     /// Its device was told to receive everything.
     #[cfg(any(feature = "raw-ethernet", feature = "any-address"))]
     pub promiscuous: bool,
@@ -146,10 +151,6 @@ pub(crate) struct Iface<'a> {
     /// Who waits for it to change.
     #[cfg(feature = "carrier")]
     pub link_waker: Option<core::task::Waker>,
-    /// Egress waits for frames or device room, neither of which the stack can see coming: look again at this time.
-    pub stalled: Option<Instant>,
-    /// When our address was last defended (RFC 5227 §2.4).
-    pub defence: Defence,
     /// The groups that it is in.
     #[cfg(feature = "multicast")]
     pub groups: crate::ip::groups::Groups,
@@ -167,6 +168,7 @@ pub(crate) struct Iface<'a> {
     /// What hosts are told of this router, and when.
     #[cfg(feature = "router-advertisements")]
     pub advertiser: Option<crate::ip::advertise::Advertiser>,
+    pub replies: Deque<Reply<'a>, MAX_REPLIES>,
 }
 
 impl<'a> Iface<'a> {

@@ -195,15 +195,28 @@ pub(super) fn coarse(now: Instant) -> u32 {
 /// What is looked at most lies first, and octets before words: a small processor reaches only the first 32 octets, or
 /// words, of a structure by short instructions.
 #[repr(C)]
+// In this order on small processors, for which octets and words near the beginning cost half in each access.
+#[cfg_attr(all(target_os = "none", not(feature = "sack")), repr(C))]
 pub(crate) struct Conn<'a> {
     pub(super) state: State,
-    pub(super) fate: Fate,
     pub(super) events: Readiness,
+    pub(super) fate: Fate,
+    pub(super) error: Option<TcpError>,
+    pub(super) soft: Option<SoftError>,
+    pub(super) retries: u8,
+    pub(super) keep_probes: u8,
+    pub(super) has_iss: bool,
+    /// Both sides scale their windows.
+    pub(super) scaling: bool,
+    pub(super) offer_scale: bool,
+    pub(super) offer_stamps: bool,
+    /// The SYN had to be sent again.
+    pub(super) lost_syn: bool,
     pub(super) fin_queued: bool,
     pub(super) fin_sent: bool,
+    pub(super) reset_owed: bool,
     /// What is queued is still delivered, but then comes a reset instead of a FIN.
     pub(super) reset_at_end: bool,
-    pub(super) reset_owed: bool,
     pub(super) keep_due: bool,
     /// The user is gone.
     pub(super) orphan: bool,
@@ -211,13 +224,12 @@ pub(crate) struct Conn<'a> {
     pub(super) over: bool,
     /// The send buffer was full: room in it is news.
     pub(super) wants_write: bool,
-    pub(super) retries: u8,
     pub(super) snd: Snd,
     pub(super) rcv: Rcv,
-    pub(super) cc: Controller,
-    pub(super) rtt: Rtt,
     pub(super) tx: Ring<'a>,
     pub(super) rx: Ring<'a>,
+    pub(super) cc: Controller,
+    pub(super) rtt: Rtt,
     pub(super) sent: SentLog<'a>,
     pub(super) holes: Assembler<'a>,
     pub(super) sack: Sack,
@@ -233,16 +245,6 @@ pub(crate) struct Conn<'a> {
     pub(super) timers: Timers,
     pub(super) settings: Settings,
     pub(super) tuple: Tuple,
-    pub(super) error: Option<TcpError>,
-    pub(super) soft: Option<SoftError>,
-    pub(super) keep_probes: u8,
-    pub(super) has_iss: bool,
-    /// Both sides scale their windows.
-    pub(super) scaling: bool,
-    pub(super) offer_scale: bool,
-    pub(super) offer_stamps: bool,
-    /// The SYN had to be sent again.
-    pub(super) lost_syn: bool,
 }
 
 /// A connection on a 32-bit target costs at most so many octets, its rings, records and ranges counted apart (as they

@@ -86,6 +86,8 @@ pub(crate) struct Neighbor {
 }
 
 /// A connection in its table.
+// As in `Conn`: what is used most comes first on small processors.
+#[cfg_attr(target_os = "none", repr(C))]
 pub(crate) struct Entry<'a> {
     pub conn: Conn<'a>,
     pub node: NodeId,

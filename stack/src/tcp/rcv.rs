@@ -24,7 +24,25 @@ const MOST_DUP_ACKS: u8 = 8;
 
 /// The numbers of the receiving side.
 #[derive(Clone, Copy, Debug)]
+// As in `Conn`: what is used most comes first on small processors.
+#[cfg_attr(target_os = "none", repr(C))]
 pub(crate) struct Rcv {
+    pub dup_acks: u8,
+    /// Acknowledgments that are not delayed yet.
+    quick: u8,
+    /// Text of ours follows the peer's so soon that it carries the acknowledgments.
+    converses: bool,
+    pub ack_now: bool,
+    /// A challenge ACK is owed (RFC 5961).
+    pub challenge: bool,
+    /// The peer's FIN is known; it may wait beyond a hole.
+    has_fin: bool,
+    /// The peer's FIN was taken in order.
+    pub fin_taken: bool,
+    /// Our window scale; 0 unless both sides scale.
+    pub shift: u8,
+    /// The largest segment seen from the peer, at most one MSS: what "full-sized" means.
+    pub full: u16,
     pub irs: Seq,
     pub nxt: Seq,
     /// The furthest right edge that any segment told.
@@ -34,24 +52,8 @@ pub(crate) struct Rcv {
     fin: Seq,
     /// Octets received since the last acknowledgment.
     pub unacked: u32,
-    /// The largest segment seen from the peer, at most one MSS: what "full-sized" means.
-    pub full: u16,
-    /// Our window scale; 0 unless both sides scale.
-    pub shift: u8,
-    pub dup_acks: u8,
-    /// Acknowledgments that are not delayed yet.
-    quick: u8,
-    /// Text of ours follows the peer's so soon that it carries the acknowledgments.
-    converses: bool,
     /// When text began to wait for an acknowledgment last: low bits of the microseconds.
     text_at: u32,
-    pub ack_now: bool,
-    /// A challenge ACK is owed (RFC 5961).
-    pub challenge: bool,
-    /// The peer's FIN is known; it may wait beyond a hole.
-    has_fin: bool,
-    /// The peer's FIN was taken in order.
-    pub fin_taken: bool,
 }
 
 /// The largest window that is told without scaling.

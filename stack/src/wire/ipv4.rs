@@ -4,12 +4,15 @@
 
 use crate::stats::DropReason;
 use core::net::Ipv4Addr;
-use smoltcp::wire::Ipv4Packet;
 
 /// Octets of a header without options, which is what we send.
 pub(crate) const HEADER: usize = 20;
 /// Octets of a header with all the options that it can have.
 pub(crate) const MAX_HEADER: usize = 60;
+
+/// Flags, in the word of the fragment offset.
+const DONT_FRAGMENT: u16 = 0x4000;
+const MORE_FRAGMENTS: u16 = 0x2000;
 
 /// An IPv4 header as received; its options, if any, are well-formed and no source route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,19 +50,22 @@ impl Ipv4Header {
 #[inline]
 pub(crate) fn parse(packet: &[u8]) -> Result<Ipv4Header, DropReason> {
     let fixed = packet.first_chunk::<HEADER>().ok_or(DropReason::Ipv4Malformed)?;
-    let p = Ipv4Packet::new_unchecked(fixed);
+    let [_, tos, len_hi, len_lo, id_hi, id_lo, frag_hi, frag_lo, ttl, protocol, _, _, addresses @ ..] = *fixed;
+    let [s0, s1, s2, s3, d0, d1, d2, d3] = addresses;
+    let fragment = u16::from_be_bytes([frag_hi, frag_lo]);
     let header = Ipv4Header {
-        src: p.src_addr(),
-        dst: p.dst_addr(),
-        protocol: p.next_header().into(),
-        ttl: p.hop_limit(),
-        tos: fixed[1],
-        ident: p.ident(),
-        dont_frag: p.dont_frag(),
-        more_frags: p.more_frags(),
-        frag_offset: p.frag_offset(),
-        header_len: usize::from(p.header_len()),
-        total_len: usize::from(p.total_len()),
+        src: Ipv4Addr::new(s0, s1, s2, s3),
+        dst: Ipv4Addr::new(d0, d1, d2, d3),
+        protocol,
+        ttl,
+        tos,
+        ident: u16::from_be_bytes([id_hi, id_lo]),
+        dont_frag: fragment & DONT_FRAGMENT != 0,
+        more_frags: fragment & MORE_FRAGMENTS != 0,
+        // In units of eight octets on the wire.
+        frag_offset: fragment << 3,
+        header_len: usize::from(fixed[0] & 15) * 4,
+        total_len: usize::from(u16::from_be_bytes([len_hi, len_lo])),
     };
     // One comparison for both of version 4 and no options, which nearly every packet has.
     if fixed[0] != 0x45 {
@@ -133,8 +139,8 @@ const SSRR: u8 = 137;
 /// Source and destination of a packet that the stack itself has made or checked; `None` when it is too short.
 #[inline]
 pub(crate) fn addresses(packet: &[u8]) -> Option<(Ipv4Addr, Ipv4Addr)> {
-    let p = Ipv4Packet::new_unchecked(packet.first_chunk::<HEADER>()?);
-    Some((p.src_addr(), p.dst_addr()))
+    let [.., s0, s1, s2, s3, d0, d1, d2, d3] = *packet.first_chunk::<HEADER>()?;
+    Some((Ipv4Addr::new(s0, s1, s2, s3), Ipv4Addr::new(d0, d1, d2, d3)))
 }
 
 /// What a header that we send says, its lengths aside.
@@ -161,18 +167,14 @@ pub(crate) fn emit(buf: &mut [u8], fields: &Fields, payload_len: usize) {
     };
     debug_assert!(payload_len <= 65_535 - HEADER, "a payload that fits a datagram");
     let Fields { src, dst, protocol, ttl, tos, ident, dont_frag } = *fields;
-    *bytes = [0; HEADER];
-    let mut out = Ipv4Packet::new_unchecked(&mut bytes[..]);
-    out.set_version(4);
-    out.set_header_len(HEADER as u8);
-    out.set_total_len((HEADER + payload_len) as u16);
-    out.set_ident(ident);
-    out.set_dont_frag(dont_frag);
-    out.set_hop_limit(ttl);
-    out.set_next_header(protocol.into());
-    out.set_src_addr(src);
-    out.set_dst_addr(dst);
-    bytes[1] = tos;
+    // The words of the header one by one, which are stores of words.
+    bytes[..2].copy_from_slice(&[0x45, tos]);
+    bytes[2..4].copy_from_slice(&((HEADER + payload_len) as u16).to_be_bytes());
+    bytes[4..6].copy_from_slice(&ident.to_be_bytes());
+    bytes[6..8].copy_from_slice(&(if dont_frag { DONT_FRAGMENT } else { 0 }).to_be_bytes());
+    bytes[8..12].copy_from_slice(&[ttl, protocol, 0, 0]);
+    bytes[12..16].copy_from_slice(&src.octets());
+    bytes[16..].copy_from_slice(&dst.octets());
     set_checksum(bytes);
 }
 
@@ -202,7 +204,7 @@ pub(crate) fn set_fragment(buf: &mut [u8], offset: u16, more: bool, payload_len:
         debug_assert!(false, "an IPv4 header");
         return;
     };
-    let mut out = Ipv4Packet::new_unchecked(&mut bytes[..]);
+    let mut out = smoltcp::wire::Ipv4Packet::new_unchecked(&mut bytes[..]);
     out.set_header_len(header_len as u8);
     out.set_total_len((header_len + payload_len) as u16);
     out.clear_flags();
@@ -233,6 +235,7 @@ pub(crate) fn set_checksum(header: &mut [u8]) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use smoltcp::wire::Ipv4Packet;
     extern crate std;
     use std::vec::Vec;
 

@@ -25,7 +25,7 @@ const STACK_LINT: [(&str, &[&str]); 6] = [
 ];
 
 /// Each protocol must build without the others.
-const ALONE: [&str; 43] = [
+const ALONE: [&str; 44] = [
     "ipv4",
     "ipv6",
     "rdnss",
@@ -56,6 +56,7 @@ const ALONE: [&str; 43] = [
     "any-address",
     "many-sockets",
     "interfaces",
+    "snap",
     "loopback",
     "shared-ports",
     "syn-queue",
