@@ -63,6 +63,11 @@ mod time_wait;
 #[cfg(feature = "udp")]
 mod udp;
 mod wake;
+#[cfg(all(feature = "ipv6", feature = "interfaces"))]
+mod zone;
+#[cfg(all(not(all(feature = "ipv6", feature = "interfaces")), any(feature = "tcp", feature = "udp")))]
+#[path = "stack/one_zone.rs"]
+mod zone;
 
 #[cfg(feature = "multicast")]
 pub use crate::ip::groups::{MAX_GROUPS, MAX_MEMBERSHIPS, MAX_SOURCES, SourceFilter};

@@ -405,6 +405,10 @@ impl<'a> Stack<'a> {
         if is_group(dst) {
             return by.or_else(|| self.only_iface()).map(|iface| Hop { iface, next: dst });
         }
+        #[cfg(all(feature = "ipv6", feature = "interfaces"))]
+        if by.is_none() && self.is_ambiguous(dst) {
+            return None;
+        }
         let is_asked = |id: IfaceId| by.is_none_or(|by| by == id);
         for (index, iface) in self.ifaces.iter().enumerate() {
             let id = IfaceId(index as u8);
@@ -460,6 +464,10 @@ impl<'a> Stack<'a> {
         }
         if is_group(dst) {
             return self.only_iface().map(|iface| Hop { iface, next: dst });
+        }
+        #[cfg(all(feature = "ipv6", feature = "interfaces"))]
+        if self.is_ambiguous(dst) {
+            return None;
         }
         let now = self.now;
         let (iface, next) =

@@ -32,6 +32,13 @@ impl IfaceId {
         if cfg!(feature = "interfaces") { self.0 as usize } else { 0 }
     }
 
+    /// What names it as the zone of a link-local address (RFC 4007 §6): the `scope_id` of a `SocketAddrV6`. From 1 on; 0 names
+    /// none.
+    #[cfg(feature = "ipv6")]
+    pub const fn zone(self) -> u32 {
+        self.0 as u32 + 1
+    }
+
     /// Whether both are the same interface.
     #[inline]
     pub(crate) const fn is(self, other: Self) -> bool {

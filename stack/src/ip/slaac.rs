@@ -400,6 +400,10 @@ impl Host {
             //# between 0 and MAX_RTR_SOLICITATION_DELAY as specified in [RFC4861].
             (t.left, t.at, t.duplicate) = (probes.max(1), now + delay(rng), false);
         }
+        #[cfg(feature = "temporary-addresses")]
+        {
+            self.temporary.unsure = true;
+        }
         if self.follows_routers {
             self.solicit = Some((now + delay(rng), SOLICIT_FIRST));
         }

@@ -87,6 +87,8 @@ pub(crate) struct Temporary {
     pub at: Option<Instant>,
     /// Not before this time: there was no place.
     not_before: Option<Instant>,
+    /// The link is back: whether it is another one, the next router's advertisement tells.
+    pub unsure: bool,
 }
 
 /// What was done for temporary addresses.
@@ -100,7 +102,7 @@ pub(crate) enum Made {
 
 impl Temporary {
     /// None are made.
-    pub const NONE: Self = Self { settings: None, at: None, not_before: None };
+    pub const NONE: Self = Self { settings: None, at: None, not_before: None, unsure: false };
 }
 
 impl Host {
@@ -177,6 +179,25 @@ impl Host {
         let begun = self.tentative.push(trial).is_ok();
         self.plan_temporary(now);
         begun.then_some(Made::Begun)
+    }
+
+    /// Router `src` advertises: if the link is another one than before, those of the last are to go, one a call.
+    ///
+    /// RFC 8981 §3.6 wants new ones on another link. It is the same one if its router was ours, or gives a prefix that we
+    /// have an address from.
+    pub fn is_elsewhere(&mut self, src: Ipv6Addr, mut prefixes: impl Iterator<Item = Ipv6Addr>) -> bool {
+        let unsure = core::mem::take(&mut self.temporary.unsure);
+        unsure && !self.is_router(src.into()) && !prefixes.any(|p| self.formed.iter().any(|f| is_same(f.addr, p)))
+    }
+
+    /// One of the temporary addresses, on trial or in use.
+    pub fn any_temporary(&self) -> Option<Ipv6Addr> {
+        let on_trial = self.tentative.iter().find(|t| t.temporary.is_some()).map(|t| t.cidr.addr());
+        let in_use = || self.formed.iter().find(|f| f.temporary.is_some()).map(|f| f.addr);
+        match on_trial {
+            Some(IpAddr::V6(addr)) => Some(addr),
+            _ => in_use(),
+        }
     }
 
     /// Somebody has `addr`, a temporary one on trial: another, unless there were too many.

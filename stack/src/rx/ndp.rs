@@ -179,6 +179,17 @@ impl Stack<'_> {
             return Err(DropReason::NdpNotConfigured);
         }
         iface.v6.on_answered();
+        #[cfg(feature = "temporary-addresses")]
+        if iface.v6.is_elsewhere(
+            src,
+            advert.options.of_router().filter_map(|o| match o {
+                RouterOption::Prefix(p) => Some(p.prefix),
+                _ => None,
+            }),
+        ) {
+            self.leave_temporary_addresses(id);
+        }
+        let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return Ok(()) };
         if advert.hop_limit != 0 {
             iface.v6.hop_limit = Some(advert.hop_limit);
         }
@@ -202,6 +213,16 @@ impl Stack<'_> {
         }
         self.schedule_v6();
         if fits { Ok(()) } else { Err(DropReason::NdpTableFull) }
+    }
+
+    /// The temporary addresses of an interface say nothing on another link of where it has been.
+    #[cfg(feature = "temporary-addresses")]
+    fn leave_temporary_addresses(&mut self, id: IfaceId) {
+        while let Some(addr) = self.iface(id).and_then(|i| i.v6.any_temporary()) {
+            if self.remove_address(id, addr.into()).is_err() {
+                break;
+            }
+        }
     }
 
     /// Takes one option of a router's; false when there is no place for what it says.

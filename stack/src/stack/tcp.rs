@@ -3,6 +3,7 @@
 //! Implements the calls of RFC 9293 §3.9.1 in the manner of sockets: none blocks; each says `WouldBlock` when it is not
 //! its time yet, and an event or waker tells when it is.
 
+use super::zone::zone_of;
 use super::{IfaceId, Stack};
 use crate::error::{AcceptError, BindError, ConnectError, Full, Stale, TcpError};
 use crate::event::{Readiness, Wakers};
@@ -150,9 +151,10 @@ impl<'a> Stack<'a> {
         if remote.port() == 0 || !(is_host || (cfg!(feature = "loopback") && to.is_loopback())) {
             return Err(ConnectError::InvalidRemote);
         }
-        let (iface, source) = self.source(to).ok_or(ConnectError::NoRoute)?;
+        let zone = family::socket_inside(remote).and_then(zone_of);
+        let (iface, source) = self.source_in(zone, to).ok_or(ConnectError::NoRoute)?;
         #[cfg(feature = "temporary-addresses")]
-        let source = self.source_as(to, None, options.source).unwrap_or(source);
+        let source = self.source_as(to, zone, options.source).unwrap_or(source);
         let local = match family::any_inside(options.local).ok_or(ConnectError::NotOurAddress)? {
             Some(local) if local.is_unspecified() => source,
             Some(local) if local.is_ipv4() != to.is_ipv4() || !self.may_send(local, to) => {
@@ -162,7 +164,7 @@ impl<'a> Stack<'a> {
             None => source,
         };
         #[cfg(feature = "strong-host")]
-        let iface = match self.is_held_to_source(local) {
+        let iface = match zone.is_none() && self.is_held_to_source(local) {
             true => self.source_from(Some(local), to).ok_or(ConnectError::NoRoute)?.0,
             false => iface,
         };

@@ -3,6 +3,7 @@
 #[cfg(feature = "multicast")]
 use super::SourceFilter;
 use super::datagram::{MAX_UDP_PAYLOAD, is_group, is_reachable};
+use super::zone::zone_of;
 use super::{IfaceId, Stack};
 #[cfg(feature = "multicast")]
 use crate::error::GroupError;
@@ -217,6 +218,10 @@ impl<'a> UdpSocket<'_, 'a> {
             return Err(SendError::BroadcastNotAllowed);
         }
         let local = local.filter(|l| !is_group(*l) && !stack.is_any_broadcast(*l)).or(from);
+        let by = by.or(zone_of(to));
+        if matches!((options.iface, by), (Some(bound), Some(by)) if !bound.is(by)) {
+            return Err(SendError::InvalidRemote);
+        }
         #[cfg(feature = "temporary-addresses")]
         let local = local.or_else(|| stack.source_as(dst, options.iface.or(by), options.source));
         let (iface, source) = stack.datagram_way(dst, options.iface.or(by), local)?;
@@ -313,14 +318,18 @@ impl<'a> UdpSocket<'_, 'a> {
         {
             return Err(SendError::InvalidRemote);
         }
-        let source = self.stack.source(remote.ip()).ok_or(SendError::NoRoute)?.1;
+        let options = self.stack.udp.sockets.at(self.index).ok_or(SendError::Stale)?.options;
+        let by = zone_of(remote).or(options.iface);
+        if matches!((options.iface, by), (Some(bound), Some(by)) if !bound.is(by)) {
+            return Err(SendError::InvalidRemote);
+        }
+        let source = self.stack.source_in(by, remote.ip()).ok_or(SendError::NoRoute)?.1;
         #[cfg(feature = "temporary-addresses")]
-        let source = {
-            let preference = self.stack.udp.sockets.at(self.index).map(|s| s.options.source).unwrap_or_default();
-            self.stack.source_as(remote.ip(), None, preference).unwrap_or(source)
-        };
+        let source = self.stack.source_as(remote.ip(), by, options.source).unwrap_or(source);
         let socket = self.stack.udp.sockets.at_mut(self.index).ok_or(SendError::Stale)?;
-        socket.remote = Some(remote);
+        // A zone holds the socket to its link; addresses are compared without.
+        socket.options.iface = by;
+        socket.remote = Some(SocketAddr::new(remote.ip(), remote.port()));
         socket.local = socket.local.or(Some(source));
         Ok(())
     }

@@ -173,6 +173,8 @@ fn limits_are_taken_when_they_can_be_and_a_router_that_ends_is_not_used() {
     give(&mut b, router(R, 32, 1800, &mtu(1_400)));
     let (longest, hops) = sizes(&mut b);
     assert!(longest <= 1_400 && longest > 1_390 && hops == 32, "{longest} {hops}");
+    give(&mut b, router(R, 0, 1800, &[]));
+    assert_eq!(sizes(&mut b), (longest, 32), "what is not said is not changed");
     let before = addresses(&b);
     give(&mut b, router(R, 0, 0, &[]));
     assert_eq!((send(&mut b, FAR), addresses(&b)), (vec![], before), "no router, but addresses");

@@ -1,5 +1,6 @@
 //! Temporary addresses (RFC 8981) and the times that routers tell (RFC 4861 §6.3.4), on a whole stack.
 
+use ringtap::device::Link;
 use ringtap::link::neighbor::NeighborState;
 use ringtap::sockets::UdpOptions;
 use ringtap::stack::{AddressState, Identifiers, SourcePreference, TemporaryAddresses};
@@ -271,4 +272,39 @@ fn the_reachable_time_is_drawn_around_the_routers_and_drawn_anew_with_another() 
         }
     }
     assert!(met.len() > 2, "{met:?}");
+}
+
+/// The link goes down, and is back.
+fn flap(b: &mut Bench) {
+    for link in [Link::Down, Link::Up] {
+        b.nic.link = link;
+        six::pass(b, Duration::from_secs(2));
+    }
+}
+
+// RFC 8981 §3.6
+#[test]
+fn on_another_link_new_ones_are_made_and_on_the_same_link_they_stay() {
+    let elsewhere = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0xaa);
+    let other = Ipv6Addr::new(0x2001, 0xdb8, 8, 0, 0, 0, 0, 0);
+    let from = |router_ip, net| {
+        router(router_ip, 0, 1_800, &[&[1, 1][..], &R_MAC, &prefix(net, 0xc0, 86_400, 14_400)].concat())
+    };
+    // The router is known, or what it gives is; or neither is.
+    for (source, net, stays) in [(R, NET, true), (R, other, true), (elsewhere, NET, true), (elsewhere, other, false)] {
+        let mut b = bench(Some(TemporaryAddresses::RFC8981));
+        let [before] = temporary(&b, AddressState::Preferred)[..] else { panic!("one") };
+        let lasting = stable(&b);
+        flap(&mut b);
+        assert_eq!(temporary(&b, AddressState::Preferred), [before], "nobody has said yet where we are");
+        give(&mut b, from(source, net));
+        assert_eq!(temporary(&b, AddressState::Preferred).contains(&before), stays, "{source} {net}");
+        six::pass(&mut b, Duration::from_secs(5));
+        assert_eq!(stable(&b), lasting);
+        let now = temporary(&b, AddressState::Preferred);
+        assert_eq!((now.len(), now.contains(&before)), (1, stays), "{source} {net}");
+        // Only the first advertisement after that tells.
+        give(&mut b, from(elsewhere, Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 0)));
+        assert_eq!(temporary(&b, AddressState::Preferred), now);
+    }
 }
