@@ -13,6 +13,11 @@
 pub(crate) mod ack;
 pub(crate) mod cc;
 pub(crate) mod conn;
+#[cfg(feature = "ecn")]
+pub(crate) mod ecn;
+#[cfg(not(feature = "ecn"))]
+#[path = "tcp/no_ecn.rs"]
+pub(crate) mod ecn;
 pub(crate) mod fixed;
 pub(crate) mod info;
 pub(crate) mod input;
@@ -67,7 +72,7 @@ pub(crate) mod urgent;
 pub(crate) mod urgent;
 pub(crate) mod user;
 
-pub use info::{Repairs, SoftError, TcpInfo};
+pub use info::{EcnInfo, Repairs, SoftError, TcpInfo};
 pub use layer::{ConnectOptions, ListenOptions, ListenerHandle, TcpHandle};
 pub use options::{Congestion, KeepAlive, Progress, TcpOptions};
 pub use sent::Sent;

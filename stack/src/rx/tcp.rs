@@ -27,6 +27,10 @@ impl<'a> Stack<'a> {
         let bytes = packet.get(at..).ok_or(DropReason::TcpMalformed)?;
         let mut segment = Segment::parse(bytes)?;
         segment.size = arrival.size;
+        #[cfg(feature = "ecn")]
+        {
+            segment.is_ce = ip::is_ce(packet);
+        }
         if !arrival.is_verified() {
             let pseudo = ip::pseudo_header(packet, protocol::TCP, bytes.len() as u32);
             if !pseudo.add(segment.sum(bytes)).is_valid() {

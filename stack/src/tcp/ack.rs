@@ -42,12 +42,20 @@ impl Conn<'_> {
         }
         let wnd = self.snd.unscaled(seg.window);
         let was_closed = self.snd.wnd == 0;
+        let is_echo = self.is_echo(seg);
+        if is_echo {
+            self.on_echo();
+        }
+        let cwnd = self.cc.cwnd();
         if self.is_repairing(seg) {
             self.handle_ack_in_repair(now, seg);
         } else if seg.ack != self.snd.una {
             self.on_new_ack(now, seg);
         } else if !self.sack.is_on() && self.is_duplicate(seg, wnd) {
             self.on_duplicate_ack();
+        }
+        if is_echo {
+            self.hold_window(cwnd);
         }
         if self.snd.update_window(seg.seq, seg.ack, wnd) {
             self.on_window(was_closed);
@@ -208,7 +216,8 @@ impl Conn<'_> {
                 // RFC 6582 §3.2, step 2: after a recovery only what was sent since can be lost anew.
                 if self.snd.dup_acks == DUP_THRESHOLD && self.snd.una.after(self.snd.recover) {
                     let flight = self.snd.flight().saturating_sub(u32::from(self.snd.limited));
-                    self.cc.on_fast_retransmit(flight, mss);
+                    self.cc.on_fast_retransmit(flight, mss, self.is_reduced_by_echo());
+                    self.ecn.on_loss();
                     self.snd.phase = Phase::Fast;
                     self.sack.note(Repair::Recovery);
                     self.snd.recover = self.snd.nxt;

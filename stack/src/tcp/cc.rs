@@ -1,14 +1,17 @@
 //! Congestion control: how much may be in flight.
 //!
 //! What all algorithms share is here: RFC 5681 §3.1 (slow start, loss window, ssthresh), RFC 6928 (initial window),
-//! RFC 3465 (byte counting, L = 2), RFC 6582 (fast recovery without SACK), RFC 4015 (undo). Congestion avoidance is that
-//! of NewReno (RFC 5681), or of CUBIC (`cc/cubic.rs`), whose slow start ends by HyStart++ (`cc/hystart.rs`). With SACK,
-//! the window within a recovery is set by PRR (`sack.rs`). The connection says what happened; the answer is `cwnd`.
+//! RFC 3465 (byte counting, L = 2), RFC 6582 (fast recovery without SACK), RFC 4015 (undo), RFC 7661 (a window that is not
+//! used; `cc/usage.rs`, with the feature `cubic`). Congestion avoidance is that of NewReno (RFC 5681), or of CUBIC
+//! (`cc/cubic.rs`), whose first slow start ends by HyStart++ (`cc/hystart.rs`). With SACK, the window within a recovery is
+//! set by PRR (`sack.rs`). The connection says what happened; the answer is `cwnd`.
 
 #[cfg(feature = "cubic")]
 mod cubic;
 #[cfg(feature = "cubic")]
 mod hystart;
+#[cfg(feature = "cubic")]
+mod usage;
 
 use super::options::Congestion;
 use crate::seq::Seq;
@@ -17,10 +20,6 @@ use crate::time::Instant;
 /// No congestion window grows beyond this: the largest scaled window.
 const LARGEST: u32 = 1 << 30;
 
-/// How long a window may go unused, in units of 2^20 microseconds: five minutes (RFC 7661 §4.4.3).
-#[cfg(feature = "cubic")]
-const NON_VALIDATED: u32 = 286;
-
 /// The controller of one connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Controller {
@@ -28,9 +27,9 @@ pub(crate) struct Controller {
     ssthresh: u32,
     /// Octets acknowledged since congestion avoidance last made the window grow.
     acked: u32,
-    /// When the window was last used by half at least, in units of 2^20 microseconds (RFC 7661 §4.3).
+    /// How much of the window is in use (RFC 7661).
     #[cfg(feature = "cubic")]
-    validated_at: u32,
+    usage: usage::Usage,
     avoidance: Avoidance,
 }
 
@@ -38,6 +37,9 @@ pub(crate) struct Controller {
 #[derive(Clone, Copy, Debug)]
 enum Avoidance {
     NewReno,
+    /// CUBIC, in its first slow start.
+    #[cfg(feature = "cubic")]
+    Starting(hystart::HyStart),
     #[cfg(feature = "cubic")]
     Cubic(cubic::Cubic),
 }
@@ -84,14 +86,14 @@ impl Controller {
         let avoidance = match kind {
             Congestion::NewReno => Avoidance::NewReno,
             #[cfg(feature = "cubic")]
-            Congestion::Cubic => Avoidance::Cubic(cubic::Cubic::new()),
+            Congestion::Cubic => Avoidance::Starting(hystart::HyStart::new()),
         };
         Self {
             cwnd: initial_window(mss),
             ssthresh: LARGEST,
             acked: 0,
             #[cfg(feature = "cubic")]
-            validated_at: 0,
+            usage: usage::Usage::new(),
             avoidance,
         }
     }
@@ -107,8 +109,9 @@ impl Controller {
         self.ssthresh
     }
 
-    /// The handshake ended with this MSS; `lost_syn`: RFC 5681 §3.1 then allows one segment.
-    pub fn on_established(&mut self, mss: u32, lost_syn: bool) {
+    /// The handshake ended with this MSS, and text begins at `una`; `lost_syn`: RFC 5681 §3.1 then allows one segment.
+    pub fn on_established(&mut self, mss: u32, lost_syn: bool, una: Seq) {
+        self.begin_usage(una);
         self.cwnd = if lost_syn { mss } else { initial_window(mss) };
     }
 
@@ -116,10 +119,15 @@ impl Controller {
     #[inline]
     pub fn on_ack(&mut self, ack: &Acked) {
         #[cfg(feature = "cubic")]
-        self.validate(ack);
-        //= https://www.rfc-editor.org/rfc/rfc7661#section-4.3
-        //# A TCP sender that enters the non-validated phase MUST preserve the cwnd [...] and it does not grow while
-        //# what is in flight says nothing of the path
+        if !ack.after_rto && self.usage.counts(ack) {
+            self.end_round(ack);
+        }
+        //= https://www.rfc-editor.org/rfc/rfc7661#section-4.4
+        //# A TCP sender that enters the non-validated phase preserves the cwnd
+        // It does not grow either, while what is delivered says nothing of the path.
+        if !self.is_validated() {
+            return;
+        }
         if self.cwnd < self.ssthresh {
             if ack.flight >= self.cwnd / 2 {
                 self.slow_start(ack);
@@ -129,16 +137,16 @@ impl Controller {
         }
     }
 
-    /// RFC 7661 §4.3, what is in flight standing for pipeACK: the window is valid while half of it is used.
+    /// A round trip has ended.
     #[cfg(feature = "cubic")]
-    #[inline]
-    fn validate(&mut self, ack: &Acked) {
-        let clock = (ack.now.as_micros() >> 20) as u32;
-        if ack.flight >= self.cwnd / 2 {
-            self.validated_at = clock;
-        } else if clock.wrapping_sub(self.validated_at) > NON_VALIDATED {
+    #[cold]
+    fn end_round(&mut self, ack: &Acked) {
+        self.usage.end_round(ack, self.cwnd);
+        if self.usage.is_too_long(ack.now) {
             self.on_non_validated(ack.mss);
-            self.validated_at = clock;
+        }
+        if let Avoidance::Starting(hystart) = &mut self.avoidance {
+            hystart.begin_round();
         }
     }
 
@@ -157,13 +165,16 @@ impl Controller {
         let growth = match &mut self.avoidance {
             Avoidance::NewReno => ack.octets.min(limit),
             #[cfg(feature = "cubic")]
-            Avoidance::Cubic(cubic) => {
-                let share = cubic.hystart.growth(ack.octets, limit, ack);
-                if cubic.hystart.is_over() {
+            Avoidance::Starting(hystart) => {
+                let share = hystart.growth(ack.octets, limit, ack.rtt);
+                if hystart.is_over() {
                     self.ssthresh = self.cwnd;
+                    self.avoidance = Avoidance::Cubic(cubic::Cubic::new());
                 }
                 share
             }
+            #[cfg(feature = "cubic")]
+            Avoidance::Cubic(_) => ack.octets.min(limit),
         };
         self.cwnd = (self.cwnd + growth).min(LARGEST);
     }
@@ -177,6 +188,8 @@ impl Controller {
                     self.cwnd = (self.cwnd + ack.mss).min(LARGEST);
                 }
             }
+            #[cfg(feature = "cubic")]
+            Avoidance::Starting(_) => self.avoidance = Avoidance::Cubic(cubic::Cubic::new()),
             #[cfg(feature = "cubic")]
             Avoidance::Cubic(cubic) => {
                 // The curve is looked at some times per round trip, not for every segment.
@@ -192,15 +205,62 @@ impl Controller {
     /// is to go.
     #[cold]
     pub fn on_loss(&mut self, flight: u32, mss: u32) {
-        self.ssthresh = match &mut self.avoidance {
-            //= https://www.rfc-editor.org/rfc/rfc5681#section-3.1
-            //# ssthresh = max (FlightSize / 2, 2*SMSS)
-            Avoidance::NewReno => flight / 2,
+        let unvalidated = self.unvalidated(flight);
+        if let Some(base) = unvalidated {
+            self.cwnd = self.cwnd.min(base);
+        }
+        #[cfg(feature = "cubic")]
+        if let Avoidance::Starting(_) = self.avoidance {
+            self.avoidance = Avoidance::Cubic(cubic::Cubic::new());
+        }
+        let ssthresh = match &mut self.avoidance {
             #[cfg(feature = "cubic")]
             Avoidance::Cubic(cubic) => cubic.on_loss(self.cwnd, flight),
-        }
-        .max(2 * mss);
+            //= https://www.rfc-editor.org/rfc/rfc5681#section-3.1
+            //# ssthresh = max (FlightSize / 2, 2*SMSS)
+            _ => flight / 2,
+        };
+        self.ssthresh = unvalidated.map_or(ssthresh, |base| base / 2).max(2 * mss);
         self.acked = 0;
+    }
+
+    /// As [`on_loss`](Self::on_loss), of a tail that a probe has repaired (RFC 8985 §7.4): the little that was in flight is
+    /// no measure of a window that was used before.
+    #[cfg(feature = "rack")]
+    #[cold]
+    pub fn on_tail_loss(&mut self, flight: u32, mss: u32) {
+        let was_used = self.is_validated();
+        self.on_loss(if was_used { self.cwnd } else { flight }, mss);
+        self.leave_recovery(mss);
+    }
+
+    /// A router has marked text, `flight` octets being in flight (RFC 3168 §6.1.2): as a loss, or with `abe` by less.
+    #[cfg(feature = "ecn")]
+    #[cold]
+    pub fn on_echo(&mut self, flight: u32, mss: u32, abe: bool) {
+        let (cwnd, was_used) = (self.cwnd, self.is_validated());
+        self.on_loss(flight, mss);
+        if abe && was_used {
+            //= https://www.rfc-editor.org/rfc/rfc8511#section-3.1
+            //# ssthresh = max(FlightSize * beta_{ecn}, 2 * SMSS)
+            // In 1024ths.
+            let (used, beta) = match self.avoidance {
+                #[cfg(feature = "cubic")]
+                Avoidance::Cubic(_) => (cwnd.min(flight.saturating_mul(2)), 870),
+                _ => (flight.min(cwnd), 819),
+            };
+            self.ssthresh = ((u64::from(used) * beta >> 10) as u32).max(2 * mss);
+        }
+        self.leave_recovery(mss);
+    }
+
+    /// A recovery has ended: the window that it was to lead to.
+    #[cfg(any(feature = "sack", feature = "ecn"))]
+    pub fn leave_recovery(&mut self, mss: u32) {
+        self.end_recovery(mss);
+        //= https://www.rfc-editor.org/rfc/rfc9937#section-5
+        //# cwnd = ssthresh
+        self.set_cwnd(self.ssthresh, mss);
     }
 
     /// The window as a recovery wants it; never less than one segment.
@@ -209,9 +269,12 @@ impl Controller {
         self.cwnd = cwnd.max(mss).min(LARGEST);
     }
 
-    /// The third duplicate acknowledgment: fast recovery begins (RFC 6582 §3.2, step 2).
-    pub fn on_fast_retransmit(&mut self, flight: u32, mss: u32) {
-        self.on_loss(flight, mss);
+    /// The third duplicate acknowledgment: fast recovery begins (RFC 6582 §3.2, step 2); `is_reduced`: the window was reduced
+    /// for this window of text already.
+    pub fn on_fast_retransmit(&mut self, flight: u32, mss: u32, is_reduced: bool) {
+        if !is_reduced {
+            self.on_loss(flight, mss);
+        }
         self.cwnd = self.ssthresh + 3 * mss;
     }
 
@@ -233,6 +296,7 @@ impl Controller {
 
     /// All that was in flight when recovery began is acknowledged (RFC 6582 §3.2, step 3, option 1: no burst).
     pub fn on_recovered(&mut self, flight: u32, mss: u32) {
+        self.end_recovery(mss);
         self.cwnd = self.ssthresh.min(flight.max(mss) + mss);
     }
 
@@ -248,6 +312,7 @@ impl Controller {
         //# segment (regardless of the value of IW).
         self.cwnd = mss;
         self.acked = 0;
+        self.forget_usage();
     }
 
     /// Nothing was sent for more than one RTO (RFC 5681 §4.1).
@@ -258,6 +323,7 @@ impl Controller {
             self.ssthresh = self.ssthresh.max(self.cwnd - self.cwnd / 4);
             self.cwnd = restart;
         }
+        self.forget_usage();
         self.restart_curve();
     }
 
@@ -270,9 +336,9 @@ impl Controller {
     #[cfg(feature = "rack")]
     pub fn prior(&self) -> Prior {
         let w_max = match &self.avoidance {
-            Avoidance::NewReno => 0,
             #[cfg(feature = "cubic")]
             Avoidance::Cubic(cubic) => cubic.w_max(),
+            _ => 0,
         };
         Prior { cwnd: self.cwnd, ssthresh: self.ssthresh, w_max }
     }
@@ -284,6 +350,7 @@ impl Controller {
         //# cwnd <- FlightSize + min (bytes_acked, IW)
         let at_once = flight.saturating_add(initial_window(mss));
         self.cwnd = self.cwnd.max(prior.cwnd.min(at_once));
+        self.forget_usage();
         // The rest of the way is slow start's.
         self.ssthresh = self.ssthresh.max(prior.ssthresh).max(prior.cwnd);
         self.restart_curve();
@@ -301,6 +368,62 @@ impl Controller {
             cubic.restart();
         }
     }
+}
+
+/// What RFC 7661 adds, where it is built in.
+#[cfg(feature = "cubic")]
+impl Controller {
+    #[inline]
+    const fn is_validated(&self) -> bool {
+        self.usage.is_validated()
+    }
+
+    fn begin_usage(&mut self, una: Seq) {
+        self.usage.start(una);
+    }
+
+    const fn forget_usage(&mut self) {
+        self.usage.forget();
+    }
+
+    /// A loss, `flight` octets being in flight: what a window that was not validated is to be half of.
+    fn unvalidated(&mut self, flight: u32) -> Option<u32> {
+        self.usage.on_loss(flight)
+    }
+
+    /// So many octets went again.
+    pub fn on_resent(&mut self, octets: u32) {
+        self.usage.on_resent(octets);
+    }
+
+    //= https://www.rfc-editor.org/rfc/rfc7661#section-4.4.1
+    //# The calculated cwnd value MUST NOT be reduced below 1 TCP Maximum Segment Size (MSS).
+    fn end_recovery(&mut self, mss: u32) {
+        if let Some(safe) = self.usage.on_recovered() {
+            self.ssthresh = self.ssthresh.min(safe.max(mss));
+        }
+    }
+}
+
+/// Without it a window that is hardly in use does not grow, and that is all.
+#[cfg(not(feature = "cubic"))]
+impl Controller {
+    #[inline]
+    const fn is_validated(&self) -> bool {
+        true
+    }
+
+    const fn begin_usage(&self, _una: Seq) {}
+
+    const fn forget_usage(&self) {}
+
+    const fn unvalidated(&self, _flight: u32) -> Option<u32> {
+        None
+    }
+
+    pub const fn on_resent(&self, _octets: u32) {}
+
+    const fn end_recovery(&self, _mss: u32) {}
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use core::ops::ControlFlow;
 use managed::ManagedSlice;
 
 use super::cc::Controller;
+use super::ecn::Ecn;
 use super::info::{IcmpError, SoftError};
 use super::isn::ts_clock;
 #[cfg(feature = "syn-queue")]
@@ -206,12 +207,8 @@ pub(crate) struct Conn<'a> {
     pub(super) retries: u8,
     pub(super) keep_probes: u8,
     pub(super) has_iss: bool,
-    /// Both sides scale their windows.
-    pub(super) scaling: bool,
     pub(super) offer_scale: bool,
     pub(super) offer_stamps: bool,
-    /// The SYN had to be sent again.
-    pub(super) lost_syn: bool,
     pub(super) fin_queued: bool,
     pub(super) fin_sent: bool,
     pub(super) reset_owed: bool,
@@ -233,9 +230,9 @@ pub(crate) struct Conn<'a> {
     pub(super) sent: SentLog<'a>,
     pub(super) holes: Assembler<'a>,
     pub(super) sack: Sack,
+    pub(super) ecn: Ecn,
     pub(super) stamps: Stamps,
     pub(super) budget: Budget,
-    pub(super) retransmits: u32,
     pub(super) urgent: Urgent,
     pub(super) tuning: Tuning,
     /// Since when the peer owes us an acknowledgment: R2 counts from here.
@@ -244,6 +241,7 @@ pub(crate) struct Conn<'a> {
     pub(super) last_sent: Instant,
     pub(super) timers: Timers,
     pub(super) settings: Settings,
+    pub(super) retransmits: u32,
     pub(super) tuple: Tuple,
 }
 
@@ -276,6 +274,7 @@ impl<'a> Conn<'a> {
             rtt: Rtt::new(micros(options.rto_initial), &settings),
             cc: Controller::new(options.congestion, u32::from(settings.mss)),
             sack: Sack::new(options.sack, options.rack),
+            ecn: Ecn::new(options),
             settings,
             stamps: Stamps::OFF,
             budget: Budget::default(),
@@ -284,18 +283,16 @@ impl<'a> Conn<'a> {
             last_heard: Instant::ZERO,
             last_sent: Instant::ZERO,
             retransmits: 0,
+            retries: 0,
             state: State::SynSent,
             fate: Fate::Open,
             events: Readiness::NONE,
             error: None,
             soft: None,
-            retries: 0,
             keep_probes: 0,
             has_iss: false,
-            scaling: false,
             offer_scale: options.window_scale,
             offer_stamps: options.timestamps,
-            lost_syn: false,
             fin_queued: false,
             fin_sent: false,
             reset_owed: false,
@@ -331,12 +328,15 @@ impl<'a> Conn<'a> {
         if let (Some(theirs), Some(ours)) = (handshake.peer_scale, handshake.our_scale) {
             conn.snd.shift = theirs.min(14);
             conn.rcv.shift = ours.min(14);
-            conn.scaling = true;
+            conn.snd.scaling = true;
         }
         conn.agree_on_sack(handshake.sack_permitted, handshake.irs);
+        if handshake.ecn {
+            conn.ecn.agree();
+        }
         conn.set_peer_mss(handshake.peer_mss);
         conn.snd.set_window(handshake.irs, handshake.iss, u32::from(handshake.snd_wnd));
-        conn.lost_syn = handshake.retransmitted;
+        conn.rtt.lost_syn = handshake.retransmitted;
         if !handshake.retransmitted {
             conn.sent.push(conn.snd.una, conn.snd.nxt, handshake.sent_at);
         }

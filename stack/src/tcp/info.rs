@@ -77,6 +77,22 @@ pub struct TcpInfo {
     pub retransmits: u32,
     /// What told of losses, and how often.
     pub repairs: Repairs,
+    /// Explicit Congestion Notification.
+    pub ecn: EcnInfo,
+}
+
+/// Explicit Congestion Notification (RFC 3168) on a connection. Counters stop at their end; without the feature `ecn` there is
+/// nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub struct EcnInfo {
+    /// Whether text leaves marked as ECN-capable: both ends agreed.
+    pub is_on: bool,
+    /// Segments that came marked by a router.
+    pub marks: u16,
+    /// How often the peer's echo of a mark reduced the congestion window.
+    pub reductions: u16,
 }
 
 /// Something that a connection counts in its [`Repairs`].

@@ -159,6 +159,7 @@ impl Conn<'_> {
             self.on_probe_answered(now);
         }
         self.take_timestamp(now, seg);
+        self.take_ecn(seg);
         ControlFlow::Continue(())
     }
 

@@ -20,6 +20,7 @@ use crate::rng::{Key, Purpose, Secret};
 use crate::seq::Seq;
 use crate::sockets::demux::Tuple;
 use crate::stats::DropReason;
+use crate::tcp::ecn::{is_offer, syn_ack_flags};
 use crate::tcp::isn::{timestamp_offset, ts_clock};
 use crate::tcp::layer::{ListenOptions, is_between_hosts};
 use crate::tcp::rcv::{syn_window, window_shift};
@@ -52,6 +53,8 @@ pub(crate) struct Handshake {
     pub timestamps: Option<HandshakeTimestamps>,
     /// Both sides take SACK.
     pub sack_permitted: bool,
+    /// Both sides take ECN.
+    pub ecn: bool,
     /// The window of the SYN: never scaled (RFC 7323 §2.2).
     pub snd_wnd: u16,
     /// The window that our SYN|ACK announced: never scaled.
@@ -125,6 +128,8 @@ pub(crate) struct Listener<'a> {
     timestamps: bool,
     /// Whether we take SACK.
     sack: bool,
+    /// Whether we take ECN.
+    ecn: bool,
     backlog: u16,
     accept_head: u16,
     accept_len: u16,
@@ -149,8 +154,8 @@ impl<'a> Listener<'a> {
             max_segment: tcp.max_segment,
             scale: (cfg!(feature = "window-scale") && tcp.window_scale).then(|| window_shift(tcp.window_most())),
             timestamps: cfg!(feature = "timestamps") && tcp.timestamps,
-            // Selective acknowledgments are not built yet, and must not be promised.
             sack: cfg!(feature = "sack") && tcp.sack,
+            ecn: cfg!(feature = "ecn") && tcp.ecn,
             backlog,
             accept_head: 0,
             accept_len: 0,
@@ -236,6 +241,8 @@ impl<'a> Listener<'a> {
             scale: scale.unwrap_or(NO_SCALE),
             has_timestamps: timestamps.is_some(),
             sack_permitted,
+            // A cookie has no bit for it, and what the SYN|ACK agrees to must not be forgotten.
+            has_ecn: self.ecn && is_offer(seg) && cookie.is_none(),
             is_cookie: cookie.is_some(),
             ..SynSlot::new()
         };
@@ -265,6 +272,7 @@ impl<'a> Listener<'a> {
             return if in_window { self.answer(index, DropReason::TcpBadReset) } else { drop_bad_reset() };
         }
         if flags.contains(Flags::SYN) {
+            self.syns.compare_offers(index, is_offer(seg));
             // The same SYN again, or one that RFC 5961 §4 has challenged: the SYN|ACK says the same in both cases.
             return self.answer(index, DropReason::TcpUnexpectedSyn);
         }
@@ -314,6 +322,7 @@ impl<'a> Listener<'a> {
             our_scale: self.scale.filter(|_| peer_scale.is_some()),
             timestamps,
             sack_permitted: entry.sack_permitted,
+            ecn: entry.has_ecn,
             snd_wnd: entry.window,
             rcv_wnd: self.window,
             sent_at: self.syns.sent_at(index, self.now),
@@ -352,6 +361,7 @@ impl<'a> Listener<'a> {
             our_scale: self.scale.filter(|_| scale.is_some()),
             timestamps,
             sack_permitted,
+            ecn: false,
             snd_wnd: seg.window,
             rcv_wnd: self.window,
             sent_at: self.now,
@@ -397,7 +407,7 @@ impl<'a> Listener<'a> {
             dst_port: tuple.remote_port,
             seq: entry.iss,
             ack: entry.irs + 1,
-            flags: Flags::SYN | Flags::ACK,
+            flags: syn_ack_flags(entry.has_ecn),
             window: self.window,
             urgent: 0,
             options: Options { mss, window_scale, sack_permitted, timestamps, ..Options::NONE },

@@ -85,9 +85,10 @@ impl Conn<'_> {
             //# but MUST use 14 instead of the specified value.
             self.snd.shift = theirs.min(14);
             self.rcv.shift = self.syn_offer().1;
-            self.scaling = true;
+            self.snd.scaling = true;
         }
         self.agree_on_sack(options.sack_permitted, seg.seq);
+        self.agree_on_ecn(seg);
         self.set_peer_mss(options.mss);
     }
 
@@ -112,11 +113,11 @@ impl Conn<'_> {
         self.snd.phase = Phase::Open;
         self.snd.dup_acks = 0;
         match self.sent.acknowledge(self.snd.iss, ack, now) {
-            Some(sample) if !self.lost_syn => self.rtt.on_sample(sample, &self.settings),
-            _ if self.lost_syn => self.rtt.after_lost_syn(&self.settings),
+            Some(sample) if !self.rtt.lost_syn => self.rtt.on_sample(sample, &self.settings),
+            _ if self.rtt.lost_syn => self.rtt.after_lost_syn(&self.settings),
             _ => {}
         }
-        self.cc.on_established(u32::from(self.snd.mss), self.lost_syn);
+        self.cc.on_established(u32::from(self.snd.mss), self.rtt.lost_syn, ack);
         self.retries = 0;
         self.progress_at = now;
         self.timers.retransmit = Timer::OFF;

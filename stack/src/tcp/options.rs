@@ -101,6 +101,12 @@ pub struct TcpOptions {
     /// With `sack`: notice losses by time, probe for those at the tail, and take back what a time-out or a retransmission
     /// without need did to the congestion window (RFC 8985, 5682, 4015). Without the feature `rack` it has no effect.
     pub rack: bool,
+    /// Offer Explicit Congestion Notification, and agree to it (RFC 3168): routers may then mark text where they would lose it.
+    /// Without the feature `ecn` it has no effect.
+    pub ecn: bool,
+    /// With `ecn`: a mark reduces the congestion window by less than a loss does, to 0.8 of it, or 0.85 with CUBIC, for routers
+    /// that mark have short queues (RFC 8511, experimental). Off by default.
+    pub abe: bool,
     /// Time to live of every packet.
     pub ttl: u8,
     /// Differentiated services code point of every packet (0..=63).
@@ -155,6 +161,8 @@ impl Default for TcpOptions {
             timestamps: true,
             sack: true,
             rack: true,
+            ecn: true,
+            abe: false,
             ttl: 64,
             dscp: 0,
             linger: Duration::from_secs(120),

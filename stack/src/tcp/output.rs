@@ -178,6 +178,7 @@ impl Conn<'_> {
         {
             return Some(probe);
         }
+        let segments = if self.ecn.is_alone() { 1 } else { segments };
         let len = self.new_text(u32::from(self.snd.mss).saturating_mul(segments))?;
         let last = self.snd.outstanding() + len == self.tx.len() as u32;
         let fin = last && self.owes_fin();
@@ -314,7 +315,7 @@ impl Conn<'_> {
 
     /// Whether both sides scale their windows.
     const fn is_scaling(&self) -> bool {
-        cfg!(feature = "window-scale") && self.scaling
+        cfg!(feature = "window-scale") && self.snd.scaling
     }
 
     fn owes_keep_alive(&self) -> bool {
@@ -341,7 +342,7 @@ impl Conn<'_> {
             dst_port: self.tuple.remote_port,
             seq: plan.seq,
             ack: self.rcv.nxt,
-            flags: plan.flags,
+            flags: self.ecn_flags(plan),
             window: plan.window,
             urgent: 0,
             options,
@@ -417,6 +418,7 @@ impl Conn<'_> {
         let end = plan.end();
         self.sent.resend(self.snd.una, plan.seq, end, now);
         self.retransmits = self.retransmits.saturating_add(1);
+        self.cc.on_resent(plan.len);
         if self.sack.is_on() {
             self.on_repair_sent(now, plan);
         } else {
@@ -444,6 +446,7 @@ impl Conn<'_> {
         if self.snd.phase == Phase::Fast {
             self.on_text_in_recovery(plan.len);
         }
+        self.on_ecn_sent(plan);
         self.rcv.on_text_sent(now.as_micros() as u32, self.settings.delayed_ack);
         self.snd.nxt = end;
         self.snd.resend = end;
@@ -506,11 +509,6 @@ impl Conn<'_> {
     /// Another DSCP, of six bits.
     pub fn set_dscp(&mut self, dscp: u8) {
         self.settings.dscp = dscp & 0x3f;
-    }
-
-    /// The octet of the IP header that holds the connection's DSCP.
-    pub fn tos(&self) -> u8 {
-        self.settings.dscp << 2
     }
 }
 

@@ -407,8 +407,8 @@ impl Conn<'_> {
             //= https://www.rfc-editor.org/rfc/rfc8985#section-7.4.2
             //# Invoke congestion control to react to the loss event the probe has repaired.
             self.snd.phase = Phase::Open;
-            self.cc.on_loss(self.cc.cwnd(), mss);
-            self.cc.set_cwnd(self.cc.ssthresh(), mss);
+            self.ecn.on_loss();
+            self.cc.on_tail_loss(self.snd.outstanding().saturating_add(acked), mss);
         } else if is_second {
             self.snd.phase = Phase::Open;
         }

@@ -43,6 +43,9 @@ pub(crate) struct Rcv {
     pub shift: u8,
     /// The largest segment seen from the peer, at most one MSS: what "full-sized" means.
     pub full: u16,
+    /// Segments that routers have marked (RFC 3168).
+    #[cfg(feature = "ecn")]
+    pub marks: u16,
     pub irs: Seq,
     pub nxt: Seq,
     /// The furthest right edge that any segment told.
@@ -109,6 +112,8 @@ impl Rcv {
             text_at: 1 << 31,
             ack_now: false,
             challenge: false,
+            #[cfg(feature = "ecn")]
+            marks: 0,
             has_fin: false,
             fin_taken: false,
         }

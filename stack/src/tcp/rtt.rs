@@ -22,11 +22,14 @@ pub(crate) struct Rtt {
     shortest: u32,
     /// The time-out doubled so many times.
     backoff: u8,
+    /// The SYN had to be sent again.
+    pub lost_syn: bool,
 }
 
 impl Rtt {
     pub fn new(initial: u32, settings: &Settings) -> Self {
-        Self { srtt8: 0, rttvar4: 0, base: initial.clamp(1_000, settings.rto_max), shortest: u32::MAX, backoff: 0 }
+        let base = initial.clamp(1_000, settings.rto_max);
+        Self { srtt8: 0, rttvar4: 0, base, shortest: u32::MAX, backoff: 0, lost_syn: false }
     }
 
     /// Takes one measurement.

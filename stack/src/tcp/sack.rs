@@ -352,7 +352,10 @@ impl Conn<'_> {
         self.save_for_undo();
         // What limited transmit, or a probe, sent beyond the window is not counted (RFC 6675 §5, step 4.2).
         let flight = outstanding.min(self.cc.cwnd());
-        self.cc.on_loss(flight, mss);
+        if !self.is_reduced_by_echo() {
+            self.cc.on_loss(flight, mss);
+        }
+        self.ecn.on_loss();
         self.snd.phase = Phase::Fast;
         self.sack.note(Repair::Recovery);
         self.snd.recover = self.snd.nxt;
@@ -404,9 +407,7 @@ impl Conn<'_> {
     fn leave_fast(&mut self) {
         let mss = u32::from(self.snd.mss);
         self.snd.phase = Phase::Open;
-        //= https://www.rfc-editor.org/rfc/rfc9937#section-5
-        //# cwnd = ssthresh
-        self.cc.set_cwnd(self.cc.ssthresh(), mss);
+        self.cc.leave_recovery(mss);
         self.rack_on_recovered();
     }
 

@@ -43,6 +43,8 @@ pub(crate) struct Snd {
     pub dup_acks: u8,
     /// The peer's window scale.
     pub shift: u8,
+    /// Both sides scale their windows.
+    pub scaling: bool,
     /// Octets of text in a full segment, options already subtracted.
     pub mss: u16,
     /// What the peer announced, without subtracting options.
@@ -86,6 +88,7 @@ impl Snd {
             phase: Phase::Open,
             fast_retransmit: false,
             probe: false,
+            scaling: false,
         }
     }
 

@@ -6,6 +6,8 @@
 mod bulk;
 mod chaos;
 mod close;
+#[cfg(feature = "ecn")]
+mod ecn;
 mod harness;
 mod link;
 mod loss;

@@ -191,11 +191,12 @@ impl Conn<'_> {
             self.events |= Readiness::ERROR;
         }
         if !self.snd.syn_is_acked() {
-            self.lost_syn = true;
+            self.rtt.lost_syn = true;
         } else if self.snd.wnd > 0 {
             // A window that this very recovery has reduced is not reduced a second time.
             let is_reduced = self.sack.is_on() && self.snd.phase == Phase::Fast;
-            let first = !self.rtt.is_backed_off() && !is_reduced;
+            let first = !self.rtt.is_backed_off() && !is_reduced && !self.is_reduced_by_echo();
+            self.ecn.on_loss();
             self.save_for_undo_of_rto(first);
             self.cc.on_rto(self.snd.outstanding(), u32::from(self.snd.mss), first);
         }

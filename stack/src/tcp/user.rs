@@ -266,6 +266,7 @@ impl Conn<'_> {
             pacing: self.pacing(),
             retransmits: self.retransmits,
             repairs: self.sack.repairs(),
+            ecn: self.ecn_info(),
         }
     }
 

@@ -297,13 +297,13 @@ fn build_segment<'a>(
     #[cfg(feature = "ipv6")]
     if conn.is_v6() {
         // By value: what is given away by reference has to be in memory, for IPv4, too.
-        push_headers_v6(&mut frame, conn.tuple(), header.clone(), (conn.ttl(), conn.tos()), sum)?;
+        push_headers_v6(&mut frame, conn.tuple(), header.clone(), (conn.ttl(), conn.tos(plan)), sum)?;
         if let Some((dst, src)) = link {
             push_ethernet(&mut frame, dst, src);
         }
         return Some(frame);
     }
-    push_headers(&mut frame, link, &conn.tuple(), &header, (conn.ttl(), conn.tos()), sum)?;
+    push_headers(&mut frame, link, &conn.tuple(), &header, (conn.ttl(), conn.tos(plan)), sum)?;
     Some(frame)
 }
 

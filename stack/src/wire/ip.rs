@@ -97,6 +97,14 @@ pub(crate) fn pseudo_header(packet: &[u8], protocol: u8, len: u32) -> Sum {
     sum.add_u16(u16::from(protocol)).add_u32(len)
 }
 
+/// Whether a router has marked this packet: Congestion Experienced (RFC 3168 §5).
+#[cfg(feature = "ecn")]
+#[inline]
+pub(crate) fn is_ce(packet: &[u8]) -> bool {
+    let shift = if is_v6(packet) { 4 } else { 0 };
+    packet.get(1).is_some_and(|octet| octet >> shift & 0b11 == 0b11)
+}
+
 /// Octets of the header that we send to `dst`.
 #[inline]
 pub(crate) const fn header_len(dst: IpAddr) -> usize {

@@ -56,6 +56,12 @@ impl Flags {
     /// The urgent pointer is significant.
     #[cfg(any(test, feature = "urgent"))]
     pub const URG: Self = Self(0x20);
+    /// ECN-Echo: the sender has received a mark (RFC 3168 §6.1).
+    #[cfg(any(test, feature = "ecn"))]
+    pub const ECE: Self = Self(0x40);
+    /// Congestion Window Reduced.
+    #[cfg(any(test, feature = "ecn"))]
+    pub const CWR: Self = Self(0x80);
 
     /// The flags of this octet of a header.
     pub const fn from_bits(bits: u8) -> Self {
@@ -331,6 +337,9 @@ pub(crate) struct Segment<'b> {
     // RFC 6093 §3.1 leaves urgent text in line: without `urgent`, nothing depends on where it ends.
     #[cfg_attr(not(any(test, feature = "urgent")), expect(dead_code, reason = "read by tests, and shown by Debug"))]
     pub urgent: u16,
+    /// Its packet was marked by a router (RFC 3168 §5): for the IP layer to say.
+    #[cfg(feature = "ecn")]
+    pub is_ce: bool,
     /// The options that we know.
     pub options: Options,
     /// What segments it stands for.
@@ -356,6 +365,8 @@ impl<'b> Segment<'b> {
             flags: Flags::from_bits(flags),
             window: tcp.window_len(),
             urgent: tcp.urgent_at(),
+            #[cfg(feature = "ecn")]
+            is_ce: false,
             options: if options.is_empty() { Options::NONE } else { Options::parse(options) },
             size: SegmentSize::default(),
             payload,

@@ -1,5 +1,6 @@
 //! What a link does to frames, per direction.
 
+use crate::packet::checksum;
 use crate::rng::SimRng;
 use ringtap::time::{Duration, Instant};
 use std::collections::VecDeque;
@@ -32,6 +33,8 @@ pub struct Impairments {
     pub reorder: f64,
     /// How long a frame is held back.
     pub reorder_by: Duration,
+    /// Probability of marking a frame (RFC 3168 §5): what is ECN-capable gets CE, and anything else is lost.
+    pub mark: f64,
     /// Probability of flipping one bit.
     pub corrupt: f64,
     /// Octets per second; 0: no limit.
@@ -54,6 +57,7 @@ impl Default for Impairments {
             duplicate: 0.0,
             reorder: 0.0,
             reorder_by: Duration::from_millis(5),
+            mark: 0.0,
             corrupt: 0.0,
             rate: 0,
             queue: 100,
@@ -81,6 +85,8 @@ pub struct LinkStats {
     pub passed: u64,
     /// Of those, frames with a flipped bit.
     pub corrupted: u64,
+    /// Of those passed on, frames that were marked.
+    pub marked: u64,
     /// Frames lost by chance, in bursts or not.
     pub lost: u64,
     /// Frames lost because too many waited for the rate.
@@ -128,7 +134,7 @@ impl Direction {
     }
 
     /// When, and in which shape, a frame sent `now` arrives: none, once or twice.
-    pub fn carry(&mut self, now: Instant, frame: Vec<u8>, intact: bool, rng: &mut SimRng) -> Vec<Passed> {
+    pub fn carry(&mut self, now: Instant, mut frame: Vec<u8>, intact: bool, rng: &mut SimRng) -> Vec<Passed> {
         self.stats.offered += 1;
         let chance = self.is_lost_by_chance(rng);
         let Some(sent) = self.serialise(now, frame.len()) else {
@@ -144,6 +150,13 @@ impl Direction {
         if let Some((_, count)) = fate.into_iter().find(|(is_lost, _)| *is_lost) {
             *count += 1;
             return Vec::new();
+        }
+        if i.mark > 0.0 && rng.chance(i.mark) {
+            if !mark(&mut frame) {
+                self.stats.lost += 1;
+                return Vec::new();
+            }
+            self.stats.marked += 1;
         }
         let mut out = Vec::new();
         if rng.chance(i.duplicate) {
@@ -195,6 +208,27 @@ impl Direction {
         self.waiting.push_back(self.busy_until);
         Some(self.busy_until)
     }
+}
+
+/// Marks an ECN-capable packet as a router does: Congestion Experienced. False, and nothing is changed, when it is not one.
+pub fn mark(frame: &mut [u8]) -> bool {
+    let (is_v4, shift) = match frame.get(12..14) {
+        Some([0x08, 0x00]) => (true, 0),
+        Some([0x86, 0xdd]) => (false, 4),
+        _ => return false,
+    };
+    let Some(octet) = frame.get_mut(15) else { return false };
+    if *octet >> shift & 3 == 0 {
+        return false;
+    }
+    *octet |= 3 << shift;
+    if is_v4 {
+        let len = usize::from(frame[14] & 15) * 4;
+        frame[24..26].fill(0);
+        let sum = checksum(&frame[14..14 + len]);
+        frame[24..26].copy_from_slice(&sum.to_be_bytes());
+    }
+    true
 }
 
 #[cfg(test)]

@@ -169,6 +169,10 @@ pub const PSH: u8 = 8;
 pub const ACK: u8 = 16;
 /// URG.
 pub const URG: u8 = 32;
+/// ECN-Echo (RFC 3168 §6.1).
+pub const ECE: u8 = 0x40;
+/// Congestion Window Reduced.
+pub const CWR: u8 = 0x80;
 
 /// A TCP segment, made or read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -181,8 +185,10 @@ pub struct Tcp {
     pub seq: u32,
     /// Acknowledgment number.
     pub ack: u32,
-    /// Control bits.
+    /// Control bits, but those of ECN.
     pub flags: u8,
+    /// ECE and CWR, as they lie in the octet of the flags (RFC 3168 §6.1).
+    pub ecn: u8,
     /// Window field.
     pub window: u16,
     /// Urgent pointer.
@@ -201,7 +207,7 @@ impl Tcp {
         s.extend(self.dst.to_be_bytes());
         s.extend(self.seq.to_be_bytes());
         s.extend(self.ack.to_be_bytes());
-        s.extend([(((20 + self.options.len()) / 4) << 4) as u8, self.flags]);
+        s.extend([(((20 + self.options.len()) / 4) << 4) as u8, self.flags | self.ecn]);
         s.extend(self.window.to_be_bytes());
         s.extend([0, 0]);
         s.extend(self.urgent.to_be_bytes());
@@ -343,7 +349,8 @@ fn read_tcp(s: &[u8]) -> Tcp {
         dst: be16(s, 2),
         seq: be32(s, 4),
         ack: be32(s, 8),
-        flags: s[13],
+        flags: s[13] & !(ECE | CWR),
+        ecn: s[13] & (ECE | CWR),
         window: be16(s, 14),
         urgent: be16(s, 18),
         options: s[20..header].to_vec(),

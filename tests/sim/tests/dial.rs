@@ -52,7 +52,7 @@ impl World {
                     _ => {}
                 }
             }
-            for s in six::of(&seen).iter().filter(|s| s.next == 6 && s.payload[13] == SYN) {
+            for s in six::of(&seen).iter().filter(|s| s.next == 6 && s.payload[13] & 0x3f == SYN) {
                 let port = |at: usize| u16::from_be_bytes([s.payload[at], s.payload[at + 1]]);
                 let seq = u32::from_be_bytes(s.payload[4..8].try_into().expect("four octets"));
                 let syn = Tcp { src: port(0), dst: port(2), seq, flags: SYN, ..Tcp::default() };

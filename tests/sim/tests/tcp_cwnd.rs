@@ -119,6 +119,57 @@ fn a_loss_while_little_is_in_flight_reduces_from_that() {
     }
 }
 
+// RFC 7661 §4.4.1: of a window that was hardly used, and then of little that is in flight, half of what the path has carried
+// of late is left, and half less of what had to go again.
+#[test]
+fn a_loss_while_a_window_is_not_validated_leads_to_half_of_what_was_carried() {
+    for congestion in BOTH {
+        let (mut p, next) = grown(congestion);
+        for _ in 0..15 {
+            transfer(&mut p, 20);
+        }
+        let next = next + 15 * 20;
+        let cwnd = p.info().cwnd;
+        assert!(cwnd >= 60 * SEGMENT, "{congestion:?}: it is kept, {cwnd}");
+        assert_eq!(p.send(8).len(), 8);
+        p.bench.now += Duration::from_millis(100);
+        assert_eq!(p.sack(next, &[(next + 1, next + 8)]), [next]);
+        assert_eq!(p.info().ssthresh, 10 * SEGMENT, "{congestion:?}");
+        p.bench.now += Duration::from_millis(100);
+        p.sack(next + 8, &[]);
+        let info = p.info();
+        assert_eq!((info.cwnd, info.ssthresh), (19 * SEGMENT / 2, 19 * SEGMENT / 2), "{congestion:?}");
+        // The standard methods hold again, until there is a new measurement.
+        for _ in 0..3 {
+            transfer(&mut p, 20);
+        }
+        assert!(p.info().cwnd > 10 * SEGMENT, "{congestion:?}: {:?}", p.info());
+        p.ends_well();
+    }
+}
+
+// RFC 7661 §4.3: the first round trip in which such a window is used shows only that it was sent.
+#[test]
+fn a_window_that_was_not_validated_grows_when_a_round_trip_has_used_it() {
+    for congestion in BOTH {
+        let (mut p, _) = grown(congestion);
+        for _ in 0..15 {
+            transfer(&mut p, 10);
+        }
+        let before = p.info().cwnd;
+        let burst = p.send(before / SEGMENT);
+        assert_eq!(burst.len() as u32, before / SEGMENT, "it may be used as before");
+        p.bench.now += Duration::from_millis(100);
+        let (half, rest) = burst.split_at(burst.len() / 2);
+        half.chunks(2).for_each(|pair| drop(p.sack(pair[pair.len() - 1] + 1, &[])));
+        assert_eq!(p.info().cwnd, before, "{congestion:?}");
+        rest.chunks(2).for_each(|pair| drop(p.sack(pair[pair.len() - 1] + 1, &[])));
+        transfer(&mut p, before / SEGMENT + 60);
+        assert!(p.info().cwnd > before, "{congestion:?}");
+        p.ends_well();
+    }
+}
+
 // RFC 7661 §4.4.3: five minutes without use, and half of the window goes, again and again down to the initial one.
 #[test]
 fn a_window_that_is_hardly_used_for_minutes_is_halved() {

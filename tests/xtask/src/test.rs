@@ -33,6 +33,7 @@ const ALONE: [&str; 44] = [
     "routes",
     "nud",
     "tcp",
+    "ecn",
     "udp",
     "icmp",
     "raw",

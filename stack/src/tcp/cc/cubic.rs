@@ -12,7 +12,6 @@
 //! ```
 
 use super::Acked;
-use super::hystart::HyStart;
 use crate::tcp::ratio::ratio;
 use crate::time::Instant;
 
@@ -32,19 +31,18 @@ const SILENCE_MS: u32 = 2_000;
 /// The curve.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cubic {
-    pub hystart: HyStart,
     /// The window before the last reduction, in octets; 0: no loss yet.
     w_max: u32,
     /// The window that Reno would have (RFC 9438 §4.3), in octets.
     w_est: u32,
-    /// cwnd_prior: the window when the last reduction was made.
-    prior: u32,
     /// K in milliseconds; `NOT_YET`: no epoch is under way.
     k: u32,
     /// When the epoch began, in milliseconds that wrap.
     epoch: u32,
     /// When the curve was last looked at, in the same clock.
     seen: u32,
+    /// `w_max` was reduced by fast convergence.
+    converges: bool,
 }
 
 /// The clock in milliseconds, near enough (1024 µs), that wrap.
@@ -54,7 +52,7 @@ fn millis(now: Instant) -> u32 {
 
 impl Cubic {
     pub const fn new() -> Self {
-        Self { hystart: HyStart::new(), w_max: 0, w_est: 0, prior: 0, k: NOT_YET, epoch: 0, seen: 0 }
+        Self { w_max: 0, w_est: 0, k: NOT_YET, epoch: 0, seen: 0, converges: false }
     }
 
     #[cfg(feature = "rack")]
@@ -65,6 +63,7 @@ impl Cubic {
     #[cfg(feature = "rack")]
     pub fn set_w_max(&mut self, w_max: u32) {
         self.w_max = w_max;
+        self.converges = false;
     }
 
     /// The next acknowledgment begins a new epoch.
@@ -74,9 +73,7 @@ impl Cubic {
 
     /// The window after a loss.
     pub fn on_loss(&mut self, cwnd: u32, flight: u32) -> u32 {
-        self.hystart.stop();
         self.k = NOT_YET;
-        self.prior = cwnd;
         //= https://www.rfc-editor.org/rfc/rfc9438#section-4.6
         //# Implementations that use cwnd MUST use other measures to prevent cwnd from growing when the volume of bytes
         //# in flight is smaller than cwnd.
@@ -86,7 +83,8 @@ impl Cubic {
         //= https://www.rfc-editor.org/rfc/rfc9438#section-4.7
         //# if cwnd < W_max and fast convergence is enabled, further reduce W_max
         let converge = u64::from(used) * (1024 + BETA) / 2048;
-        self.w_max = if used < self.w_max { converge as u32 } else { used };
+        self.converges = used < self.w_max;
+        self.w_max = if self.converges { converge as u32 } else { used };
         //= https://www.rfc-editor.org/rfc/rfc9438#section-4.6
         //# ssthresh = flight_size * beta_cubic
         (u64::from(used) * BETA / 1024) as u32
@@ -125,6 +123,11 @@ impl Cubic {
         self.seen = clock;
     }
 
+    /// cwnd_prior: the window, as far as it was used, when the last reduction was made.
+    fn prior(&self) -> u32 {
+        if self.converges { ratio(self.w_max, 2048, 1024 + BETA as u32) } else { self.w_max }
+    }
+
     fn begin(&mut self, cwnd: u32, clock: u32, mss: u32) {
         self.epoch = clock;
         self.seen = clock;
@@ -133,6 +136,7 @@ impl Cubic {
         //# CUBIC sets cwnd_epoch to cwnd [...] K to 0, and W_max to the congestion window size at the beginning
         if self.w_max <= cwnd {
             self.w_max = cwnd;
+            self.converges = false;
             self.k = 0;
             return;
         }
@@ -155,7 +159,7 @@ impl Cubic {
     //# W_est = W_est + alpha_cubic * segments_acked / cwnd
     fn reno_friendly(&mut self, cwnd: u32, acked: u32, mss: u32) -> u32 {
         // Once W_est has come up to cwnd_prior, alpha is 1.
-        let alpha = if self.w_est >= self.prior { 1024 } else { ALPHA };
+        let alpha = if self.w_est >= self.prior() { 1024 } else { ALPHA };
         let growth = ratio(acked.min(cwnd), mss * alpha, cwnd.max(1)) / 1024;
         self.w_est = self.w_est.saturating_add(growth);
         self.w_est

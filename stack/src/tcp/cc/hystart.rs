@@ -1,9 +1,7 @@
 //! HyStart++: slow start ends when the round trips begin to grow, before anything is lost.
 //!
-//! Implements RFC 9406 §4: rounds by sequence number, Conservative Slow Start as the second thought.
-
-use super::Acked;
-use crate::seq::Seq;
+//! Implements RFC 9406 §4: Conservative Slow Start is the second thought. It is for the first slow start only; its rounds are
+//! those of the controller, by sequence number (`cc/usage.rs`).
 
 /// MIN_RTT_THRESH and MAX_RTT_THRESH, in microseconds (RFC 9406 §4.3).
 const MIN_THRESHOLD: u32 = 4_000;
@@ -19,12 +17,10 @@ const CSS_ROUNDS: u8 = 5;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Slow start, the first since the connection began.
+    /// Slow start.
     Slow,
     /// Conservative Slow Start, in its `n`th round.
     Conservative(u8),
-    /// Over: this slow start has ended, and later ones are RFC 5681's.
-    Over,
 }
 
 /// What slow start has seen of the round trips.
@@ -33,9 +29,6 @@ pub(crate) struct HyStart {
     stage: Stage,
     /// RTT samples of this round.
     samples: u8,
-    /// windowEnd: the round ends when this is acknowledged.
-    round_end: Seq,
-    is_in_round: bool,
     /// lastRoundMinRTT and currentRoundMinRTT.
     last: u32,
     current: u32,
@@ -45,37 +38,17 @@ pub(crate) struct HyStart {
 
 impl HyStart {
     pub const fn new() -> Self {
-        Self {
-            stage: Stage::Slow,
-            samples: 0,
-            round_end: Seq::new(0),
-            is_in_round: false,
-            last: u32::MAX,
-            current: u32::MAX,
-            baseline: u32::MAX,
-        }
+        Self { stage: Stage::Slow, samples: 0, last: u32::MAX, current: u32::MAX, baseline: u32::MAX }
     }
 
-    /// A loss has ended the first slow start.
-    pub fn stop(&mut self) {
-        self.stage = Stage::Over;
+    /// Whether slow start is to end now.
+    pub const fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Conservative(rounds) if rounds >= CSS_ROUNDS)
     }
 
-    /// Whether slow start is to end now: asked once, since later slow starts do without.
-    pub fn is_over(&mut self) -> bool {
-        let ends = matches!(self.stage, Stage::Conservative(rounds) if rounds >= CSS_ROUNDS);
-        if ends {
-            self.stage = Stage::Over;
-        }
-        ends
-    }
-
-    /// By how much the window grows for `octets` acknowledged, `limit` being RFC 3465's.
-    pub fn growth(&mut self, octets: u32, limit: u32, ack: &Acked) -> u32 {
-        if self.stage == Stage::Over {
-            return octets.min(limit);
-        }
-        self.look(ack);
+    /// By how much the window grows for `octets` acknowledged after so many microseconds, `limit` being RFC 3465's.
+    pub fn growth(&mut self, octets: u32, limit: u32, rtt: Option<u32>) -> u32 {
+        self.look(rtt);
         //= https://www.rfc-editor.org/rfc/rfc9406#section-4.2
         //# For each arriving ACK in CSS [...] cwnd = cwnd + (min(N, L * SMSS) / CSS_GROWTH_DIVISOR)
         match self.stage {
@@ -84,11 +57,8 @@ impl HyStart {
         }
     }
 
-    fn look(&mut self, ack: &Acked) {
-        if !self.is_in_round || ack.una.at_or_after(self.round_end) {
-            self.begin_round(ack.nxt);
-        }
-        let Some(rtt) = ack.rtt else { return };
+    fn look(&mut self, rtt: Option<u32>) {
+        let Some(rtt) = rtt else { return };
         self.current = self.current.min(rtt);
         self.samples = self.samples.saturating_add(1);
         if self.samples < SAMPLES || self.current == u32::MAX {
@@ -111,9 +81,8 @@ impl HyStart {
         }
     }
 
-    fn begin_round(&mut self, nxt: Seq) {
-        self.is_in_round = true;
-        self.round_end = nxt;
+    /// What was sent before the last round began is acknowledged.
+    pub fn begin_round(&mut self) {
         self.last = self.current;
         self.current = u32::MAX;
         self.samples = 0;
@@ -125,50 +94,41 @@ impl HyStart {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::acked;
     use super::*;
 
     /// One round of ten acknowledgments with this round trip; how much the window grew per acknowledgment at its end.
-    fn round(h: &mut HyStart, start: &mut u32, rtt: u32) -> u32 {
-        let mut growth = 0;
-        for n in 0..10 {
-            let una = Seq::new(*start + n);
-            let ack = Acked { rtt: Some(rtt), una, nxt: Seq::new(*start + 10), ..acked(1000, 100_000) };
-            growth = h.growth(1000, 2000, &ack);
-        }
-        *start += 10;
-        growth
+    fn round(h: &mut HyStart, rtt: u32) -> u32 {
+        h.begin_round();
+        (0..10).map(|_| h.growth(1000, 2000, Some(rtt))).last().unwrap_or_default()
     }
 
     #[test]
     fn round_trips_that_grow_by_an_eighth_slow_the_growth_and_end_slow_start_five_rounds_later() {
-        let (mut h, mut at) = (HyStart::new(), 0);
-        assert_eq!(round(&mut h, &mut at, 80_000), 1000);
-        assert_eq!(round(&mut h, &mut at, 89_000), 1000);
-        assert_eq!(round(&mut h, &mut at, 105_000), 250);
+        let mut h = HyStart::new();
+        assert_eq!(round(&mut h, 80_000), 1000);
+        assert_eq!(round(&mut h, 89_000), 1000);
+        assert_eq!(round(&mut h, 105_000), 250);
         for _ in 0..5 {
             assert!(!h.is_over());
-            round(&mut h, &mut at, 105_000);
+            round(&mut h, 105_000);
         }
         assert!(h.is_over());
-        assert!(!h.is_over(), "it ends once");
-        assert_eq!(round(&mut h, &mut at, 300_000), 1000);
     }
 
     #[test]
     fn a_passing_delay_only_slows_slow_start_for_a_while() {
-        let (mut h, mut at) = (HyStart::new(), 0);
-        round(&mut h, &mut at, 80_000);
-        assert_eq!(round(&mut h, &mut at, 100_000), 250);
-        assert_eq!(round(&mut h, &mut at, 82_000), 1000);
+        let mut h = HyStart::new();
+        round(&mut h, 80_000);
+        assert_eq!(round(&mut h, 100_000), 250);
+        assert_eq!(round(&mut h, 82_000), 1000);
         assert_eq!(h.stage, Stage::Slow);
     }
 
     #[test]
     fn less_than_four_milliseconds_are_noise() {
-        let (mut h, mut at) = (HyStart::new(), 0);
-        round(&mut h, &mut at, 1_000);
-        assert_eq!(round(&mut h, &mut at, 4_900), 1000);
-        assert_eq!(round(&mut h, &mut at, 8_900), 250);
+        let mut h = HyStart::new();
+        round(&mut h, 1_000);
+        assert_eq!(round(&mut h, 4_900), 1000);
+        assert_eq!(round(&mut h, 8_900), 250);
     }
 }

@@ -67,6 +67,8 @@ pub(crate) struct SynSlot {
     pub(super) is_cookie: bool,
     pub(super) has_timestamps: bool,
     pub(super) sack_permitted: bool,
+    /// Both sides take ECN.
+    pub(super) has_ecn: bool,
     /// The peer's shift, or `NO_SCALE`.
     pub(super) scale: u8,
     pub(super) next: u16,
@@ -109,6 +111,7 @@ impl SynSlot {
             scale: NO_SCALE,
             has_timestamps: false,
             sack_permitted: false,
+            has_ecn: false,
             is_cookie: false,
             is_acked: false,
             is_repeated: false,
@@ -203,6 +206,16 @@ impl<'a> SynQueue<'a> {
     #[cfg_attr(target_os = "none", inline(never))]
     fn get_mut(&mut self, index: u16) -> Option<&mut SynSlot> {
         self.slots.get_mut(usize::from(index)).filter(|slot| slot.list != FREE)
+    }
+
+    //= https://www.rfc-editor.org/rfc/rfc3168#section-6.1.1
+    //# If a host has received at least one non-ECN-setup SYN or non-ECN-setup SYN-ACK packet, then it SHOULD NOT set ECT on
+    //# data packets.
+    /// The SYN came again; `offers`: with an offer of ECN.
+    pub fn compare_offers(&mut self, index: u16, offers: bool) {
+        if let Some(entry) = self.get_mut(index) {
+            entry.has_ecn &= offers;
+        }
     }
 
     /// A place for a new handshake under `hash`. A full set gives up, of those that are not needed, the oldest.

@@ -35,6 +35,8 @@ fn segment(flags: Flags, seq: u32, ack: Seq) -> Segment<'static> {
         flags,
         window: 5000,
         urgent: 0,
+        #[cfg(feature = "ecn")]
+        is_ce: false,
         options,
         size: SegmentSize::default(),
         payload: b"",

@@ -55,6 +55,8 @@ fn nonsense<'b>(chance: &mut Chance, host: &Host, peer: u32, text: &'b [u8]) -> 
         flags,
         window: near(chance, 1000) as u16,
         urgent: chance.below(65_536) as u16,
+        #[cfg(feature = "ecn")]
+        is_ce: false,
         options: Options {
             mss: chance.per_mille(300).then(|| near(chance, 1460) as u16),
             window_scale: chance.per_mille(300).then(|| chance.below(256) as u8),

@@ -47,7 +47,7 @@ pub fn ms(n: u64) -> Duration {
 
 /// No timestamps, no scaling: numbers that are easy to check.
 pub fn plain() -> TcpOptions {
-    TcpOptions { timestamps: false, window_scale: false, nagle: false, ..TcpOptions::default() }
+    TcpOptions { timestamps: false, window_scale: false, nagle: false, ecn: false, ..TcpOptions::default() }
 }
 
 pub fn tuple() -> Tuple {
@@ -93,6 +93,9 @@ pub struct Out {
     pub options: Options,
     pub payload: Vec<u8>,
     pub why: Why,
+    /// The ECN codepoint of its packet.
+    #[cfg(feature = "ecn")]
+    pub ect: u8,
 }
 
 impl Out {
@@ -106,6 +109,8 @@ impl Out {
             flags: self.flags,
             window: self.window,
             urgent: self.urgent,
+            #[cfg(feature = "ecn")]
+            is_ce: false,
             options: self.options.clone(),
             size: SegmentSize::default(),
             payload: &self.payload,
@@ -131,6 +136,8 @@ pub fn text(seq: u32, ack: u32, flags: Flags, payload: &[u8]) -> Segment<'_> {
         flags,
         window: 60_000,
         urgent: 0,
+        #[cfg(feature = "ecn")]
+        is_ce: false,
         options: Options::NONE,
         size: SegmentSize::default(),
         payload,
@@ -192,6 +199,7 @@ impl Host {
             our_scale: None,
             timestamps: None,
             sack_permitted: false,
+            ecn: false,
             snd_wnd: 60_000,
             rcv_wnd: options.rx_buffer.min(65_535) as u16,
             sent_at: now,
@@ -267,6 +275,8 @@ impl Host {
             options: header.options,
             payload,
             why: plan.why,
+            #[cfg(feature = "ecn")]
+            ect: self.conn.tos(plan) & 0b11,
         }
     }
 

@@ -240,6 +240,8 @@ impl World {
                 options: Default::default(),
                 payload: Vec::new(),
                 why: crate::tcp::output::Why::Ack,
+                #[cfg(feature = "ecn")]
+                ect: 0,
             };
             if let Some((recent, offset)) = rest.timestamps {
                 let val = crate::tcp::isn::ts_clock(self.now).wrapping_add(offset);

@@ -36,6 +36,8 @@ fn segment(flags: Flags, seq: u32, stamp: Option<u32>) -> Segment<'static> {
         flags,
         window: 1,
         urgent: 0,
+        #[cfg(feature = "ecn")]
+        is_ce: false,
         options,
         size: SegmentSize::default(),
         payload: b"",

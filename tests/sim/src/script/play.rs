@@ -162,7 +162,18 @@ impl<H: Host> Play<'_, H> {
         let seq = PEER_ISN.wrapping_add(seq);
         let window = win.unwrap_or(65_535);
         self.acted();
-        self.host.give(&Tcp { src: PEER_PORT, dst: HOST_PORT, seq, ack, flags, window, urgent: 0, options, payload });
+        self.host.give(&Tcp {
+            src: PEER_PORT,
+            dst: HOST_PORT,
+            seq,
+            ack,
+            flags,
+            ecn: 0,
+            window,
+            urgent: 0,
+            options,
+            payload,
+        });
         Ok(())
     }
 
