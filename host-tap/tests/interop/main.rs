@@ -11,6 +11,7 @@ mod carrier;
 mod connections;
 mod datagrams;
 mod decoded;
+mod ecn;
 mod dhcp;
 mod dhcpv6;
 mod ipv6;

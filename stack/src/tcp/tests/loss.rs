@@ -129,6 +129,13 @@ fn h092_only_true_duplicates_count_and_the_third_retransmits_once() {
     }
     let out = host.out();
     assert!(out.iter().all(|o| o.why == Why::Ack), "{out:?}");
+    for n in 0..5 {
+        // Beyond a hole, so that each is taken, and none ends the stream; and what is challenged.
+        host.accept(&with_window(seg(R + 100, U, ACK | FIN), 50_004));
+        host.give(&with_window(seg(R + 5 + n, U, ACK | SYN), 50_004));
+    }
+    let out = host.out();
+    assert!(out.iter().all(|o| o.payload.is_empty()), "{out:?}");
     for n in 1..=3 {
         host.accept(&with_window(seg(R + 5, U, ACK), 50_004));
         let out = host.out();

@@ -263,3 +263,21 @@ fn hard_icmp_errors_end_an_open_and_nothing_more() {
     host.accept(&seg(R, U + 1, ACK));
     host.survives(R, U + 1);
 }
+
+// RFC 5681 §3.1, RFC 6298 §5.7.
+#[test]
+fn after_a_lost_syn_one_segment_leaves_and_the_time_out_is_three_seconds() {
+    for is_lost in [false, true] {
+        let mut host = Host::connecting(&plain());
+        host.only();
+        if is_lost {
+            assert_eq!(host.pass(Duration::from_secs(1)).len(), 1);
+        }
+        host.accept(&syn_ack());
+        host.out();
+        host.write(&pattern(0, 4 * usize::from(MSS)));
+        assert_eq!(host.out().len(), if is_lost { 1 } else { 4 });
+        let rto = host.conn.info().rto;
+        assert!(if is_lost { rto >= Duration::from_secs(3) } else { rto < Duration::from_secs(1) }, "{rto}");
+    }
+}
