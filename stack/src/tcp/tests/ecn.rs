@@ -237,7 +237,8 @@ fn with_abe_a_mark_takes_less_than_a_loss_does() {
         host.out();
         let cwnd = host.conn.info().cwnd;
         ack(&mut host, SIZE, ECE);
-        assert_eq!(host.conn.info().cwnd, cwnd * percent / 100, "{congestion:?}");
+        let after = host.conn.info().cwnd;
+        assert!(after.abs_diff(cwnd * percent / 100) < 20, "{congestion:?}: {after} of {cwnd}");
     }
 }
 
