@@ -249,7 +249,7 @@ impl Controller {
                 Avoidance::Cubic(_) => (cwnd.min(flight.saturating_mul(2)), 870),
                 _ => (flight.min(cwnd), 819),
             };
-            self.ssthresh = ((u64::from(used) * beta >> 10) as u32).max(2 * mss);
+            self.ssthresh = (((u64::from(used) * beta) >> 10) as u32).max(2 * mss);
         }
         self.leave_recovery(mss);
     }
