@@ -221,6 +221,9 @@ pub(crate) struct Conn<'a> {
     pub(super) over: bool,
     /// The send buffer was full: room in it is news.
     pub(super) wants_write: bool,
+    /// Where it fills a gap.
+    #[cfg(feature = "ecn")]
+    pub(super) tuple: Tuple,
     pub(super) snd: Snd,
     pub(super) rcv: Rcv,
     pub(super) tx: Ring<'a>,
@@ -242,6 +245,7 @@ pub(crate) struct Conn<'a> {
     pub(super) timers: Timers,
     pub(super) settings: Settings,
     pub(super) retransmits: u32,
+    #[cfg(not(feature = "ecn"))]
     pub(super) tuple: Tuple,
 }
 
