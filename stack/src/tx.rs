@@ -390,13 +390,10 @@ impl<'a> Stack<'a> {
     #[cfg(all(feature = "carrier", feature = "ipv6"))]
     #[cold]
     fn poll_readvertisement(&mut self, id: IfaceId, place: usize, ip: core::net::Ipv6Addr) -> Turn<'a> {
-        let sent = self.advertise_to_all(id, ip);
-        let Some(Some(iface)) = self.ifaces.get_mut(id.index()) else { return Turn::Done };
-        if !sent {
-            return Turn::Stall;
-        }
+        let news = self.readvertisement(id, ip);
+        let (Some(Some(iface)), Some(frame)) = (self.ifaces.get_mut(id.index()), news) else { return Turn::Stall };
         iface.announce &= !(1 << place);
-        Turn::Done
+        Turn::Send(frame)
     }
 
     /// By which interface to which neighbour packets to `dst` go; `by` overrides the route's interface.

@@ -43,6 +43,17 @@ impl<'a> Stack<'a> {
         self.queue_reply(id, if to.is_some() { Reply::Link(frame) } else { Reply::Parked(frame) })
     }
 
+    /// That an address of ours is still here, for all on the link; `None` without a frame. It is sent rather than queued: where
+    /// many replies wait for the announcements before them, there is no room in the queue.
+    #[cfg(feature = "carrier")]
+    pub(super) fn readvertisement(&self, id: IfaceId, target: Ipv6Addr) -> Option<Frame<'a>> {
+        let iface = self.iface(id)?;
+        let to = Some(v6::group_mac(v6::ALL_NODES));
+        let mac = iface.mac;
+        let news = Sent::Advert { target, mac, solicited: false, router: self.is_router(), overrides: true };
+        ndp_frame(iface, target, v6::ALL_NODES, to, &news)
+    }
+
     /// What IPv6 has to do by itself at this time.
     pub(crate) fn v6_deadline(&mut self) {
         for index in 0..self.ifaces.len() {

@@ -15,6 +15,7 @@ pub mod bench;
 mod capture;
 mod check;
 pub mod dnsmsg;
+pub mod fuzz;
 pub mod goodput;
 pub mod host;
 pub mod hostile;

@@ -452,3 +452,25 @@ fn links_that_flap_lose_no_text_and_no_frame() {
         sim.check_empty().unwrap_or_else(|f| panic!("{f:?}"));
     }
 }
+
+/// The addresses are told of before the replies that wait: these must not be in the way of it.
+#[test]
+fn a_link_that_is_back_behind_a_full_device_comes_to_rest_however_many_replies_wait() {
+    let mut b = six::bench();
+    b.nic.tx_room = 0;
+    set(&mut b, Link::Down);
+    set(&mut b, Link::Up);
+    for n in 0..40 {
+        b.nic.rx.push_back(packet::ethernet(H_MAC, P_MAC, 0x0806, &packet::arp(1, P_MAC, P, [0; 6], H)));
+        let ping = Ip::new(P, H, 1).build(&packet::icmp(8, 0, [0, 1, 0, n], b"ping"));
+        b.nic.rx.push_back(packet::ethernet(H_MAC, P_MAC, 0x0800, &ping));
+        b.poll();
+    }
+    b.nic.tx_room = usize::MAX;
+    let sent: Vec<Seen> = b.pass(Duration::from_secs(1)).into_iter().map(|(_, seen)| seen).collect();
+    let told = six::of(&sent).iter().filter(|s| s.target(136).is_some()).count();
+    assert_eq!(told, 2, "both addresses");
+    assert!(sent.iter().any(|s| matches!(s, Seen::Icmp(H, P, 0, ..))), "{sent:?}");
+    assert!(b.stack.next_deadline().is_none_or(|at| at > b.now + Duration::from_millis(100)), "nothing is stuck");
+    b.is_well();
+}

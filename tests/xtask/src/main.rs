@@ -4,6 +4,7 @@
 mod bench;
 mod cargo;
 mod firmware;
+mod fuzz;
 mod layers;
 mod report;
 mod sim;
@@ -33,6 +34,8 @@ usage: cargo xtask test [--full] [--only WORD]… [--list]
            goodput over lossy links, beside what other stacks reach
        cargo xtask sim --plot
            writes SVGs of transfers over time to target/plots/
+       cargo xtask fuzz TARGET [SECONDS]
+           frames, calls, wire, fragments or messages, for 60 seconds or others: octets by what they reach (cargo-fuzz, nightly)
        cargo xtask bench [memory|idle|tap [ROUNDS]|loss [SECONDS]]
            measures ringtap beside smoltcp";
 
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
     let outcome = match args.as_slice() {
         ["test", rest @ ..] => test::main(rest),
         ["firmware", rest @ ..] => firmware::main(rest),
+        ["fuzz", rest @ ..] => fuzz::main(rest),
         ["sim", rest @ ..] => sim::main(rest),
         ["bench", rest @ ..] => bench::main(rest),
         ["help" | "--help" | "-h"] => {
