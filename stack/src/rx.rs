@@ -98,6 +98,16 @@ enum Origin {
 }
 
 impl Origin {
+    /// Whether a packet of so many octets is of several segments.
+    #[cfg(feature = "forward")]
+    fn is_several(self, len: usize) -> bool {
+        match self {
+            Self::Wire(_, size) => size.segments(len) > 1,
+            #[cfg(feature = "loopback")]
+            Self::Ourselves => false,
+        }
+    }
+
     /// The interface whose device it is.
     #[inline]
     fn wire(self) -> Option<IfaceId> {

@@ -20,6 +20,11 @@ impl<'a> Stack<'a> {
     #[inline(never)]
     pub(super) fn forward(&mut self, origin: Origin, mut frame: Frame<'a>, checksum: RxChecksum) -> Drop {
         let (Some(how), Some(id)) = (self.forwarding, origin.wire()) else { return Err(DropReason::NotOurAddress) };
+        // The next link may not cut, and nothing here does: a router's devices are not asked for super-segments. Its sender is
+        // told nothing, for the segments themselves may well fit.
+        if origin.is_several(frame.len()) {
+            return Err(DropReason::NotForwarded);
+        }
         let hop = match self.way_on(how, id, &frame) {
             Ok(hop) => hop,
             Err((reason, obstacle)) => {

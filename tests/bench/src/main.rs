@@ -3,7 +3,7 @@
 //! ```text
 //! ringtap-bench memory ringtap|smoltcp SEGMENTS    bulk between two stacks in memory (run it under callgrind)
 //! ringtap-bench idle CONNECTIONS MEGABYTES         the same, with idle connections beside it; prints MB/s
-//! ringtap-bench tap ringtap|smoltcp send|receive MEGABYTES    over a tap, against the kernel; prints Mbit/s
+//! ringtap-bench tap ringtap|offload|smoltcp send|receive MEGABYTES    over a tap, against the kernel; prints Mbit/s
 //! ringtap-bench loss ringtap|linux PER_MILLE SEED SECONDS     over a bad path, against the kernel; prints Mbit/s
 //! ```
 //!

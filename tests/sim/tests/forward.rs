@@ -460,3 +460,26 @@ fn back_onto_a_link_without_stations_nothing_goes() {
     assert_eq!((back.len(), sent.dst, sent.icmp()), (1, Q, Some((1, 3, 0))));
     assert_eq!((b.dropped(DropReason::NotForwarded), b.frames_in_use()), (2, 0));
 }
+
+/// Nothing here cuts: whole, it would be no packet for the next link, and its checksum none of any segment.
+#[test]
+fn a_super_segment_for_another_host_is_not_passed_on_and_its_segments_are() {
+    use ringtap::device::{Gso, RxChecksum, RxMeta};
+    let mut b = router();
+    let segment = |len| {
+        let text = packet::Tcp { src: 7, dst: 80, flags: packet::ACK, payload: vec![5; len], ..packet::Tcp::default() };
+        Ip::new(P, P2, 6).build(&text.build(P, P2))
+    };
+    let gso = Some(Gso { size: 500 });
+    for checksum in [RxChecksum::Verified, RxChecksum::Partial { start: 34, offset: 16 }] {
+        b.nic.rx_meta = RxMeta { checksum, gso, timestamp: None };
+        for len in [1000, 1400, 10_000] {
+            let before = b.dropped(DropReason::NotForwarded);
+            assert_eq!(pass(&mut b, &segment(len)), (vec![], vec![]), "{len} octets");
+            assert_eq!(b.dropped(DropReason::NotForwarded), before + 1);
+        }
+    }
+    b.nic.rx_meta = RxMeta::default();
+    assert_eq!(pass(&mut b, &segment(500)).1.len(), 1);
+    b.is_well();
+}
