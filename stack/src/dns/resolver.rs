@@ -18,7 +18,7 @@ use crate::error::{DnsError, RecvError, SendError};
 use crate::rng::{Purpose, Rng};
 use crate::sockets::{UdpHandle, UdpOptions};
 use crate::stack::Stack;
-#[cfg(feature = "tcp")]
+#[cfg(feature = "dns-tcp")]
 use crate::tcp::{ConnectOptions, TcpHandle, TcpOptions};
 use crate::time::{Duration, Instant};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -44,10 +44,10 @@ const MAX_HOPS: u8 = 8;
 /// When a try that found no room is made again.
 const NO_ROOM_RETRY: Duration = Duration::from_millis(20);
 /// How long a server may take by TCP.
-#[cfg(feature = "tcp")]
+#[cfg(feature = "dns-tcp")]
 const TCP_WAIT: Duration = Duration::from_secs(10);
 /// Octets of a response by TCP, with its length in front; longer ones are [`DnsError::Truncated`].
-#[cfg(feature = "tcp")]
+#[cfg(feature = "dns-tcp")]
 const TCP_ROOM: usize = 2048;
 
 /// Names a query of a [`Resolver`].
@@ -64,10 +64,10 @@ enum Way {
     Next,
     Udp(UdpHandle),
     /// A response was truncated; TCP is to be used as soon as it is free.
-    #[cfg(feature = "tcp")]
+    #[cfg(feature = "dns-tcp")]
     WantsTcp,
     /// By TCP: octets of the question sent so far.
-    #[cfg(feature = "tcp")]
+    #[cfg(feature = "dns-tcp")]
     Tcp(TcpHandle, usize),
     Done,
 }
@@ -109,12 +109,12 @@ pub struct Resolver {
     generation: u16,
     cache: Cache,
     rng: Rng,
-    #[cfg(feature = "tcp")]
+    #[cfg(feature = "dns-tcp")]
     tcp: TcpBuffer,
 }
 
 /// The one response that may be read by TCP.
-#[cfg(feature = "tcp")]
+#[cfg(feature = "dns-tcp")]
 struct TcpBuffer {
     octets: [u8; TCP_ROOM],
     len: usize,
@@ -130,11 +130,12 @@ impl Resolver {
             servers: Vec::new(),
             search: Vec::new(),
             ndots: 1,
-            queries: [const { None }; MAX_QUERIES],
+            // Made where it lies: a constant would be an image of all of them in flash.
+            queries: core::array::from_fn(|_| None),
             generation: 0,
             cache: Cache::new(),
             rng: Rng::starting(&stack.config.secret, Purpose::Dns, from),
-            #[cfg(feature = "tcp")]
+            #[cfg(feature = "dns-tcp")]
             tcp: TcpBuffer { octets: [0; TCP_ROOM], len: 0, taken: false },
         }
     }
@@ -293,9 +294,9 @@ impl Resolver {
                     None if due => self.time_out(query, stack, now),
                     None => false,
                 },
-                #[cfg(feature = "tcp")]
+                #[cfg(feature = "dns-tcp")]
                 Way::WantsTcp => due && self.open_tcp(query, stack, now),
-                #[cfg(feature = "tcp")]
+                #[cfg(feature = "dns-tcp")]
                 Way::Tcp(handle, sent) => match self.talk(query, stack, handle, sent) {
                     Some(verdict) => self.act(query, stack, now, verdict),
                     None if due => self.time_out(query, stack, now),
@@ -473,7 +474,7 @@ impl Resolver {
                     socket.close();
                 }
             }
-            #[cfg(feature = "tcp")]
+            #[cfg(feature = "dns-tcp")]
             Way::Tcp(handle, _) => {
                 self.tcp.taken = false;
                 if let Ok(socket) = stack.tcp(handle) {
@@ -484,7 +485,7 @@ impl Resolver {
         }
     }
 
-    #[cfg(not(feature = "tcp"))]
+    #[cfg(not(feature = "dns-tcp"))]
     fn by_tcp(&mut self, query: &mut Query, _now: Instant) -> bool {
         Self::end(query, Err(DnsError::Truncated))
     }
@@ -492,13 +493,13 @@ impl Resolver {
     //= https://www.rfc-editor.org/rfc/rfc7766#section-5
     //# This document therefore updates the core DNS protocol specifications such that
     //# support for TCP is henceforth a REQUIRED part of a full DNS protocol implementation.
-    #[cfg(feature = "tcp")]
+    #[cfg(feature = "dns-tcp")]
     fn by_tcp(&mut self, query: &mut Query, now: Instant) -> bool {
         (query.way, query.at) = (Way::WantsTcp, Some(now));
         true
     }
 
-    #[cfg(feature = "tcp")]
+    #[cfg(feature = "dns-tcp")]
     fn open_tcp(&mut self, query: &mut Query, stack: &mut Stack<'_>, now: Instant) -> bool {
         if self.tcp.taken {
             query.at = Some(now + NO_ROOM_RETRY);
@@ -520,7 +521,7 @@ impl Resolver {
     }
 
     /// Writes the question and reads the response, each behind its length (RFC 1035 §4.2.2).
-    #[cfg(feature = "tcp")]
+    #[cfg(feature = "dns-tcp")]
     fn talk(&mut self, query: &mut Query, stack: &mut Stack<'_>, handle: TcpHandle, sent: usize) -> Option<Verdict> {
         use crate::error::TcpError;
         let Ok(mut socket) = stack.tcp(handle) else { return Some(Verdict::Failed) };

@@ -5,13 +5,16 @@
 
 use super::{IcmpError, Quote};
 use crate::frame::Frame;
+#[cfg(feature = "icmp-errors")]
 use crate::ip::addr::is_unicast_host;
 #[cfg(feature = "forward")]
 use crate::ip::forward::Obstacle;
 use crate::ip::v4::Destination;
 use crate::stats::DropReason;
 use crate::wire::checksum;
-use crate::wire::extension::{self, Problem};
+use crate::wire::extension;
+#[cfg(feature = "icmp-errors")]
+use crate::wire::extension::Problem;
 use crate::wire::icmp::HEADER;
 use crate::wire::ip::IpHeader;
 use crate::wire::ipv6::{self, Fields, MIN_MTU};
@@ -172,6 +175,7 @@ fn push_header(frame: &mut Frame<'_>, src: Ipv6Addr, dst: Ipv6Addr, hop_limit: u
 }
 
 /// What we report to a sender.
+#[cfg(feature = "icmp-errors")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Report {
     PortUnreachable,
@@ -182,6 +186,7 @@ pub(crate) enum Report {
     Transit(Obstacle),
 }
 
+#[cfg(feature = "icmp-errors")]
 impl Report {
     /// Type, code and the second word.
     fn header(self) -> (u8, u8, u32) {
@@ -214,12 +219,14 @@ impl Report {
 //= https://www.rfc-editor.org/rfc/rfc4443#section-2.4
 //# An ICMPv6 error message MUST NOT be originated as a result of
 //# receiving the following:
+#[cfg(feature = "icmp-errors")]
 pub(crate) fn may_report(src: IpAddr, protocol: u8, payload: &[u8]) -> bool {
     let about_error = protocol == PROTOCOL && payload.first().is_none_or(|&kind| kind < 128 || kind == 137);
     !about_error && is_unicast_host(src)
 }
 
 /// Octets that [`report`] appends to a frame, besides the IP header that it pushes in front, at most.
+#[cfg(feature = "icmp-errors")]
 pub(crate) const REPORT_LEN: usize = MIN_MTU - ipv6::HEADER;
 
 /// Writes into `frame`, which is empty and has headroom, an error message about `packet` (from its IP header on) to its
@@ -232,6 +239,7 @@ pub(crate) const REPORT_LEN: usize = MIN_MTU - ipv6::HEADER;
 //# the IPv6 offending (invoking) packet (the packet that caused the
 //# error) as possible without making the error message packet exceed
 //# the minimum IPv6 MTU
+#[cfg(feature = "icmp-errors")]
 pub(crate) fn report(frame: &mut Frame<'_>, what: Report, packet: &[u8], src: Ipv6Addr, hop_limit: u8) -> Option<()> {
     let (dst, _) = ipv6::addresses(packet)?;
     let quoted = packet.len().min(REPORT_LEN - HEADER).min(frame.tailroom().checked_sub(HEADER)?);

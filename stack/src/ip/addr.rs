@@ -15,10 +15,19 @@ use core::str::FromStr;
 /// assert!(cidr.contains("192.0.2.77".parse().unwrap()));
 /// assert_eq!(cidr.broadcast(), Some("192.0.2.255".parse().unwrap()));
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Eq, Hash)]
+#[allow(clippy::derived_hash_with_manual_eq)] // Equal ones have equal fields.
 pub struct Cidr {
     addr: IpAddr,
     prefix_len: u8,
+}
+
+impl PartialEq for Cidr {
+    // Asked for at many places, and long with two families.
+    #[cfg_attr(target_os = "none", inline(never))]
+    fn eq(&self, other: &Self) -> bool {
+        self.prefix_len == other.prefix_len && self.addr == other.addr
+    }
 }
 
 impl Cidr {
@@ -85,7 +94,7 @@ impl Cidr {
         match (self.addr, addr) {
             (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()) & mask4(self.prefix_len) == 0,
             #[cfg(feature = "ipv6")]
-            (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()) & mask6(self.prefix_len) == 0,
+            (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros() >= u32::from(self.prefix_len),
             _ => false,
         }
     }
@@ -95,7 +104,15 @@ impl Cidr {
         let addr = match self.addr {
             IpAddr::V4(a) => Ipv4Addr::from_bits(a.to_bits() & mask4(self.prefix_len)).into(),
             #[cfg(feature = "ipv6")]
-            IpAddr::V6(a) => core::net::Ipv6Addr::from_bits(a.to_bits() & mask6(self.prefix_len)).into(),
+            IpAddr::V6(a) => {
+                let mut octets = a.octets();
+                for (octet, before) in octets.iter_mut().zip((0u8..).step_by(8)) {
+                    // Shifts of 128 bits would be long.
+                    let left = u32::from(self.prefix_len.saturating_sub(before));
+                    *octet &= !0xff_u8.checked_shr(left).unwrap_or(0);
+                }
+                octets.into()
+            }
             #[cfg(not(feature = "ipv6"))]
             other => other,
         };
@@ -127,15 +144,6 @@ impl Cidr {
 #[cfg_attr(target_os = "none", inline(never))]
 const fn mask4(len: u8) -> u32 {
     match u32::MAX.checked_shl(32 - len as u32) {
-        Some(mask) => mask,
-        None => 0,
-    }
-}
-
-/// The upper `len` bits set, `len` at most 128.
-#[cfg(feature = "ipv6")]
-const fn mask6(len: u8) -> u128 {
-    match u128::MAX.checked_shl(128 - len as u32) {
         Some(mask) => mask,
         None => 0,
     }

@@ -259,7 +259,7 @@ impl<'a> Stack<'a> {
     /// Tells a sender that nobody is at the port.
     #[cfg(feature = "udp")]
     pub(super) fn port_unreachable(&mut self, ip: &IpHeader, packet: &Frame<'a>, arrival: Arrival) {
-        #[cfg(feature = "ipv6")]
+        #[cfg(all(feature = "ipv6", feature = "icmp-errors"))]
         if ip.src.is_ipv6() {
             return self.report_v6(icmp::v6::Report::PortUnreachable, ip, packet, arrival);
         }
@@ -270,7 +270,7 @@ impl<'a> Stack<'a> {
 
     /// Tells a sender that nobody here speaks the protocol.
     pub(super) fn protocol_unreachable(&mut self, ip: &IpHeader, packet: &Frame<'a>, arrival: Arrival) {
-        #[cfg(feature = "ipv6")]
+        #[cfg(all(feature = "ipv6", feature = "icmp-errors"))]
         if ip.src.is_ipv6() {
             return self.unknown_header(ip, packet, arrival);
         }

@@ -5,13 +5,18 @@
 
 use super::{Arrival, Drop};
 use crate::frame::Frame;
-use crate::icmp::v6::{self, Message, Report};
+#[cfg(feature = "icmp-errors")]
+use crate::icmp::v6::Report;
+use crate::icmp::v6::{self, Message};
 use crate::ip::v4::Destination;
 use crate::stack::{IfaceId, Reply, Stack};
 use crate::stats::DropReason;
 use crate::wire::ip::IpHeader;
+#[cfg(feature = "icmp-errors")]
 use crate::wire::ipv6;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::IpAddr;
+#[cfg(feature = "icmp-errors")]
+use core::net::Ipv6Addr;
 
 impl<'a> Stack<'a> {
     #[inline(never)]
@@ -69,6 +74,7 @@ impl<'a> Stack<'a> {
     }
 
     /// Reports a packet that came for one of our addresses alone.
+    #[cfg(feature = "icmp-errors")]
     pub(super) fn report_v6(&mut self, what: Report, ip: &IpHeader, packet: &[u8], arrival: Arrival) {
         let (IpAddr::V6(src), IpAddr::V6(dst)) = (ip.src, ip.dst) else { return };
         let payload = packet.get(ip.header_len..).unwrap_or(&[]);
@@ -77,7 +83,7 @@ impl<'a> Stack<'a> {
         }
     }
 
-    #[cfg(feature = "reassembly")]
+    #[cfg(all(feature = "reassembly", feature = "icmp-errors"))]
     pub(super) fn reassembly_expired_v6(&mut self, src: IpAddr, dst: IpAddr, quote: &[u8]) {
         let (IpAddr::V6(src), IpAddr::V6(dst)) = (src, dst) else { return };
         let arrived = self.hop(src.into(), None).map_or(IfaceId(0), |hop| hop.iface);
@@ -88,6 +94,7 @@ impl<'a> Stack<'a> {
 
     /// Sends an error about `packet`, which came by `arrived` from `src` to `dst` with `upper` as its upper layer, within
     /// the rate and unless RFC 4443 §2.4 (e) forbids it.
+    #[cfg(feature = "icmp-errors")]
     pub(super) fn tell_v6(
         &mut self,
         what: Report,

@@ -5,12 +5,14 @@
 use super::{Arrival, Origin, Upper, Whole, protocol};
 use crate::device::{RxChecksum, SegmentSize};
 use crate::frame::Frame;
+#[cfg(feature = "icmp-errors")]
 use crate::icmp::v6::Report;
 use crate::ip::v4::Destination;
 use crate::ip::v6;
 use crate::stack::{IfaceId, Stack};
 use crate::stats::DropReason;
 use crate::wire::extension::{self, Chain, Piece, Refusal};
+#[cfg(feature = "icmp-errors")]
 use crate::wire::ip::IpHeader;
 use crate::wire::ipv6::{self, Ipv6Header};
 #[cfg(feature = "tcp")]
@@ -92,6 +94,7 @@ impl<'a> Stack<'a> {
     }
 
     /// Tells the sender of a packet what is wrong with it, where that is wanted.
+    #[cfg(feature = "icmp-errors")]
     fn refuse(&mut self, refusal: &Refusal, fixed: &Ipv6Header, packet: &[u8], arrival: Arrival) -> DropReason {
         if let Some(problem) = refusal.problem
             && self.may_tell(fixed.dst, arrival, problem.about_group)
@@ -103,8 +106,14 @@ impl<'a> Stack<'a> {
         refusal.reason
     }
 
+    #[cfg(not(feature = "icmp-errors"))]
+    fn refuse(&mut self, refusal: &Refusal, _: &Ipv6Header, _: &[u8], _: Arrival) -> DropReason {
+        refusal.reason
+    }
+
     /// Whether the sender of a packet to `dst` may be told of anything: it was for us alone, or `about_group` for a group
     /// that we are in (RFC 4443 §2.4 (e.3)).
+    #[cfg(feature = "icmp-errors")]
     pub(super) fn may_tell(&self, dst: Ipv6Addr, arrival: Arrival, about_group: bool) -> bool {
         match arrival.to {
             Destination::Ours => !arrival.link_group,
@@ -187,6 +196,7 @@ impl<'a> Stack<'a> {
     }
 
     /// RFC 8200 §4: a next header that nobody knows. No Next Header is silence.
+    #[cfg(feature = "icmp-errors")]
     pub(super) fn unknown_header(&mut self, ip: &IpHeader, packet: &[u8], arrival: Arrival) {
         if ip.protocol == extension::NONE {
             return;
@@ -198,6 +208,7 @@ impl<'a> Stack<'a> {
 
 /// The upper layer of a packet that was refused, as far as a second walk, past what was refused, can tell: its protocol
 /// and what it begins with. An ICMPv6 error that is hidden behind what is refused counts as one.
+#[cfg(feature = "icmp-errors")]
 pub(super) fn upper_layer(packet: &[u8], next: u8) -> (u8, &[u8]) {
     let (mut next, mut at) = (next, ipv6::HEADER);
     for _ in 0..8 {

@@ -48,6 +48,7 @@ const ALONE: [&str; 45] = [
     "dhcpv4-server",
     "dhcpv6",
     "dns",
+    "dns-tcp",
     "mdns",
     "dns-sd",
     "taps",
