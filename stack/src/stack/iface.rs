@@ -118,8 +118,6 @@ enum Present {
 }
 
 // In this order a small processor reaches it by shorter instructions.
-#[repr(C)]
-// As in `Conn`: what is used most comes first on small processors.
 #[cfg_attr(target_os = "none", repr(C))]
 pub(crate) struct Iface<'a> {
     _present: Present,

@@ -195,9 +195,7 @@ pub(super) fn coarse(now: Instant) -> u32 {
 ///
 /// What is looked at most lies first, and octets before words: a small processor reaches only the first 32 octets, or
 /// words, of a structure by short instructions.
-#[repr(C)]
-// In this order on small processors, for which octets and words near the beginning cost half in each access.
-#[cfg_attr(all(target_os = "none", not(feature = "sack")), repr(C))]
+#[cfg_attr(target_os = "none", repr(C))]
 pub(crate) struct Conn<'a> {
     pub(super) state: State,
     pub(super) events: Readiness,

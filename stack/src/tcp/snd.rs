@@ -31,8 +31,6 @@ pub(crate) enum Phase {
 
 /// The numbers of the sending side, octets first: see [`Conn`](super::conn::Conn).
 #[derive(Clone, Copy, Debug)]
-#[repr(C)]
-// As in `Conn`: what is used most comes first on small processors.
 #[cfg_attr(target_os = "none", repr(C))]
 pub(crate) struct Snd {
     pub phase: Phase,

@@ -87,7 +87,7 @@ pub(crate) fn leave_checksum(datagram: &mut [u8], src: IpAddr, dst: IpAddr) {
 }
 
 /// Completes the checksum of the datagram that begins at `start` of a packet, if it was left out: 0 says that it was not.
-#[cfg(feature = "checksum-offload")]
+#[cfg(all(feature = "checksum-offload", feature = "udp"))]
 pub(crate) fn complete(packet: &mut [u8], start: u16) {
     if start > 0 {
         checksum::complete(packet, start, CHECKSUM as u16);
