@@ -25,7 +25,7 @@ const STACK_LINT: [(&str, &[&str]); 6] = [
 ];
 
 /// Each protocol must build without the others.
-const ALONE: [&str; 45] = [
+const ALONE: &[&str] = &[
     "ipv4",
     "ipv6",
     "rdnss",
