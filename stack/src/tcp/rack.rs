@@ -271,7 +271,9 @@ impl Conn<'_> {
         //# the sender SHOULD start or restart a loss probe PTO timer after transmitting new data (that was not itself a
         //# loss probe) or upon receiving an ACK that cumulatively acknowledges new data, unless it is already in fast
         //# recovery, RTO recovery, or [...] has segments that were SACKed
-        self.snd.phase == Phase::Open && !self.sent.is_marked() && self.state.is_synchronized() && self.snd.wnd > 0
+        // With nothing in flight, as where the device takes nothing, there is no tail.
+        let is_open = self.snd.phase == Phase::Open && !self.snd.is_idle();
+        is_open && !self.sent.is_marked() && self.state.is_synchronized() && self.snd.wnd > 0
     }
 
     /// PTO; `lone`: for a single segment, whose acknowledgment the peer may delay.
