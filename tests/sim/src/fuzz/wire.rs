@@ -4,7 +4,7 @@
 use super::{Bytes, World};
 use ringtap::device::Medium;
 use ringtap::error::TcpError;
-use ringtap::tcp::{ConnectOptions, ListenOptions, TcpHandle, TcpOptions};
+use ringtap::tcp::{ConnectOptions, ListenOptions, State, TcpHandle, TcpOptions};
 use ringtap::time::Duration;
 use std::collections::VecDeque;
 
@@ -39,9 +39,13 @@ impl End {
         let Ok(mut socket) = self.world.stack.tcp(conn) else { return };
         let mine = text(self.seed);
         let chunk: Vec<u8> = (self.written..TEXT.min(self.written + most)).map(mine).collect();
-        if let Ok(n) = socket.write(&chunk) {
-            self.written += n;
+        match socket.write(&chunk) {
+            Ok(n) => self.written += n,
+            Err(TcpError::WouldBlock) => {}
+            // One that has read all may learn of it by writing alone.
+            Err(_) => self.failed |= !chunk.is_empty(),
         }
+        self.failed |= socket.info().is_ok_and(|info| info.state == State::Closed && info.unacked > 0);
         if self.written == TEXT {
             let _ = socket.shutdown_write();
         }
