@@ -69,6 +69,8 @@ pub struct ReassemblySlot<'a> {
     total: Option<u16>,
     /// The header of the first fragment, once it came.
     header: Vec<u8, MAX_HEADER>,
+    /// The ECN fields that fragments came with, one bit for each of the four values.
+    ecn: u8,
 }
 
 impl ReassemblySlot<'_> {
@@ -83,6 +85,7 @@ impl ReassemblySlot<'_> {
             octets: 0,
             total: None,
             header: Vec::new(),
+            ecn: 0,
         }
     }
 
@@ -316,6 +319,28 @@ fn check_v6<'b>(piece: &Piece, packet: &'b [u8], header: &'b mut [u8; ipv6::HEAD
     Ok(Fragment { header, payload, start: piece.offset, end: end as u16, more: piece.more })
 }
 
+/// Values of the ECN field (RFC 3168 §5): the transport is not capable of ECN; congestion was experienced.
+const NOT_ECT: u8 = 0b00;
+const CE: u8 = 0b11;
+
+/// Where the ECN field lies in the second octet of a header.
+fn ecn_shift(header: &[u8]) -> u32 {
+    if crate::wire::ip::is_v6(header) { 4 } else { 0 }
+}
+
+fn ecn_field(header: &[u8]) -> u8 {
+    header.get(1).map_or(NOT_ECT, |octet| octet >> ecn_shift(header) & 0b11)
+}
+
+/// A mark on one fragment is a mark on the whole (RFC 3168 §5.3). Beside one that was not capable of ECN it would be lost on
+/// the transport: then the whole packet is dropped, which tells the same.
+fn set_ce(header: &mut [u8]) {
+    let mark = CE << ecn_shift(header);
+    if let Some(octet) = header.get_mut(1) {
+        *octet |= mark;
+    }
+}
+
 impl<'a> ReassemblySlot<'a> {
     /// Puts a fragment in its place.
     fn add(&mut self, fragment: &Fragment<'_>) -> Result<(), DropReason> {
@@ -340,6 +365,7 @@ impl<'a> ReassemblySlot<'a> {
         self.store(payload, start, end)?;
         self.pieces.insert(at, (start, end)).map_err(|_| DropReason::FragmentNoRoom)?;
         self.octets += payload.len() as u32;
+        self.ecn |= 1 << ecn_field(header);
         if !more {
             self.total = Some(end);
         }
@@ -385,6 +411,13 @@ impl<'a> ReassemblySlot<'a> {
         let total = usize::from(total) + self.header.len();
         let front = frame.push_front(self.header.len()).ok_or(DropReason::FragmentTooLarge)?;
         front.copy_from_slice(&self.header);
+        if self.ecn & 1 << CE != 0 {
+            if self.ecn & 1 << NOT_ECT != 0 {
+                self.poison();
+                return Err(DropReason::FragmentMalformed);
+            }
+            set_ce(front);
+        }
         #[cfg(feature = "ipv6")]
         if crate::wire::ip::is_v6(front) {
             ipv6::set_payload_len(front, total - ipv6::HEADER);

@@ -57,6 +57,51 @@ fn fragments(src: Ipv4Addr, protocol: u8, ident: u16, len: usize, mtu: usize) ->
     (whole.clone(), pieces.collect())
 }
 
+/// RFC 3168 §5.3.
+#[test]
+fn a_mark_on_one_fragment_is_on_the_whole_and_beside_one_that_knows_no_marks_nothing_is_whole() {
+    let (not_ect, ect1, ect0, ce) = (0, 1, 2, 3);
+    let cases = [
+        ([not_ect, not_ect], Some(not_ect)),
+        ([ect0, ect0], Some(ect0)),
+        ([ect1, ce], Some(ce)),
+        ([ce, ect0], Some(ce)),
+        ([ce, ce], Some(ce)),
+        ([not_ect, ce], None),
+        ([ce, not_ect], None),
+    ];
+    for (marks, expected) in cases {
+        for order in [[0, 1], [1, 0]] {
+            let mut bench = Bench::new(2, 4);
+            let (_, mut pieces) = fragments(PEER, 17, 7, 2_000, 1_500);
+            let mut result = Ok(None);
+            for n in order {
+                pieces[n][1] = marks[n];
+                ipv4::set_checksum(&mut pieces[n][..20]);
+                result = bench.feed(Instant::ZERO, &pieces[n]);
+            }
+            match expected {
+                Some(mark) => {
+                    let whole = result.expect("taken").expect("whole");
+                    assert_eq!(whole[1], mark, "{marks:?}");
+                    assert!(parse(&whole).is_ok(), "with its checksum");
+                }
+                None => assert_eq!(result, Err(DropReason::FragmentMalformed), "{marks:?}"),
+            }
+        }
+    }
+}
+
+#[cfg(feature = "ipv6")]
+#[test]
+fn the_ecn_field_of_ipv6_lies_in_the_lower_bits_of_the_traffic_class() {
+    // Version 6, traffic class 0xb9 (DSCP 46, ECT(1)), flow label 0x5_4321.
+    let mut header = [0x6b, 0x95, 0x43, 0x21];
+    assert_eq!(ecn_field(&header), 1);
+    set_ce(&mut header);
+    assert_eq!(header, [0x6b, 0xb5, 0x43, 0x21]);
+}
+
 /// H028.
 #[test]
 fn five_fragments_in_every_order_twice_each_make_one_datagram() {
