@@ -6,8 +6,8 @@
 #![deny(unsafe_code)]
 
 use board::Board;
-use firmware::net;
 use firmware::service::{Server, Service, pattern};
+use firmware::{must, net};
 use ringtap::error::RecvError;
 use ringtap::sockets::{UdpHandle, UdpOptions};
 use ringtap::stack::{Stack, StaticStorage};
@@ -38,7 +38,7 @@ fn main(board: Board) -> ! {
         server.listen(net.stack(), port, service, BUFFER);
     }
     let sockets = services.map(|(port, service)| {
-        let socket = net.stack().udp_bind(None, port, &UdpOptions::default()).expect("room for a socket");
+        let socket = must(net.stack().udp_bind(None, port, &UdpOptions::default()));
         (socket, service)
     });
     #[cfg(feature = "control")]

@@ -2,8 +2,8 @@
 //!
 //! Only with the feature `control`: nobody else should be able to end a program by a datagram.
 
-use crate::Board;
 use crate::net::Net;
+use crate::{Board, must};
 use ringtap::sockets::{UdpHandle, UdpOptions};
 
 /// The port.
@@ -15,7 +15,7 @@ pub struct Control(UdpHandle);
 impl Control {
     /// Opens the port.
     pub fn open<B: Board>(net: &mut Net<B>) -> Self {
-        Self(net.stack().udp_bind(None, PORT, &UdpOptions::default()).expect("room for the control port"))
+        Self(must(net.stack().udp_bind(None, PORT, &UdpOptions::default())))
     }
 
     /// Does what was asked for; true when that is to end, and the port is closed then.

@@ -51,6 +51,20 @@ pub const PREFIX: u8 = 24;
 /// Who is at the other end of the cable: the kernel's end of a tap.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 1);
 
+/// What came of a call that must succeed, as there is room for all that a program begins with.
+///
+/// The error is not printed, as `expect` would: what formats errors is much for a small flash, and the panic tells its place.
+///
+/// # Panics
+/// On an error.
+#[track_caller]
+pub fn must<T, E>(result: Result<T, E>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(_) => panic!("a call that must succeed"),
+    }
+}
+
 /// What a program wants from a board.
 pub trait Board: Sized {
     /// The board's name: that of its folder.

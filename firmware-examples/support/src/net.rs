@@ -1,6 +1,6 @@
 //! A stack on the board's network card: brought up, run by the blocking face, and ended with its accounts checked.
 
-use crate::{ADDRESS, Board, GATEWAY, PREFIX};
+use crate::{ADDRESS, Board, GATEWAY, PREFIX, must};
 use ringtap::blocking::{self, Port, Ports, System};
 use ringtap::config::Config;
 use ringtap::device::{Device as _, Link};
@@ -73,10 +73,10 @@ pub fn start<B: Board>(mut board: B, storage: impl Into<Storage<'static>>) -> Ne
     };
     let mac = device.mac();
     let mut stack = Stack::new(Config::new(board.secret()), storage);
-    let port = Port::attach(&mut stack, device, mac).expect("room for an interface");
-    let address = Cidr::new(ADDRESS.into(), PREFIX).expect("a prefix length");
-    stack.add_address(port.iface(), address).expect("room for an address");
-    stack.add_gateway(port.iface(), GATEWAY.into()).expect("room for a route");
+    let port = must(Port::attach(&mut stack, device, mac));
+    let address = must(Cidr::new(ADDRESS.into(), PREFIX).ok_or(()));
+    must(stack.add_address(port.iface(), address));
+    must(stack.add_gateway(port.iface(), GATEWAY.into()));
     defmt::info!("{=str}: 10.7.0.2/24 at {=[u8; 6]:02x}", B::NAME, mac.0);
     blocking::Net::new(stack, Card { port, link: Link::Down }, Sleeper(board))
 }

@@ -1,5 +1,6 @@
 //! The small services of TCP: echo (RFC 862), discard (RFC 863), chargen (RFC 864); a few connections at once.
 
+use crate::must;
 use ringtap::error::{AcceptError, TcpError};
 use ringtap::stack::{Stack, TcpSocket};
 use ringtap::tcp::{ListenOptions, ListenerHandle, TcpHandle, TcpOptions};
@@ -102,7 +103,7 @@ impl<const N: usize> Server<N> {
     /// Serves on a port, of three at most; buffers of `buffer` octets each way.
     pub fn listen(&mut self, stack: &mut Stack<'static>, port: u16, service: Service, buffer: usize) {
         let tcp = TcpOptions { rx_buffer: buffer, tx_buffer: buffer, ..TcpOptions::default() };
-        let listener = stack.tcp_listen(None, port, &ListenOptions { backlog: 4, tcp }).expect("room for a listener");
+        let listener = must(stack.tcp_listen(None, port, &ListenOptions { backlog: 4, tcp }));
         let place = self.listeners.iter_mut().find(|l| l.is_none()).expect("three listeners at most");
         *place = Some((listener, service));
     }

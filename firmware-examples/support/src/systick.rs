@@ -39,7 +39,7 @@ fn start_on(mut syst: SYST, source: SystClkSource, hz: u32) {
 /// The time; zero before [`start`].
 pub fn now() -> Instant {
     let hz = COUNTER_HZ.load(Ordering::Relaxed);
-    if hz == 0 {
+    if hz < HZ {
         return Instant::ZERO;
     }
     let per_wrap = hz / HZ;

@@ -243,7 +243,7 @@ impl Conn<'_> {
         let all = len == queued;
         if len >= mss {
             // Full segments; a rest goes with them only when it might go alone.
-            let rest = if len < 2 * mss { len - mss } else { len % mss };
+            let rest = if len < 2 * mss || !cfg!(feature = "gso") { len - mss } else { len % mss };
             return Some(if rest > 0 && !(all && self.nagle_allows()) { len - rest } else { len });
         }
         if all {

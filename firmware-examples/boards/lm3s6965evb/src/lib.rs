@@ -60,4 +60,18 @@ impl firmware::Board for Board {
     }
 }
 
+/// The chip's interrupts (data sheet, table 2-9): no more vectors than these lie in flash.
+mod vectors {
+    unsafe extern "C" {
+        fn DefaultHandler();
+    }
+
+    // SAFETY: cortex-m-rt's linker script puts this section behind the exceptions' vectors, for which it has this form; the
+    // handler reads the interrupt's number from a register.
+    #[unsafe(link_section = ".vector_table.interrupts")]
+    // SAFETY: cortex-m-rt, with its feature `device`, expects the table under this name from here and nowhere else.
+    #[unsafe(no_mangle)]
+    pub static __INTERRUPTS: [unsafe extern "C" fn(); 44] = [DefaultHandler; 44];
+}
+
 firmware::on_interrupt!(ETHERNET, on_interrupt(&REGISTERS, &ATTENTION));
