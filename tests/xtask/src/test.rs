@@ -95,7 +95,7 @@ const STACK_TEST: [(&str, &[&str]); 9] = [
         "applications+alloc",
         &[
             "--features",
-            "multicast,raw-ethernet,link-local,temporary-addresses,enhanced-dad,optimistic-dad,dhcpv4,dhcpv4-server,dhcpv6,dns,dns-sd,alloc",
+            "multicast,raw-ethernet,link-local,temporary-addresses,enhanced-dad,optimistic-dad,dhcpv4,dhcpv4-server,dhcpv6,dns,dns-sd,gso,alloc",
         ],
     ),
     ("std+log", &["--features", "std,log"]),

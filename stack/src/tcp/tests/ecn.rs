@@ -257,6 +257,7 @@ fn a_peer_that_always_echoes_leaves_two_segments_to_the_window() {
 }
 
 // Where a device cuts segments, CWR would be on each: the one that carries it goes alone.
+#[cfg(feature = "gso")]
 #[test]
 fn the_segment_with_cwr_is_not_one_of_several() {
     let mut host = agreed();

@@ -229,6 +229,7 @@ fn nagle_holds_a_small_segment_while_another_is_unacknowledged() {
     assert_eq!((&last.payload[..], last.flags), (&b"d"[..], ACK | PSH | FIN));
 }
 
+#[cfg(feature = "gso")]
 #[test]
 fn a_device_that_segments_gets_many_full_segments_at_once() {
     let mut host = Host::established_with(&TcpOptions { nagle: true, ..plain() });
