@@ -3,6 +3,7 @@
 extern crate std;
 
 use super::harness::*;
+#[cfg(feature = "gso")]
 use crate::seq::Seq;
 use crate::tcp::options::{Congestion, TcpOptions};
 use crate::tcp::output::Why;
