@@ -270,6 +270,7 @@ fn set_up(control: &Control, name: &str, options: &TapOptions) -> Result<(), Fai
         control
             .set_address_v6(name, addr, len)
             .map_err(|e| Failure::io(format_args!("cannot give the kernel {addr}/{len} on {name}"), &e))?;
+        interface::wait_for_trials(name);
     }
     Ok(())
 }

@@ -212,6 +212,26 @@ impl Control {
     }
 }
 
+/// Waits until no IPv6 address of an interface is on trial any more, for two seconds at most: until then no socket can be bound
+/// to it. The kernel ends a trial on a thread of its own, even one that it does not make.
+pub fn wait_for_trials(name: &str) {
+    for _ in 0..200 {
+        let text = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+        if !text.lines().any(|line| is_on_trial(line, name)) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+/// Whether a line of `/proc/net/if_inet6` (address, index, prefix length, scope, flags, name) is of an address of `name` that
+/// is on trial.
+fn is_on_trial(line: &str, name: &str) -> bool {
+    let mut fields = line.split_whitespace().skip(4);
+    let flags = fields.next().and_then(|flags| u32::from_str_radix(flags, 16).ok()).unwrap_or(0);
+    fields.next() == Some(name) && flags & libc::IFA_F_TENTATIVE != 0
+}
+
 fn sockaddr(addr: Ipv4Addr) -> libc::sockaddr {
     // SAFETY: `sockaddr` is plain data.
     let mut out: libc::sockaddr = unsafe { mem::zeroed() };
@@ -226,4 +246,18 @@ fn sockaddr(addr: Ipv4Addr) -> libc::sockaddr {
 /// Brings the loopback interface up, without allocating, so that it may run between fork and exec.
 pub fn loopback_up() -> io::Result<()> {
     Control::new()?.set_up("lo", true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_on_trial_is_seen_on_its_own_interface_only() {
+        let line = "fd070000000000000000000000000001 0b 40 00 c0 rt0";
+        assert!(is_on_trial(line, "rt0"));
+        assert!(!is_on_trial(line, "rt"));
+        assert!(!is_on_trial("fd070000000000000000000000000001 0b 40 00 80 rt0", "rt0"));
+        assert!(!is_on_trial("", "rt0"));
+    }
 }
