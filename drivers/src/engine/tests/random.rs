@@ -158,7 +158,7 @@ impl<S: Subject> Bench<'_, S> {
 /// Many turns from many seeds.
 pub fn run<S: Subject>() {
     // Miri is slow: it looks at what touches memory, for which a few turns do; the cases run without a cache there.
-    let (seeds, turns, caches) = if cfg!(miri) { (1, 20, &[true][..]) } else { (60, 1000, &[false, true][..]) };
+    let (seeds, turns, caches) = if cfg!(miri) { (1, 40, &[true][..]) } else { (60, 1000, &[false, true][..]) };
     for seed in 1..=seeds {
         for &cached in caches {
             let memory = BoxedPool::new(SLOT, FRAMES);
